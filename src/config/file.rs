@@ -1,0 +1,316 @@
+//! The config file as types, and the one function that reads it.
+//!
+//! These types are the schema: editors, `cutover check` and the README's tables come from
+//! them. What a block's kind makes of its options is the seam's matter.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::model::release::Mark;
+use crate::platform::secret::Vault;
+
+use super::check;
+use super::interpolate::{Lookup, interpolate};
+use super::kinds::{CheckBlock, NotifierBlock, RouterBlock, TargetBlock};
+use super::problem::{Place, Problem};
+use super::units::{HttpUrl, Percent, Span};
+use super::yaml;
+
+/// The config of Cutover: what is deployed where, and how it is judged.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// The version of this format; it is 1.
+    #[schemars(extend("const" = 1))]
+    pub version: u8,
+    /// The application's name, for people.
+    #[schemars(length(min = 1))]
+    pub app: String,
+    /// The environments by name, such as `staging` and `production`.
+    pub environments: IndexMap<String, Environment>,
+}
+
+/// An environment: two slots, a router in front, and what makes a release good there.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// Where users reach it.
+    pub url: HttpUrl,
+    /// Exactly two slots. The first is where traffic is at weight 0, the second where it is at 100.
+    pub slots: IndexMap<String, SlotOptions>,
+    /// How an answer says which release it comes from.
+    pub release: Mark,
+    /// How a release gets into a slot. `deploy-slot` and `rollout` need it.
+    pub target: Option<TargetBlock>,
+    /// Who decides which slot gets traffic. `switch-traffic`, `rollout` and `rollback` need it.
+    pub router: Option<RouterBlock>,
+    /// What must be right on a slot before it gets traffic.
+    #[serde(default)]
+    pub smoke: Vec<CheckBlock>,
+    /// What must be right while the environment is live.
+    #[serde(default)]
+    pub health: Health,
+    /// How a rollout moves traffic.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// When a switch counts as done.
+    #[serde(default)]
+    pub proof: Proof,
+    /// The program's own requests through the public URL while it switches and watches.
+    #[serde(default)]
+    pub prober: Prober,
+    /// Whom to tell.
+    #[serde(default)]
+    pub notify: Vec<NotifierBlock>,
+}
+
+/// A slot.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlotOptions {
+    /// The slot's own address, past the router.
+    pub url: HttpUrl,
+}
+
+/// What must be right while the environment is live.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// Looked at by `health-check`, and again and again during a rollout's watch.
+    #[serde(default)]
+    pub checks: Vec<CheckBlock>,
+}
+
+/// How a rollout moves traffic.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Strategy {
+    /// All traffic in one step, after the new release was proved in the idle slot.
+    BlueGreen(BlueGreen),
+}
+
+impl Strategy {
+    /// The names of all strategies.
+    pub const NAMES: [&'static str; 1] = ["blue-green"];
+}
+
+impl Default for Strategy {
+    fn default() -> Self {
+        Self::BlueGreen(BlueGreen::default())
+    }
+}
+
+/// The blue-green strategy.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(inline)]
+pub struct BlueGreen {
+    /// How long the slot may take until it serves the release after a deployment. Default 60s.
+    pub wait: Span,
+    /// How long the release is watched under traffic before it is final. `0s` is not at all. Default 30s.
+    pub watch: Span,
+    /// Above this share of failed requests the release is taken back. Default 5%.
+    pub max_error_rate: Percent,
+    /// Above this 95th percentile of latency the release is taken back. Default: no limit.
+    pub max_p95: Option<Span>,
+    /// With fewer requests of the prober than this, figures are no reason to promote or to take
+    /// back; unless most of them failed. Default 20.
+    pub min_requests: u32,
+}
+
+impl Default for BlueGreen {
+    fn default() -> Self {
+        Self {
+            wait: Span::secs(60),
+            watch: Span::secs(30),
+            max_error_rate: Percent::of(5.0),
+            max_p95: None,
+            min_requests: 20,
+        }
+    }
+}
+
+/// When a switch counts as done.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Proof {
+    /// So many answers in a row, each on a new connection, must carry the intended release. Default 5.
+    #[schemars(range(min = 1, max = 1000))]
+    pub answers: u32,
+    /// How long that may take. Default 10s.
+    pub within: Span,
+}
+
+impl Default for Proof {
+    fn default() -> Self {
+        Self {
+            answers: 5,
+            within: Span::secs(10),
+        }
+    }
+}
+
+/// The program's own requests through the public URL.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Prober {
+    /// Requests a second; 0 is none. Default 20.
+    #[schemars(range(max = 1000))]
+    pub rate: u32,
+    /// The path to ask. Default: the path of `release`.
+    pub path: Option<String>,
+    /// How long an answer may take before it counts as failed. Default 5s.
+    pub timeout: Span,
+}
+
+impl Default for Prober {
+    fn default() -> Self {
+        Self {
+            rate: 20,
+            path: None,
+            timeout: Span::secs(5),
+        }
+    }
+}
+
+/// A config that fits the schema, and where its parts stand in the file.
+#[derive(Debug)]
+pub struct Config {
+    /// The config.
+    pub file: File,
+    /// The place of every path, for problems that are found later.
+    pub places: BTreeMap<String, Place>,
+}
+
+impl Config {
+    /// A problem with a part of the file that is named by its path.
+    pub fn problem(&self, path: &str, said: impl Into<String>) -> Problem {
+        Problem {
+            path: path.to_owned(),
+            place: self.places.get(path).copied(),
+            said: said.into(),
+        }
+    }
+}
+
+/// Reads a config: YAML, then `${NAME}`, then the schema, then what a schema cannot say.
+///
+/// # Errors
+/// All problems of the first of these stages that finds one.
+pub fn read(
+    text: &str,
+    schema: &Value,
+    environment: Lookup<'_>,
+    vault: &Vault,
+) -> Result<Config, Vec<Problem>> {
+    let mut node = yaml::read(text)?;
+    let mut problems = interpolate(&mut node, environment, vault);
+    let checked = match check::check(schema, &node) {
+        Ok(checked) if problems.is_empty() => checked,
+        Ok(_) => return Err(problems),
+        Err(more) => {
+            // A value that is missing is reported once, as missing.
+            let missing: Vec<_> = problems.iter().map(|problem| problem.place).collect();
+            problems.extend(
+                more.into_iter()
+                    .filter(|problem| !missing.contains(&problem.place)),
+            );
+            problems.sort_by_key(|problem| problem.place);
+            return Err(problems);
+        }
+    };
+    let file: File = serde_path_to_error::deserialize(checked.value).map_err(|failed| {
+        let path = failed.path().to_string();
+        vec![Problem {
+            place: checked.places.get(&path).copied(),
+            path,
+            said: failed.into_inner().to_string(),
+        }]
+    })?;
+    let config = Config {
+        file,
+        places: checked.places,
+    };
+    keep_secrets(&config.file, vault);
+    let problems = meaning(&config);
+    if problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(problems)
+    }
+}
+
+/// Registers the user-info of every URL that the file itself names.
+fn keep_secrets(file: &File, vault: &Vault) {
+    for environment in file.environments.values() {
+        vault.keep_user_info(environment.url.get().as_str());
+        for slot in environment.slots.values() {
+            vault.keep_user_info(slot.url.get().as_str());
+        }
+        let checks = environment.smoke.iter().chain(&environment.health.checks);
+        let blocks = checks
+            .map(|block| &block.0)
+            .chain(environment.notify.iter().map(|block| &block.0))
+            .chain(environment.router.iter().map(|block| &block.0))
+            .chain(environment.target.iter().map(|block| &block.0));
+        for block in blocks {
+            block
+                .options
+                .values()
+                .for_each(|value| keep_in(value, vault));
+        }
+    }
+}
+
+fn keep_in(value: &Value, vault: &Vault) {
+    match value {
+        Value::String(text) => vault.keep_user_info(text),
+        Value::Array(items) => items.iter().for_each(|item| keep_in(item, vault)),
+        Value::Object(map) => map.values().for_each(|item| keep_in(item, vault)),
+        _ => {}
+    }
+}
+
+/// What a schema cannot say.
+fn meaning(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (name, environment) in &config.file.environments {
+        let at = format!("environments.{name}");
+        let slots = format!("{at}.slots");
+        if environment.slots.len() != 2 {
+            let said = format!(
+                "there are {} slots; an environment has exactly two",
+                environment.slots.len()
+            );
+            problems.push(config.problem(&slots, said));
+        }
+        let urls: Vec<_> = environment.slots.iter().collect();
+        if let [(first, a), (second, b)] = urls.as_slice()
+            && a.url == b.url
+        {
+            let said = format!(
+                "{first} and {second} have the same URL, so one would be deployed over the other"
+            );
+            problems.push(config.problem(&format!("{slots}.{second}.url"), said));
+        }
+        if let Mark::Text {
+            pattern: Some(pattern),
+            ..
+        } = &environment.release
+            && let Err(failed) = regex_lite::Regex::new(pattern)
+        {
+            problems.push(config.problem(&format!("{at}.release.pattern"), failed.to_string()));
+        }
+        if !environment.release.path().starts_with('/') {
+            problems.push(config.problem(&format!("{at}.release.path"), "a path begins with /"));
+        }
+    }
+    if config.file.environments.is_empty() {
+        problems.push(config.problem("environments", "there is no environment"));
+    }
+    problems
+}

@@ -1,0 +1,15 @@
+//! The two doors, made into types: the inputs (`INPUT_*` and flags) and the config file.
+//!
+//! Everything is read, checked and complained about at once, before anything is changed.
+//! What a block's kind does is not known here: a block is its kind's name and its options,
+//! and the seam's table of kinds builds it (`kinds`). No network, no file but the config.
+
+pub mod check;
+pub mod file;
+pub mod inputs;
+pub mod interpolate;
+pub mod kinds;
+pub mod problem;
+pub mod schema;
+pub mod units;
+pub mod yaml;

@@ -1,0 +1,99 @@
+//! What happens during a run, as data.
+//!
+//! The story says events; the log, the summary, the outputs, the GitHub Deployment and the
+//! notifiers listen. Nothing that is below them knows that they exist.
+
+use std::time::Duration;
+
+use super::ending::Ending;
+use super::figures::Summary;
+use super::receipt::Receipt;
+
+/// The first line of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headline {
+    /// The mode.
+    pub mode: &'static str,
+    /// The environment, where there is one.
+    pub environment: Option<String>,
+    /// The application.
+    pub app: Option<String>,
+    /// The release that this is about.
+    pub release: Option<String>,
+    /// The strategy of a rollout.
+    pub strategy: Option<String>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The run begins.
+    Began(Headline),
+    /// A step is at work; said often, for live displays only.
+    Working {
+        /// The step's short name, such as `deploy`.
+        step: &'static str,
+        /// How far it is.
+        said: String,
+    },
+    /// A step ended well.
+    Done {
+        /// The step's short name.
+        step: &'static str,
+        /// What it did, in one line.
+        said: String,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A step failed; the ending says what follows from it.
+    Failed {
+        /// The step's short name.
+        step: &'static str,
+        /// What it saw, in one line.
+        said: String,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A line that a user's own command printed.
+    Line(String),
+    /// Worth knowing, and nothing is wrong.
+    Noticed(String),
+    /// Wrong, and it does not change the verdict.
+    Warned(String),
+    /// A figure or a name that goes into the outputs.
+    Learned(Fact),
+    /// A switch was measured. Said again when the watch has more figures.
+    Measured(Receipt),
+    /// The run is over.
+    Ended(Ending),
+}
+
+/// A figure or a name that goes into the outputs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// The environment.
+    Environment(String),
+    /// Its public URL.
+    EnvironmentUrl(String),
+    /// The slot that this run is about.
+    Slot(String),
+    /// The slot that receives traffic, or most of it.
+    ActiveSlot(String),
+    /// The slot that received traffic before.
+    PreviousSlot(String),
+    /// The weight of the slot that this run is about, in percent.
+    Weight(u8),
+    /// The release that was asked for.
+    Version(String),
+    /// The release that answered.
+    ServedVersion(String),
+    /// The id of the GitHub Deployment.
+    DeploymentId(u64),
+    /// Whether all checks passed.
+    Healthy(bool),
+    /// Error rate and latencies.
+    Figures(Summary),
+}
+
+/// Where events are said. Whoever holds one can speak and cannot know who listens.
+pub type Say = std::sync::Arc<dyn Fn(Event) + Send + Sync>;

@@ -1,0 +1,14 @@
+//! The words of the trade as types: pure, serialisable, without I/O, clock or environment.
+//!
+//! Who reads these files knows the language that everything else is written in. Decisions
+//! over these words are in `judge`; what happens with them is in `rollout`.
+
+pub mod ending;
+pub mod event;
+pub mod figures;
+pub mod news;
+pub mod receipt;
+pub mod release;
+pub mod severity;
+pub mod slot;
+pub mod split;

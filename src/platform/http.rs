@@ -1,0 +1,406 @@
+//! HTTP, once: every request of this program goes through a client that is made here.
+//!
+//! TLS is rustls with the system's roots (`SSL_CERT_FILE` is honoured) and no client waits for
+//! ever. A [`Look`] is one request whose answer matters as a whole; when there is none, the
+//! [`NoAnswer`] says how far it got: name, connection, TLS or HTTP. Nothing here repeats a
+//! request; who may do that knows whether it is safe.
+
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, redirect};
+use url::Url;
+
+/// What this program calls itself.
+pub const USER_AGENT: &str = concat!("cutover/", env!("CARGO_PKG_VERSION"));
+
+/// How much of an answer's body is read. A health page is small; a page that is not is cut.
+pub const BODY_CAP: usize = 1 << 20;
+
+/// How long a connection may take to come about where the whole request may take longer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One request, and how its answer is to be had.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The method.
+    pub method: Method,
+    /// Where to.
+    pub url: Url,
+    /// Headers beside the usual ones.
+    pub headers: HeaderMap,
+    /// The body, if any.
+    pub body: Option<Vec<u8>>,
+    /// For everything, from the name's look-up to the last byte of the body.
+    pub timeout: Duration,
+    /// How the connection is made and kept.
+    pub manner: Manner,
+}
+
+/// How connections are made and kept. Each manner has its own client, made when first needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Manner {
+    /// Reuse connections. Off, every request opens a new one, so that a balancer decides anew.
+    pub keep_alive: bool,
+    /// Follow up to ten redirects.
+    pub follow: bool,
+    /// Check the server's certificate.
+    pub verify: bool,
+    /// Take the proxy from `HTTPS_PROXY` and its kin. A look at one's own slots goes straight.
+    pub proxy: bool,
+}
+
+impl Manner {
+    /// For probes: a new connection each time, no redirect, no proxy.
+    pub const PROBE: Self = Self {
+        keep_alive: false,
+        follow: false,
+        verify: true,
+        proxy: false,
+    };
+    /// For somebody else's API: connections are kept and proxies are used.
+    pub const API: Self = Self {
+        keep_alive: true,
+        follow: false,
+        verify: true,
+        proxy: true,
+    };
+}
+
+impl Look {
+    /// A GET on a new connection.
+    pub fn at(url: Url, timeout: Duration) -> Self {
+        Self {
+            method: Method::GET,
+            url,
+            headers: HeaderMap::new(),
+            body: None,
+            timeout,
+            manner: Manner::PROBE,
+        }
+    }
+}
+
+/// An answer, whatever its status.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, up to [`BODY_CAP`].
+    pub body: Vec<u8>,
+    /// From the start of the look to the end of the body.
+    pub took: Duration,
+}
+
+impl Answer {
+    /// The body as text, with what is not UTF-8 replaced.
+    pub fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
+    }
+
+    /// A header's value, if it is there and readable.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// How far a request got before it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Looking up the host's name.
+    Dns,
+    /// Opening the connection.
+    Tcp,
+    /// Agreeing on TLS.
+    Tls,
+    /// Sending the request and reading the answer.
+    Http,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dns => "DNS",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Http => "HTTP",
+        })
+    }
+}
+
+/// A request that got no whole answer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{phase}: {said} after {}", super::text::duration(*.took))]
+pub struct NoAnswer {
+    /// How far it got.
+    pub phase: Phase,
+    /// The cause in words, without the URL.
+    pub said: String,
+    /// How long it took to fail.
+    pub took: Duration,
+    /// Whether the request may have reached the other side, so that its effect is unknown.
+    pub may_have_arrived: bool,
+}
+
+/// The clients of this process, one for each [`Manner`]. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Http {
+    clients: Arc<Mutex<HashMap<Manner, reqwest::Client>>>,
+}
+
+impl Http {
+    /// The client for a manner, for callers that build their own requests.
+    ///
+    /// # Errors
+    /// When the system has no CA certificates or the TLS set-up is refused.
+    pub fn client(&self, manner: Manner) -> Result<reqwest::Client, NoAnswer> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&manner) {
+            return Ok(client.clone());
+        }
+        let client = build(manner).map_err(|failed| NoAnswer {
+            phase: Phase::Tls,
+            said: format!(
+                "no HTTP client could be made ({}); is the package ca-certificates installed, or SSL_CERT_FILE set?",
+                cause_of(&failed)
+            ),
+            took: Duration::ZERO,
+            may_have_arrived: false,
+        })?;
+        clients.insert(manner, client.clone());
+        Ok(client)
+    }
+
+    /// Makes one request and reads the whole answer.
+    ///
+    /// # Errors
+    /// When there was no whole answer in time. A status of 500 is an answer.
+    pub async fn look(&self, look: &Look) -> Result<Answer, NoAnswer> {
+        let client = self.client(look.manner)?;
+        let mut request = client
+            .request(look.method.clone(), look.url.clone())
+            .headers(look.headers.clone());
+        if let Some(body) = &look.body {
+            request = request.body(body.clone());
+        }
+        let began = Instant::now();
+        let reached = Reached::default();
+        let asked = REACHED.scope(reached.clone(), receive(request, began));
+        let outcome = tokio::time::timeout(look.timeout, asked).await;
+        let took = began.elapsed();
+        match outcome {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(failed)) => {
+                let phase = phase_of(&failed, reached.get());
+                Err(NoAnswer {
+                    phase,
+                    said: cause_of(&failed),
+                    took,
+                    may_have_arrived: phase == Phase::Http,
+                })
+            }
+            Err(_) => Err(NoAnswer {
+                phase: reached.get(),
+                said: "no answer".to_owned(),
+                took,
+                may_have_arrived: reached.get() == Phase::Http,
+            }),
+        }
+    }
+}
+
+async fn receive(
+    request: reqwest::RequestBuilder,
+    began: Instant,
+) -> Result<Answer, reqwest::Error> {
+    let mut response = request.send().await?;
+    let status = response.status().as_u16();
+    let headers = response.headers().clone();
+    let mut body = Vec::new();
+    while body.len() < BODY_CAP {
+        let Some(chunk) = response.chunk().await? else {
+            break;
+        };
+        let room = BODY_CAP - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+    Ok(Answer {
+        status,
+        headers,
+        body,
+        took: began.elapsed(),
+    })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that builds clients"
+)]
+fn build(manner: Manner) -> Result<reqwest::Client, reqwest::Error> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .retry(reqwest::retry::never())
+        .dns_resolver(Arc::new(SystemNames))
+        .connector_layer(MarkConnected)
+        .redirect(if manner.follow {
+            redirect::Policy::limited(10)
+        } else {
+            redirect::Policy::none()
+        })
+        .tls_danger_accept_invalid_certs(!manner.verify);
+    if !manner.keep_alive {
+        builder = builder.pool_max_idle_per_host(0);
+    }
+    if !manner.proxy {
+        builder = builder.no_proxy();
+    }
+    builder.build()
+}
+
+tokio::task_local! {
+    /// How far the request of this task got; written by the resolver and the connector below.
+    static REACHED: Reached;
+}
+
+/// A phase that several owners see.
+#[derive(Clone)]
+struct Reached(Arc<AtomicU8>);
+
+impl Reached {
+    const ORDER: [Phase; 4] = [Phase::Dns, Phase::Tcp, Phase::Tls, Phase::Http];
+
+    fn set(&self, phase: Phase) {
+        self.0.store(phase as u8, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Phase {
+        Self::ORDER[usize::from(self.0.load(Ordering::Relaxed)).min(3)]
+    }
+}
+
+impl Default for Reached {
+    /// A reused connection is marked by nobody: it starts where a new one ends.
+    fn default() -> Self {
+        Self(Arc::new(AtomicU8::new(Phase::Http as u8)))
+    }
+}
+
+fn mark(phase: Phase) {
+    // Outside of a look (octocrab's requests) nobody asks for the phase.
+    let _ = REACHED.try_with(|reached| reached.set(phase));
+}
+
+/// The system's resolver (hosts file included), which marks when it begins and ends.
+struct SystemNames;
+
+impl Resolve for SystemNames {
+    fn resolve(&self, name: Name) -> Resolving {
+        mark(Phase::Dns);
+        let host = name.as_str().to_owned();
+        let found = tokio::task::spawn_blocking(move || {
+            std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), 0))
+                .map(Iterator::collect::<Vec<SocketAddr>>)
+        });
+        Box::pin(async move {
+            let addresses = found.await??;
+            mark(Phase::Tcp);
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// A layer around reqwest's connector that marks the beginning and the end of a connection.
+#[derive(Clone, Copy)]
+struct MarkConnected;
+
+impl<S> tower::Layer<S> for MarkConnected {
+    type Service = Connector<S>;
+
+    fn layer(&self, inner: S) -> Connector<S> {
+        Connector(inner)
+    }
+}
+
+#[derive(Clone)]
+struct Connector<S>(S);
+
+impl<S, R> tower::Service<R> for Connector<S>
+where
+    S: tower::Service<R>,
+    S::Future: Send + 'static,
+    S::Response: Send,
+    S::Error: Send,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        mark(Phase::Tcp);
+        let connecting = self.0.call(request);
+        Box::pin(async move {
+            let connected = connecting.await;
+            if connected.is_ok() {
+                mark(Phase::Http);
+            }
+            connected
+        })
+    }
+}
+
+/// The phase an error belongs to: its own chain knows best, the marks are second.
+fn phase_of(failed: &reqwest::Error, reached: Phase) -> Phase {
+    let mut source = failed.source();
+    while let Some(cause) = source {
+        if cause.is::<rustls::Error>() {
+            return Phase::Tls;
+        }
+        if let Some(inner) = cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+            && inner.is::<rustls::Error>()
+        {
+            return Phase::Tls;
+        }
+        source = cause.source();
+    }
+    match (reached, failed.is_connect()) {
+        (Phase::Http, true) => Phase::Tcp,
+        (reached, _) => reached,
+    }
+}
+
+/// The innermost cause, which is the one that says something, without the URL around it.
+fn cause_of(failed: &reqwest::Error) -> String {
+    let mut said = String::new();
+    let mut source: Option<&dyn std::error::Error> = failed.source();
+    while let Some(cause) = source {
+        said = cause.to_string();
+        source = cause.source();
+    }
+    if failed.is_timeout() {
+        return "no connection".to_owned();
+    }
+    if said.is_empty() {
+        "failed".to_owned()
+    } else {
+        said
+    }
+}

@@ -1,0 +1,157 @@
+//! Words and numbers as a person reads them: plurals, durations, shares, safe excerpts.
+//!
+//! Everything here is pure. Escapes for the runner's commands live in `actions::commands`,
+//! because they are the runner's grammar and nobody else's.
+
+use std::time::Duration;
+
+/// `1 check`, `3 checks`: a count with its noun, thousands separated.
+pub fn count(n: u64, noun: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", thousands(n))
+}
+
+/// `12,034`.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A duration with two or three digits and a unit: `0.4 ms`, `41 ms`, `2.3 s`, `5 m 10 s`.
+pub fn duration(d: Duration) -> String {
+    let ms = d.as_secs_f64() * 1000.0;
+    if ms < 9.95 {
+        format!("{ms:.1} ms")
+    } else if ms < 999.5 {
+        format!("{ms:.0} ms")
+    } else if ms < 119_950.0 {
+        let s = format!("{:.1}", ms / 1000.0);
+        format!("{} s", s.strip_suffix(".0").unwrap_or(&s))
+    } else {
+        let s = d.as_secs();
+        match (s / 60, s % 60) {
+            (m, 0) => format!("{m} m"),
+            (m, s) => format!("{m} m {s} s"),
+        }
+    }
+}
+
+/// A share of 0 to 1 as percent: `0 %`, `0.02 %`, `5 %`, `12.5 %`.
+pub fn percent(share: f64) -> String {
+    let p = share * 100.0;
+    let text = if p < 1.0 {
+        format!("{p:.2}")
+    } else {
+        format!("{p:.1}")
+    };
+    let text = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &text
+    };
+    format!("{text} %")
+}
+
+/// The first `max` characters of the first lines of `text` on one line, with control characters
+/// taken out, for quoting what a stranger sent. Says `…` where it was cut.
+pub fn excerpt(text: &str, max: usize) -> String {
+    let mut out = String::new();
+    let mut taken = 0;
+    let mut space = false;
+    for c in text.trim().chars() {
+        if taken == max {
+            out.push('…');
+            break;
+        }
+        if c.is_whitespace() || c.is_control() {
+            space = true;
+            continue;
+        }
+        if space && !out.is_empty() {
+            out.push(' ');
+            taken += 1;
+        }
+        space = false;
+        out.push(c);
+        taken += 1;
+    }
+    out
+}
+
+/// The first seven characters of a full commit SHA; anything else is left as it is.
+pub fn short_sha(version: &str) -> &str {
+    if version.len() == 40 && version.bytes().all(|b| b.is_ascii_hexdigit()) {
+        &version[..7]
+    } else {
+        version
+    }
+}
+
+/// The known word that `word` most likely meant, if one is near enough to say so.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|one| (strsim::damerau_levenshtein(&word.to_lowercase(), one), one))
+        .filter(|(distance, one)| *distance <= 1.max(one.len() / 3))
+        .min()
+        .map(|(_, one)| one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_keep_their_unit() {
+        let cases = [
+            (400, "0.4 ms"),
+            (41_300, "41 ms"),
+            (999_600, "1 s"),
+            (2_340_000, "2.3 s"),
+            (61_000_000, "61 s"),
+            (300_000_000, "5 m"),
+            (310_000_000, "5 m 10 s"),
+        ];
+        for (micros, text) in cases {
+            assert_eq!(duration(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn shares_are_percent() {
+        for (share, text) in [
+            (0.0, "0 %"),
+            (0.0002, "0.02 %"),
+            (0.05, "5 %"),
+            (0.125, "12.5 %"),
+            (1.0, "100 %"),
+        ] {
+            assert_eq!(percent(share), text);
+        }
+    }
+
+    #[test]
+    fn an_excerpt_is_one_harmless_line() {
+        assert_eq!(
+            excerpt("  a\r\n::error::b\x1b[31m  c", 40),
+            "a ::error::b [31m c"
+        );
+        assert_eq!(excerpt("abcdef", 3), "abc…");
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(count(1, "check"), "1 check");
+    }
+
+    #[test]
+    fn the_nearest_word_is_near() {
+        assert_eq!(nearest("ngins", ["nginx", "haproxy"]), Some("nginx"));
+        assert_eq!(nearest("Stratgy", ["strategy", "smoke"]), Some("strategy"));
+        assert_eq!(nearest("kubernetes", ["nginx", "haproxy"]), None);
+    }
+}

@@ -1,0 +1,44 @@
+//! Who is told: listeners of events.
+//!
+//! The story says an event, the [`Journal`] hands it to every listener in order, and each
+//! makes its own of it. Listeners are never called by name from below, and none of them can
+//! change what happens.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::model::event::{Event, Say};
+
+/// Somebody who hears every event, in order, and does not block.
+pub trait Listener: Send {
+    /// Hears one event.
+    fn hear(&mut self, event: &Event);
+}
+
+/// Hands each event to all listeners.
+#[derive(Clone, Default)]
+pub struct Journal {
+    listeners: Arc<Mutex<Vec<Box<dyn Listener>>>>,
+}
+
+impl Journal {
+    /// Adds a listener, which hears what is said from now on.
+    pub fn add(&self, listener: impl Listener + 'static) {
+        self.lock().push(Box::new(listener));
+    }
+
+    /// Where to speak.
+    pub fn say(&self) -> Say {
+        let journal = self.clone();
+        Arc::new(move |event| {
+            for listener in journal.lock().iter_mut() {
+                listener.hear(&event);
+            }
+        })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Listener>>> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

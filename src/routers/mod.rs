@@ -1,0 +1,140 @@
+//! The seam: who gets traffic.
+//!
+//! A router is read, prepared, changed, confirmed and restored, always in terms of one
+//! [`Split`]. To add a kind: write its file, add its `mod` line and its `KIND` to [`KINDS`].
+//! The contract suite in `tests/it/seams` loops over the table, so the new kind is held to
+//! the same promises at once. Nothing here knows why traffic moves.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::config::kinds::Kind;
+use crate::model::slot::Slots;
+use crate::model::split::Split;
+use crate::platform::http::Http;
+
+/// All kinds, by name.
+pub const KINDS: &[Kind<dyn Router, Tools>] = &[];
+
+/// What a router is built with.
+pub struct Tools {
+    /// The HTTP clients.
+    pub http: Http,
+    /// The application's name.
+    pub app: String,
+    /// The environment's name.
+    pub environment: String,
+    /// The two slots.
+    pub slots: Slots,
+    /// What relative paths are relative to.
+    pub directory: PathBuf,
+}
+
+/// What a router said: the split, and what is needed to change it and to put it back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// How traffic is divided.
+    pub split: Split,
+    /// Changes whenever anybody changes the router; a change names the revision it starts from.
+    pub revision: String,
+    /// The router's own state, literally, in a form that only this kind of router understands.
+    pub saved: String,
+}
+
+/// A change of the split, from what was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What was read before.
+    pub from: Reading,
+    /// What is wanted.
+    pub to: Split,
+    /// Why, for routers that keep a note of it.
+    pub reason: String,
+}
+
+/// How far a router can tell that a change is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Confirmed {
+    /// Its workers answer by the new state.
+    ByDataPlane(String),
+    /// Its state says so; whether traffic follows is for the proof to see.
+    ByState(String),
+}
+
+/// Why a router did not do as it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouterError {
+    /// Somebody else changed it since it was read. Nothing was changed.
+    #[error("the router was changed by someone else: expected {expected}, found {found}")]
+    Conflict {
+        /// What was read before.
+        expected: String,
+        /// What is there now.
+        found: String,
+    },
+    /// It cannot be reached. Nothing was changed.
+    #[error("the router is out of reach: {0}")]
+    OutOfReach(String),
+    /// It said no, or its state makes no sense. Nothing was changed.
+    #[error("the router refused: {0}")]
+    Refused(String),
+    /// It said yes and still works by the old state. The old state was restored.
+    #[error("the router did not take the change: {0}")]
+    NotTaken(String),
+    /// The request was made and the answer was lost: it may or may not have had its effect.
+    #[error("the router's answer was lost: {0}")]
+    Lost(String),
+    /// Its own parts disagree, such as a file and the running process.
+    #[error("the router disagrees with itself: {said}")]
+    Drifted {
+        /// Both sides.
+        said: String,
+        /// The command that makes them agree.
+        repair: String,
+    },
+}
+
+/// Who gets traffic. All verbs can be repeated without harm.
+#[async_trait]
+pub trait Router: Send + Sync {
+    /// What it is, for a line of log: `nginx flags /run/traffic/shop`.
+    fn told(&self) -> String;
+
+    /// What a change is known to cost, where it costs something.
+    fn known_loss(&self) -> Option<String>;
+
+    /// The lines that the proxy's own configuration needs once, with a word on where they go.
+    fn one_time_lines(&self) -> String;
+
+    /// How traffic is divided now.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or its state is not a split.
+    async fn read(&self) -> Result<Reading, RouterError>;
+
+    /// Checks that a change could be made, and makes nothing.
+    ///
+    /// # Errors
+    /// When it could not.
+    async fn prepare(&self, change: &Change) -> Result<(), RouterError>;
+
+    /// Makes a change, starting from the revision that was read, or refuses.
+    ///
+    /// # Errors
+    /// See [`RouterError`]; after any but [`RouterError::Lost`] the old state is in force.
+    async fn apply(&self, change: &Change) -> Result<(), RouterError>;
+
+    /// Reads back whether a split is in force. Waits no longer than the router usually needs.
+    ///
+    /// # Errors
+    /// When it is not, or cannot be told.
+    async fn confirm(&self, split: Split) -> Result<Confirmed, RouterError>;
+
+    /// Puts the saved state back, literally, whatever is there now.
+    ///
+    /// # Errors
+    /// When it could not be put back.
+    async fn restore(&self, saved: &Reading) -> Result<(), RouterError>;
+}

@@ -1,0 +1,111 @@
+//! The seam: how a release gets into a slot.
+//!
+//! A target deploys, and never touches traffic. To add a kind: write its file, add its `mod`
+//! line and its `KIND` to [`KINDS`]. Whether the slot then serves the release is not asked
+//! here; the story looks at the slot itself.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::kinds::Kind;
+use crate::model::release::Release;
+use crate::platform::http::Http;
+
+/// All kinds, by name.
+pub const KINDS: &[Kind<dyn Target, Tools>] = &[];
+
+/// What a target is built with.
+pub struct Tools {
+    /// The HTTP clients.
+    pub http: Http,
+    /// What relative paths are relative to.
+    pub directory: PathBuf,
+}
+
+/// What to deploy, and where.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The application.
+    pub app: String,
+    /// The environment.
+    pub environment: String,
+    /// The slot's name.
+    pub slot: String,
+    /// The slot's own address.
+    pub slot_url: url::Url,
+    /// The release.
+    pub release: Release,
+}
+
+impl Order {
+    /// The order as variables, for scripts: `APP`, `ENVIRONMENT`, `SLOT`, `SLOT_URL`, `VERSION`.
+    pub fn variables(&self) -> [(&'static str, &str); 5] {
+        [
+            ("APP", &self.app),
+            ("ENVIRONMENT", &self.environment),
+            ("SLOT", &self.slot),
+            ("SLOT_URL", self.slot_url.as_str()),
+            ("VERSION", self.release.as_str()),
+        ]
+    }
+}
+
+/// Where a target says what it does: lines of a script's output, and when to give up.
+pub struct Desk<'a> {
+    /// Takes a line for the log.
+    pub say: &'a (dyn Fn(String) + Send + Sync),
+    /// Cancelled when the run is: the target ends what it began and returns.
+    pub cancelled: &'a CancellationToken,
+}
+
+/// Why a release did not get into the slot.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// It was tried and failed.
+    #[error("{said}")]
+    Failed {
+        /// What happened, in a line: `./deploy.sh ended with 3 after 2.1 s`.
+        said: String,
+        /// The last lines that were printed, or the first bytes that were answered.
+        last_words: Vec<String>,
+    },
+    /// It took longer than its timeout and was ended.
+    #[error("{said}")]
+    TimedOut {
+        /// What was ended.
+        said: String,
+        /// The timeout.
+        after: Duration,
+        /// The last lines that were printed.
+        last_words: Vec<String>,
+    },
+    /// It could not be begun: no such program, no such directory, no connection.
+    #[error("{0}")]
+    OutOfReach(String),
+    /// The run was cancelled; what had been begun was ended.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// How a release gets into a slot.
+#[async_trait]
+pub trait Target: Send + Sync {
+    /// What it is, for a line of log: `./scripts/deploy.sh`.
+    fn told(&self) -> String;
+
+    /// Checks what can be checked without changing anything.
+    ///
+    /// # Errors
+    /// When a deployment could not work.
+    async fn prepare(&self, order: &Order) -> Result<(), TargetError>;
+
+    /// Puts the release into the slot. Can be repeated without harm as far as the user's own
+    /// script can. Returns what it did in a line: `./deploy.sh ended with 0`.
+    ///
+    /// # Errors
+    /// See [`TargetError`].
+    async fn deploy(&self, order: &Order, desk: &Desk<'_>) -> Result<String, TargetError>;
+}

@@ -1,0 +1,1 @@
+//! One contract suite a seam, for every kind in its table.
