@@ -9,6 +9,7 @@ pub mod file;
 pub mod inputs;
 pub mod interpolate;
 pub mod kinds;
+pub mod patience;
 pub mod problem;
 pub mod schema;
 pub mod units;

@@ -5,6 +5,7 @@
 
 pub mod ending;
 pub mod event;
+pub mod fault;
 pub mod figures;
 pub mod news;
 pub mod receipt;

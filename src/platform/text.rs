@@ -104,6 +104,14 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, one)| one)
 }
 
+/// Two parts of a line, with a semicolon where both have something to say.
+pub fn sentence(first: &str, second: &str) -> String {
+    match (first.is_empty(), second.is_empty()) {
+        (false, false) => format!("{first}; {second}"),
+        _ => format!("{first}{second}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,9 @@
+//! Decisions, pure: figures and answers go in, verdicts come out.
+//!
+//! Nothing here asks, waits or knows the time. Whatever decides over users' traffic can be
+//! tested with a table.
+
+pub mod ending;
+pub mod limits;
+pub mod share;
+pub mod streak;

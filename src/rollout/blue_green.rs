@@ -1,0 +1,133 @@
+//! Blue-green: the release goes into the idle slot, is proved there, and gets all traffic in
+//! one step, which is taken back if users do not get what was promised.
+
+use std::sync::Arc;
+
+use crate::config::file::BlueGreen;
+use crate::judge::limits::Limits;
+use crate::model::ending::{Decision, Ending, Reason};
+use crate::model::release::Release;
+use crate::model::split::Split;
+
+use super::felt::Felt;
+use super::saga::{Halt, Saga};
+use super::steps::{
+    AskSlot, AwaitServed, Deploy, PrepareWayBack, ProveServed, ReadTraffic, Shift, SmokeTest,
+};
+use super::undos::PutTrafficBack;
+use super::watch::{Watch, felt_in_all};
+
+/// What a blue-green rollout needs to know.
+pub struct Plan {
+    /// The release.
+    pub release: Release,
+    /// The slot that must be active before.
+    pub expect_active: Option<String>,
+    /// The strategy's settings.
+    pub settings: BlueGreen,
+}
+
+impl Plan {
+    fn limits(&self) -> Limits {
+        Limits {
+            error_rate: self.settings.max_error_rate.share(),
+            p95: self.settings.max_p95.map(|limit| limit.get()),
+            min_requests: u64::from(self.settings.min_requests),
+        }
+    }
+}
+
+/// The whole story.
+///
+/// # Errors
+/// What stopped it; the saga takes back what must not stay.
+pub async fn blue_green(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
+    let release = &plan.release;
+    let expected = plan.expect_active.as_deref();
+    let before = saga
+        .step(ReadTraffic {
+            expected,
+            heed_record: true,
+        })
+        .await?;
+    let (active, idle) = (before.split.active(), before.split.idle());
+    let live = saga.step(AskSlot(active)).await?;
+    if before.split.is_whole() && live.is_some_and(|live| live.is(release)) {
+        return Ok(already_live(saga, release, active));
+    }
+    let to = Split::all_to(idle);
+    saga.step(Deploy {
+        into: idle,
+        split: before.split,
+        release,
+    })
+    .await?;
+    saga.step(AwaitServed {
+        by: idle,
+        release,
+        within: plan.settings.wait.get(),
+    })
+    .await?;
+    saga.step(SmokeTest {
+        on: idle,
+        release: Some(release),
+    })
+    .await?;
+    let old = saga
+        .step(PrepareWayBack {
+            before: &before,
+            to,
+        })
+        .await?;
+
+    let felt = Arc::new(Felt::begin(
+        saga.stage(),
+        idle,
+        before.split,
+        to,
+        old.clone(),
+        release.clone(),
+    ));
+    saga.undo_with(PutTrafficBack::new(
+        before.clone(),
+        to,
+        old.clone(),
+        Arc::clone(&felt),
+    ));
+    let reason = format!("rollout of {release}");
+    saga.step(Shift {
+        before: &before,
+        to,
+        slot: idle,
+        reason,
+        felt: &felt,
+    })
+    .await?;
+    saga.step(ProveServed {
+        release,
+        old: old.as_ref(),
+        split: to,
+        slot: idle,
+        felt: &felt,
+    })
+    .await?;
+    let (length, limits) = (plan.settings.watch.get(), plan.limits());
+    saga.step(Watch {
+        release,
+        length,
+        limits,
+        felt: &felt,
+    })
+    .await?;
+
+    saga.commit();
+    felt.settle(saga.stage()).await;
+    let said = felt_in_all(felt.all().as_ref());
+    Ok(Ending::good(Decision::Promoted, Reason::Done, said))
+}
+
+fn already_live(saga: &Saga<'_>, release: &Release, active: crate::model::slot::Side) -> Ending {
+    let slot = saga.stage().slots.name(active);
+    let said = format!("{release} is live on {slot} already; nothing was changed");
+    Ending::good(Decision::Skipped, Reason::AlreadyThere, said)
+}

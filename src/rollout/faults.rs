@@ -1,0 +1,77 @@
+//! What the seams' errors mean for a run: each becomes a fault with its reason and its hint.
+
+use crate::model::ending::Reason;
+use crate::model::fault::Fault;
+use crate::platform::text;
+use crate::routers::RouterError;
+use crate::targets::TargetError;
+
+impl From<RouterError> for Fault {
+    fn from(failed: RouterError) -> Self {
+        let said = failed.to_string();
+        match failed {
+            RouterError::Conflict { expected, found } => Self::new(
+                Reason::ChangedByOthers,
+                "the router was changed by someone else",
+            )
+            .measured(found)
+            .wanted(expected)
+            .next("see who changed it, then run again; nothing was changed by this run"),
+            RouterError::OutOfReach(what) => {
+                Self::new(Reason::OutOfReach, "the router is out of reach")
+                    .measured(what)
+                    .next("check that it runs and that this machine can reach it, then run again")
+            }
+            RouterError::Refused(what) => {
+                Self::new(Reason::RouterRefused, "the router refused").measured(what)
+            }
+            RouterError::NotTaken(what) => Self::new(
+                Reason::RouterRefused,
+                "the router said yes and kept its old configuration",
+            )
+            .measured(what)
+            .wanted("the new generation on new connections"),
+            RouterError::Lost(_) => Self::new(Reason::OutOfReach, said),
+            RouterError::Drifted { said, repair } => {
+                Self::new(Reason::RouterDrifted, "the router disagrees with itself")
+                    .measured(said)
+                    .wanted("both the same")
+                    .next(repair)
+            }
+        }
+    }
+}
+
+impl From<TargetError> for Fault {
+    fn from(failed: TargetError) -> Self {
+        let said = failed.to_string();
+        let with = |fault: Self, last_words: &[String]| match last_words.last() {
+            Some(_) => fault.measured(format!(
+                "{said}; it said: {}",
+                text::excerpt(&last_words.join(" / "), 400)
+            )),
+            None => fault.measured(said.clone()),
+        };
+        match &failed {
+            TargetError::Failed { last_words, .. } => {
+                let fault = Self::new(Reason::DeployFailed, "the deployment failed");
+                with(fault, last_words)
+            }
+            TargetError::TimedOut {
+                after, last_words, ..
+            } => {
+                let fault = Self::new(
+                    Reason::DeployFailed,
+                    "the deployment took too long and was ended",
+                )
+                .wanted(format!("an end within {}", text::duration(*after)));
+                with(fault, last_words)
+            }
+            TargetError::OutOfReach(what) => {
+                Self::new(Reason::OutOfReach, "the deployment could not begin")
+                    .measured(what.clone())
+            }
+            TargetError::Cancelled => Self::cancelled(),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The machinery of a safe change: stories, steps, promises, and the saga that keeps them.
+//!
+//! A story is straight-line code over steps. A step goes forward and returns what it found; a
+//! promise says how to take a step back and is given before the step acts. Only the saga
+//! unwinds. Nothing here knows a vendor, the runner, GitHub, or how anything is shown.
+
+pub mod blue_green;
+mod faults;
+pub mod felt;
+pub mod looks;
+pub mod patience;
+pub mod prober;
+pub mod proof;
+pub mod saga;
+pub mod stage;
+pub mod steps;
+pub mod switch;
+pub mod undos;
+pub mod watch;

@@ -1,0 +1,178 @@
+//! Checks: a probe with patience. Retries, streaks and deadlines are here, above all probes,
+//! so that no two kinds differ in them.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::patience::Patience;
+use crate::judge::streak::{State, Streak};
+use crate::platform::text;
+use crate::probes::{Ailment, Probe, Subject};
+
+/// The longest pause between two looks.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A probe and how long it is given.
+pub struct Check {
+    /// What looks.
+    pub probe: Box<dyn Probe>,
+    /// How often and how long.
+    pub patience: Patience,
+}
+
+impl Check {
+    /// Looks until the check has passed, or its retries or its time are used up. Returns the
+    /// last look in words.
+    ///
+    /// # Errors
+    /// What the last look saw, with how often it was tried.
+    pub async fn pass(&self, at: &Subject) -> Result<String, Ailment> {
+        let began = Instant::now();
+        let deadline = began + self.patience.deadline.get();
+        let mut streak = Streak::new(self.patience.rise, self.patience.retries.saturating_add(1));
+        let mut failed: u32 = 0;
+        let mut pause = self.patience.interval.get();
+        loop {
+            let look = match tokio::time::timeout_at(deadline, self.probe.look(at)).await {
+                Ok(look) => look,
+                Err(_) => Err(self.too_late(began)),
+            };
+            match look {
+                Ok(pulse) => {
+                    if streak.add(true) == State::Up {
+                        return Ok(pulse.said);
+                    }
+                    pause = self.patience.interval.get();
+                }
+                Err(ailment) => {
+                    failed += 1;
+                    streak.add(false);
+                    let out_of_time = Instant::now() + pause >= deadline;
+                    if failed > self.patience.retries || out_of_time {
+                        return Err(tried(ailment, failed, began));
+                    }
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn too_late(&self, began: Instant) -> Ailment {
+        Ailment {
+            measured: "no answer".to_owned(),
+            wanted: format!("within {}", self.patience.deadline),
+            took: began.elapsed(),
+            silent: true,
+        }
+    }
+}
+
+fn tried(mut ailment: Ailment, tries: u32, began: Instant) -> Ailment {
+    if tries > 1 {
+        ailment.measured = format!(
+            "{} (tried {} times in {})",
+            ailment.measured,
+            tries,
+            text::duration(began.elapsed())
+        );
+    }
+    ailment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::units::Span;
+    use crate::probes::Pulse;
+    use async_trait::async_trait;
+    use std::sync::Mutex;
+
+    /// Answers as it was told to; the last answer again and again.
+    struct Told(Mutex<Vec<bool>>);
+
+    #[async_trait]
+    impl Probe for Told {
+        fn told(&self) -> String {
+            "told".into()
+        }
+
+        async fn look(&self, _: &Subject) -> Result<Pulse, Ailment> {
+            let mut left = self.0.lock().unwrap();
+            let good = if left.len() > 1 {
+                left.remove(0)
+            } else {
+                left[0]
+            };
+            let took = Duration::ZERO;
+            if good {
+                Ok(Pulse {
+                    said: "200".into(),
+                    took,
+                })
+            } else {
+                Err(Ailment {
+                    measured: "503".into(),
+                    wanted: "200".into(),
+                    took,
+                    silent: false,
+                })
+            }
+        }
+    }
+
+    async fn outcome(answers: &[bool], patience: Patience) -> (Result<String, String>, Duration) {
+        let check = Check {
+            probe: Box::new(Told(Mutex::new(answers.to_vec()))),
+            patience,
+        };
+        let subject = Subject {
+            url: "http://h".parse().unwrap(),
+            variables: vec![],
+        };
+        let began = Instant::now();
+        let passed = check
+            .pass(&subject)
+            .await
+            .map_err(|ailment| ailment.measured);
+        (passed, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_double_and_retries_end() {
+        let (passed, took) = outcome(
+            &[false],
+            Patience {
+                retries: 3,
+                ..Patience::default()
+            },
+        )
+        .await;
+        assert_eq!(passed.unwrap_err(), "503 (tried 4 times in 7 s)");
+        assert_eq!(took.as_secs(), 1 + 2 + 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_passes_when_enough_in_a_row_were_good() {
+        let patience = Patience {
+            rise: 2,
+            ..Patience::default()
+        };
+        let (passed, took) = outcome(&[true, false, true, true], patience).await;
+        assert_eq!(passed.unwrap(), "200");
+        assert_eq!(took.as_secs(), 1 + 2 + 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_ends_it() {
+        let patience = Patience {
+            retries: 100,
+            deadline: Span::secs(10),
+            ..Patience::default()
+        };
+        let (passed, took) = outcome(&[false], patience).await;
+        assert!(passed.is_err());
+        assert!(took <= Duration::from_secs(10), "{took:?}");
+    }
+}

@@ -1,0 +1,237 @@
+//! Runs steps, keeps promises, and takes back what must not stay: the only place that unwinds.
+//!
+//! A promise is given before its step acts, because an answer can get lost after the effect.
+//! When a story stops, for whatever reason (a fault, a cancelled run, a panic), the promises
+//! are kept in reverse order, each with its own retries, and what could not be taken back is
+//! named with the command for a person.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+
+use crate::judge::ending::{Unwound, bug, ending_of};
+use crate::model::ending::{Ending, Reason};
+use crate::model::event::Event;
+use crate::model::fault::Fault;
+use crate::platform::retry::{Again, Backoff};
+
+use super::stage::Stage;
+
+/// How often and how long taking back is tried. It ends before the runner's patience does.
+const UNDO: Backoff = Backoff {
+    first: Duration::from_millis(100),
+    longest: Duration::from_secs(1),
+    tries: 5,
+    deadline: Duration::from_secs(5),
+};
+
+/// What a step made, and the line that tells of it. No line, no row in the log.
+pub struct Made<T> {
+    /// What later steps need.
+    pub value: T,
+    /// In one line.
+    pub said: String,
+}
+
+/// A step forward.
+pub trait Step {
+    /// What it hands to later steps.
+    type Value;
+    /// Its short name in the log, such as `deploy`.
+    const NAME: &'static str;
+    /// Whether it may be dropped in the middle when the run is cancelled. A step that writes
+    /// may not; it ends in its own time, or watches `stage.cancelled` itself.
+    const INTERRUPTIBLE: bool;
+
+    /// Takes the step.
+    fn act(self, stage: &Stage) -> impl Future<Output = Result<Made<Self::Value>, Fault>>;
+}
+
+/// What keeping a promise found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// It was as before already.
+    Untouched,
+    /// It was changed, and is as before again.
+    TakenBack,
+}
+
+/// A promise: how to take a step back. Holds what was seen before the step; can be kept twice.
+#[async_trait]
+pub trait Undo: Send + Sync {
+    /// Its short name in the log.
+    fn name(&self) -> &'static str;
+
+    /// The command for a person, should it fail.
+    fn by_hand(&self, stage: &Stage) -> String;
+
+    /// Takes the step back.
+    ///
+    /// # Errors
+    /// When it is not as before.
+    async fn take_back(&self, stage: &Stage) -> Result<(Undone, String), Fault>;
+}
+
+/// Why a story stops.
+#[derive(Debug)]
+pub struct Halt {
+    fault: Box<Fault>,
+}
+
+impl From<Fault> for Halt {
+    fn from(fault: Fault) -> Self {
+        Self {
+            fault: Box::new(fault),
+        }
+    }
+}
+
+/// The keeper of a story's promises.
+pub struct Saga<'s> {
+    stage: &'s Stage,
+    promises: Vec<Box<dyn Undo>>,
+    committed: bool,
+}
+
+impl<'s> Saga<'s> {
+    /// Tells a story to its end, whatever happens, and says how it ended. The story returns
+    /// its good ending.
+    pub async fn tell(
+        stage: &'s Stage,
+        story: impl AsyncFnOnce(&mut Self) -> Result<Ending, Halt>,
+    ) -> Ending {
+        let mut saga = Self {
+            stage,
+            promises: Vec::new(),
+            committed: false,
+        };
+        // A panic is a halt like any other: traffic is put back before anything else.
+        let told = AssertUnwindSafe(story(&mut saga)).catch_unwind().await;
+        let fault = match told {
+            Ok(Ok(ending)) => return ending,
+            Ok(Err(halt)) => *halt.fault,
+            Err(panic) => bug(message_of(panic.as_ref())),
+        };
+        let unwound = saga.unwind(fault.reason).await;
+        let traffic = stage.traffic_now().await;
+        ending_of(fault, saga.committed, &unwound, traffic)
+    }
+
+    /// The stage.
+    pub const fn stage(&self) -> &'s Stage {
+        self.stage
+    }
+
+    /// Takes a step, unless the run was cancelled.
+    ///
+    /// # Errors
+    /// The step's fault, or that the run was cancelled.
+    pub async fn step<S: Step>(&mut self, step: S) -> Result<S::Value, Halt> {
+        let began = Instant::now();
+        if self.stage.cancelled.is_cancelled() {
+            return Err(Fault::cancelled().into());
+        }
+        self.stage.say(Event::Working {
+            step: S::NAME,
+            said: String::new(),
+        });
+        let acting = step.act(self.stage);
+        let acted = if S::INTERRUPTIBLE {
+            tokio::select! {
+                biased;
+                () = self.stage.cancelled.cancelled() => Err(Fault::cancelled()),
+                acted = acting => acted,
+            }
+        } else {
+            acting.await
+        };
+        let took = began.elapsed();
+        match acted {
+            Ok(made) => {
+                if !made.said.is_empty() {
+                    self.stage.say(Event::Done {
+                        step: S::NAME,
+                        said: made.said,
+                        took,
+                    });
+                }
+                Ok(made.value)
+            }
+            Err(fault) => {
+                self.stage.say(Event::Failed {
+                    step: S::NAME,
+                    said: fault.measured.clone().unwrap_or_else(|| fault.said.clone()),
+                    took,
+                });
+                Err(fault.into())
+            }
+        }
+    }
+
+    /// Promises to take something back, should the story stop from here on.
+    pub fn undo_with(&mut self, promise: impl Undo + 'static) {
+        self.promises.push(Box::new(promise));
+    }
+
+    /// The point of no return: from here on, back is not safer.
+    pub fn commit(&mut self) {
+        self.promises.clear();
+        self.committed = true;
+    }
+
+    async fn unwind(&mut self, reason: Reason) -> Unwound {
+        let mut left = Vec::new();
+        let mut taken_back = false;
+        while let Some(promise) = self.promises.pop() {
+            let began = Instant::now();
+            let kept = UNDO
+                .run(
+                    || promise.take_back(self.stage),
+                    |failed: &Fault| match failed.reason {
+                        Reason::ChangedByOthers => Again::No,
+                        _ => Again::Yes,
+                    },
+                )
+                .await;
+            let took = began.elapsed();
+            let step = promise.name();
+            match kept {
+                Ok((undone, said)) => {
+                    taken_back |= undone == Undone::TakenBack;
+                    if !said.is_empty() {
+                        self.stage.say(Event::Done { step, said, took });
+                    }
+                }
+                // The change never was made because somebody else was faster: theirs stays.
+                Err(fault)
+                    if fault.reason == Reason::ChangedByOthers
+                        && reason == Reason::ChangedByOthers => {}
+                Err(fault) => {
+                    self.stage.say(Event::Failed {
+                        step,
+                        said: fault.said,
+                        took,
+                    });
+                    left.push(promise.by_hand(self.stage));
+                }
+            }
+        }
+        match (left.is_empty(), taken_back) {
+            (false, _) => Unwound::Left(left),
+            (true, true) => Unwound::TakenBack,
+            (true, false) => Unwound::Untouched,
+        }
+    }
+}
+
+fn message_of(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("it panicked")
+}

@@ -1,0 +1,413 @@
+//! The steps that the stories are made of: what each does, refuses and hands on.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use crate::model::ending::Reason;
+use crate::model::event::{Event, Fact};
+use crate::model::fault::Fault;
+use crate::model::release::Release;
+use crate::model::slot::Side;
+use crate::model::split::Split;
+use crate::routers::{Change, Confirmed, Reading, RouterError};
+use crate::targets::{Desk, Order};
+
+use super::felt::Felt;
+use super::looks::Served;
+use super::saga::{Made, Step};
+use super::stage::Stage;
+
+/// How long a slot or the public URL may take to say what it serves.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Reads the router, and refuses to go on where expectation, record and router differ.
+pub struct ReadTraffic<'a> {
+    /// The slot that must be active, if the user said so.
+    pub expected: Option<&'a str>,
+    /// Whether a record that says otherwise stops the run. A user who names the slot to go to
+    /// has seen both and decided.
+    pub heed_record: bool,
+}
+
+impl Step for ReadTraffic<'_> {
+    type Value = Reading;
+    const NAME: &'static str = "traffic";
+    const INTERRUPTIBLE: bool = true;
+
+    async fn act(self, stage: &Stage) -> Result<Made<Reading>, Fault> {
+        let reading = stage.router()?.read().await?;
+        let active = stage.slots.name(reading.split.active());
+        stage.learned(Fact::ActiveSlot(active.to_owned()));
+        stage.learned(Fact::PreviousSlot(
+            stage.slots.name(reading.split.idle()).to_owned(),
+        ));
+        if let Some(expected) = self.expected
+            && expected != active
+        {
+            return Err(Fault::new(
+                Reason::NotAsExpected,
+                "another slot is active than expected",
+            )
+            .measured(format!("{active} is active"))
+            .wanted(format!("{expected}, as `expect-active` says"))
+            .next("see who switched; then run again with the slot that is active"));
+        }
+        if let Some(recorded) = &stage.recorded
+            && recorded.slot != active
+        {
+            let told = format!(
+                "the router says {active}, {} says {} ({})",
+                recorded.place, recorded.slot, recorded.version
+            );
+            if self.heed_record {
+                let command = format!(
+                    "cutover switch-traffic --environment {} --to",
+                    stage.environment
+                );
+                return Err(Fault::new(Reason::RecordDisagrees, "the router and the last record disagree")
+                    .measured(told)
+                    .wanted("both the same")
+                    .next(format!(
+                        "if the router is right: `{command} {active}` (proves it and records it); if the record is right: `{command} {}`",
+                        recorded.slot
+                    )));
+            }
+            stage.say(Event::Warned(told));
+        }
+        let said = reading.split.told(&stage.slots);
+        Ok(Made {
+            value: reading,
+            said,
+        })
+    }
+}
+
+/// Asks a slot which release it serves; silence is an answer here.
+pub struct AskSlot(pub Side);
+
+impl Step for AskSlot {
+    type Value = Option<Release>;
+    const NAME: &'static str = "asked";
+    const INTERRUPTIBLE: bool = true;
+
+    async fn act(self, stage: &Stage) -> Result<Made<Option<Release>>, Fault> {
+        let value = stage.served_by(self.0, LOOK).await.release().cloned();
+        Ok(Made {
+            value,
+            said: String::new(),
+        })
+    }
+}
+
+/// Puts a release into a slot that receives no traffic.
+pub struct Deploy<'a> {
+    /// The slot.
+    pub into: Side,
+    /// How traffic is divided now.
+    pub split: Split,
+    /// The release.
+    pub release: &'a Release,
+}
+
+impl Step for Deploy<'_> {
+    type Value = ();
+    const NAME: &'static str = "deploy";
+    // The target watches for the end of the run itself, and ends what it began.
+    const INTERRUPTIBLE: bool = false;
+
+    async fn act(self, stage: &Stage) -> Result<Made<()>, Fault> {
+        let slot = stage.slots.on(self.into);
+        let weight = self.split.weight(self.into);
+        if weight.percent() > 0 {
+            let other = stage.slots.name(self.into.other());
+            return Err(Fault::new(Reason::SlotIsActive, format!("{} receives traffic, so nothing is deployed to it", slot.name))
+                .measured(format!("{weight} of traffic on {}", slot.name))
+                .wanted("none")
+                .next(format!("deploy to {other}, or move all traffic there first: `cutover switch-traffic --to {other}`")));
+        }
+        stage.learned(Fact::Slot(slot.name.clone()));
+        let order = Order {
+            app: stage.app.clone(),
+            environment: stage.environment.clone(),
+            slot: slot.name.clone(),
+            slot_url: slot.url.clone(),
+            release: self.release.clone(),
+        };
+        let target = stage.target()?;
+        target.prepare(&order).await?;
+        let say = |line: String| stage.say(Event::Line(line));
+        let desk = Desk {
+            say: &say,
+            cancelled: &stage.cancelled,
+        };
+        let did = target.deploy(&order, &desk).await?;
+        let said = format!("{} <- {}      {did}", slot.name, self.release);
+        Ok(Made { value: (), said })
+    }
+}
+
+/// Waits until a slot serves a release.
+pub struct AwaitServed<'a> {
+    /// The slot.
+    pub by: Side,
+    /// The release.
+    pub release: &'a Release,
+    /// How long it may take.
+    pub within: Duration,
+}
+
+impl Step for AwaitServed<'_> {
+    type Value = ();
+    const NAME: &'static str = "serves";
+    const INTERRUPTIBLE: bool = true;
+
+    async fn act(self, stage: &Stage) -> Result<Made<()>, Fault> {
+        let slot = stage.slots.name(self.by);
+        let deadline = Instant::now() + self.within;
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let served = stage.served_by(self.by, LOOK.min(self.within)).await;
+            if let Some(release) = served.release() {
+                stage.learned(Fact::ServedVersion(release.as_str().to_owned()));
+                if release.is(self.release) {
+                    let said = format!("{slot} says {release}");
+                    return Ok(Made { value: (), said });
+                }
+            }
+            if Instant::now() + pause > deadline {
+                let (reason, said) = match &served {
+                    Served::Release(_) => (
+                        Reason::WrongVersion,
+                        "serves another release than the one deployed",
+                    ),
+                    Served::Unclear(_) => {
+                        (Reason::WrongVersion, "does not say which release it serves")
+                    }
+                    Served::Silent(_) => {
+                        (Reason::DeployFailed, "does not answer after the deployment")
+                    }
+                };
+                return Err(Fault::new(reason, format!("{slot} {said}"))
+                    .measured(format!("{slot}: {}", served.told()))
+                    .wanted(format!("{} in {}, within {}", self.release, stage.mark.told(), crate::platform::text::duration(self.within)))
+                    .next(format!("look at the log of {slot}; did the deployment put this version there and start it?")));
+            }
+            stage.say(Event::Working {
+                step: "serves",
+                said: format!("{slot}: {}", served.told()),
+            });
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+}
+
+/// Runs the smoke checks against a slot, all at once.
+pub struct SmokeTest<'a> {
+    /// The slot.
+    pub on: Side,
+    /// The release that is in it, for commands.
+    pub release: Option<&'a Release>,
+}
+
+impl Step for SmokeTest<'_> {
+    type Value = ();
+    const NAME: &'static str = "smoke";
+    const INTERRUPTIBLE: bool = true;
+
+    async fn act(self, stage: &Stage) -> Result<Made<()>, Fault> {
+        let slot = stage.slots.name(self.on);
+        let subject = stage.subject(self.on, self.release);
+        let outcomes = join_all(stage.smoke.iter().map(|check| check.pass(&subject))).await;
+        let all = outcomes.len();
+        let failed: Vec<_> = stage
+            .smoke
+            .iter()
+            .zip(outcomes)
+            .filter_map(|(check, outcome)| Some((check.probe.told(), outcome.err()?)))
+            .collect();
+        if let Some((first, ailment)) = failed.first() {
+            for (check, ailment) in failed.iter().skip(1) {
+                stage.say(Event::Warned(format!("{check}: {ailment}")));
+            }
+            return Err(Fault::new(
+                Reason::SmokeFailed,
+                format!("{} of {all} smoke checks failed on {slot}", failed.len()),
+            )
+            .measured(format!("{first}: {}", ailment.measured))
+            .wanted(ailment.wanted.clone())
+            .next(format!(
+                "look at {slot} itself: {}",
+                stage.slots.on(self.on).url
+            )));
+        }
+        let said = if all == 0 {
+            String::new()
+        } else {
+            format!("{all} of {all} on {slot}")
+        };
+        Ok(Made { value: (), said })
+    }
+}
+
+/// Makes sure that there is a slot to go back to and that the router could go there.
+pub struct PrepareWayBack<'a> {
+    /// What was read before.
+    pub before: &'a Reading,
+    /// Where traffic shall go.
+    pub to: Split,
+}
+
+impl Step for PrepareWayBack<'_> {
+    /// The release of the old slot; `None` where nothing was live.
+    type Value = Option<Release>;
+    const NAME: &'static str = "way back";
+    const INTERRUPTIBLE: bool = true;
+
+    async fn act(self, stage: &Stage) -> Result<Made<Option<Release>>, Fault> {
+        let router = stage.router()?;
+        for to in [self.to, self.before.split] {
+            let change = Change {
+                from: self.before.clone(),
+                to,
+                reason: "prepared".to_owned(),
+            };
+            router.prepare(&change).await?;
+        }
+        let side = self.before.split.active();
+        let old = stage.slots.name(side);
+        match stage.served_by(side, LOOK).await {
+            Served::Release(release) => {
+                let said = format!("{old} serves {release}, restore prepared");
+                Ok(Made {
+                    value: Some(release),
+                    said,
+                })
+            }
+            other => {
+                if stage.served_to_users(LOOK).await.release().is_none() {
+                    let said = format!("none: nothing is live yet ({old}: {})", other.told());
+                    return Ok(Made { value: None, said });
+                }
+                Err(Fault::new(
+                    Reason::NoWayBack,
+                    format!("{old} would not be fit to go back to"),
+                )
+                .measured(format!("{old}: {}", other.told()))
+                .wanted(format!(
+                    "{old} to answer with its release in {}",
+                    stage.mark.told()
+                ))
+                .next(format!(
+                    "bring {old} up at {}, or correct its URL in the config",
+                    stage.slots.on(side).url
+                )))
+            }
+        }
+    }
+}
+
+/// Changes the router and reads the change back.
+pub struct Shift<'a> {
+    /// What was read before.
+    pub before: &'a Reading,
+    /// Where traffic shall go.
+    pub to: Split,
+    /// The slot that this is about.
+    pub slot: Side,
+    /// Why, for routers that keep a note.
+    pub reason: String,
+    /// Keeps the times.
+    pub felt: &'a Felt,
+}
+
+impl Step for Shift<'_> {
+    type Value = ();
+    const NAME: &'static str = "switch";
+    // Never stop in the middle of a router write.
+    const INTERRUPTIBLE: bool = false;
+
+    async fn act(self, stage: &Stage) -> Result<Made<()>, Fault> {
+        let router = stage.router()?;
+        let change = Change {
+            from: self.before.clone(),
+            to: self.to,
+            reason: self.reason,
+        };
+        let at = Instant::now();
+        let applied = router.apply(&change).await;
+        self.felt.written(at, at.elapsed());
+        let mut lost = "";
+        match applied {
+            Ok(()) => {}
+            // The effect may be there without the answer: the router itself knows.
+            Err(RouterError::Lost(_)) if router.read().await?.split == self.to => {
+                lost = " (its answer was lost; read back)";
+            }
+            Err(failed) => return Err(failed.into()),
+        }
+        let confirmed = match router.confirm(self.to).await? {
+            Confirmed::ByDataPlane(what) | Confirmed::ByState(what) => what,
+        };
+        stage.learned(Fact::ActiveSlot(
+            stage.slots.name(self.to.active()).to_owned(),
+        ));
+        stage.learned(Fact::PreviousSlot(
+            stage.slots.name(self.before.split.active()).to_owned(),
+        ));
+        stage.learned(Fact::Weight(self.to.weight(self.slot).percent()));
+        let said = format!(
+            "{} {} -> {}    {confirmed}{lost}",
+            stage.slots.name(self.slot),
+            self.before.split.weight(self.slot),
+            self.to.weight(self.slot),
+        );
+        Ok(Made { value: (), said })
+    }
+}
+
+/// Proves that users get the release, wholly or by weight.
+pub struct ProveServed<'a> {
+    /// The release of the slot that got the traffic.
+    pub release: &'a Release,
+    /// The release of the other slot.
+    pub old: Option<&'a Release>,
+    /// How traffic is divided now.
+    pub split: Split,
+    /// The slot that this is about.
+    pub slot: Side,
+    /// Keeps the times.
+    pub felt: &'a Felt,
+}
+
+impl Step for ProveServed<'_> {
+    type Value = ();
+    const NAME: &'static str = "proved";
+    const INTERRUPTIBLE: bool = true;
+
+    async fn act(self, stage: &Stage) -> Result<Made<()>, Fault> {
+        let same = self.old.is_some_and(|old| old.is(self.release));
+        if same {
+            let said = format!(
+                "both slots serve {}: answers cannot tell them apart",
+                self.release
+            );
+            stage.say(Event::Warned(said));
+        }
+        let said = if self.split.is_whole() || same {
+            let proved = stage.prove(self.release, stage.proof.within.get()).await?;
+            match self.old {
+                Some(old) if !same => format!("{proved}, none {old}"),
+                _ => proved,
+            }
+        } else {
+            stage
+                .prove_share(self.release, self.split.weight(self.slot))
+                .await?
+        };
+        self.felt.proved();
+        Ok(Made { value: (), said })
+    }
+}

@@ -1,0 +1,224 @@
+//! Moving traffic without deploying: `switch-traffic` with a way back, `rollback` without.
+
+use std::sync::Arc;
+
+use crate::model::ending::{Decision, Ending, Reason};
+use crate::model::event::Fact;
+use crate::model::fault::Fault;
+use crate::model::release::Release;
+use crate::model::slot::Side;
+use crate::model::split::{Split, Weight};
+use crate::platform::text;
+
+use super::felt::Felt;
+use super::saga::{Halt, Saga};
+use super::stage::Stage;
+use super::steps::{AskSlot, PrepareWayBack, ProveServed, ReadTraffic, Shift};
+use super::undos::PutTrafficBack;
+use super::watch::felt_in_all;
+
+/// Where traffic shall go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// To the slot that is idle now, which with two slots is the previous one too.
+    Idle,
+    /// To that slot.
+    Slot(Side),
+}
+
+/// What a switch needs to know.
+pub struct Switch {
+    /// Where traffic shall go.
+    pub goal: Goal,
+    /// How much of it.
+    pub weight: Weight,
+    /// The release that the slot must serve; where none is given, the one that it serves.
+    pub release: Option<Release>,
+    /// The slot that must be active before.
+    pub expect_active: Option<String>,
+}
+
+/// Moves traffic, wholly or by weight, and proves it, or takes it back.
+///
+/// # Errors
+/// What stopped it; the saga takes back what must not stay.
+pub async fn switch(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> {
+    let expected = plan.expect_active.as_deref();
+    let heed_record = plan.goal == Goal::Idle;
+    let before = saga
+        .step(ReadTraffic {
+            expected,
+            heed_record,
+        })
+        .await?;
+    let slot = plan.goal.side(before.split);
+    let to = Split::with(slot, plan.weight);
+    let release = &release_of(saga, slot, plan.release.as_ref()).await?;
+    let old = saga
+        .step(PrepareWayBack {
+            before: &before,
+            to,
+        })
+        .await?
+        .filter(|_| slot != before.split.active());
+
+    let felt = Arc::new(Felt::begin(
+        saga.stage(),
+        slot,
+        before.split,
+        to,
+        old.clone(),
+        release.clone(),
+    ));
+    saga.undo_with(PutTrafficBack::new(
+        before.clone(),
+        to,
+        old.clone(),
+        Arc::clone(&felt),
+    ));
+    let reason = format!("switch-traffic to {release}");
+    saga.step(Shift {
+        before: &before,
+        to,
+        slot,
+        reason,
+        felt: &felt,
+    })
+    .await?;
+    saga.step(ProveServed {
+        release,
+        old: old.as_ref(),
+        split: to,
+        slot,
+        felt: &felt,
+    })
+    .await?;
+
+    saga.commit();
+    felt.settle(saga.stage()).await;
+    Ok(ended(saga.stage(), &felt, before.split, to))
+}
+
+/// Puts all traffic on the previous slot at once. There is no way back from the way back: once
+/// the router has it, traffic stays there, proved or not.
+///
+/// # Errors
+/// What stopped it.
+pub async fn rollback(saga: &mut Saga<'_>, expect_active: Option<&str>) -> Result<Ending, Halt> {
+    let before = saga
+        .step(ReadTraffic {
+            expected: expect_active,
+            heed_record: false,
+        })
+        .await?;
+    let slot = before.split.idle();
+    let to = Split::all_to(slot);
+    let release = &release_of(saga, slot, None).await?;
+    let bad = saga.step(AskSlot(slot.other())).await?;
+
+    let felt = Felt::begin(
+        saga.stage(),
+        slot,
+        before.split,
+        to,
+        bad.clone(),
+        release.clone(),
+    );
+    saga.step(Shift {
+        before: &before,
+        to,
+        slot,
+        reason: "rollback".to_owned(),
+        felt: &felt,
+    })
+    .await?;
+    saga.commit();
+    saga.step(ProveServed {
+        release,
+        old: bad.as_ref(),
+        split: to,
+        slot,
+        felt: &felt,
+    })
+    .await?;
+    felt.settle(saga.stage()).await;
+    Ok(ended(saga.stage(), &felt, before.split, to))
+}
+
+/// The release that a slot serves, which must be the wanted one where one is wanted.
+async fn release_of(
+    saga: &mut Saga<'_>,
+    slot: Side,
+    wanted: Option<&Release>,
+) -> Result<Release, Halt> {
+    let stage = saga.stage();
+    let name = stage.slots.name(slot);
+    stage.learned(Fact::Slot(name.to_owned()));
+    let Some(served) = saga.step(AskSlot(slot)).await? else {
+        let reason = if wanted.is_none() {
+            Reason::NoWayBack
+        } else {
+            Reason::WrongVersion
+        };
+        return Err(Fault::new(
+            reason,
+            format!("{name} does not say which release it serves, so traffic is not sent there"),
+        )
+        .measured(format!(
+            "no {} from {}",
+            stage.mark.told(),
+            stage.slots.on(slot).url
+        ))
+        .wanted(wanted.map_or_else(|| "a release".to_owned(), ToString::to_string))
+        .next(format!(
+            "is {name} up? `cutover smoke-test --slot {name}` looks closer"
+        ))
+        .into());
+    };
+    if let Some(wanted) = wanted
+        && !served.is(wanted)
+    {
+        return Err(Fault::new(
+            Reason::WrongVersion,
+            format!("{name} serves another release than the one to switch to"),
+        )
+        .measured(format!("{name} says {served}"))
+        .wanted(wanted.to_string())
+        .next(format!(
+            "deploy it first: `cutover deploy-slot --slot {name} --version {wanted}`"
+        ))
+        .into());
+    }
+    stage.learned(Fact::Version(served.as_str().to_owned()));
+    Ok(served)
+}
+
+impl Goal {
+    const fn side(&self, split: Split) -> Side {
+        match self {
+            Self::Idle => split.idle(),
+            Self::Slot(side) => *side,
+        }
+    }
+}
+
+fn ended(stage: &Stage, felt: &Felt, from: Split, to: Split) -> Ending {
+    let felt = felt_in_all(felt.all().as_ref());
+    if from == to {
+        let said = format!(
+            "traffic was there already ({}), proved again; {felt}",
+            to.told(&stage.slots)
+        );
+        return Ending::good(Decision::Passed, Reason::AlreadyThere, said);
+    }
+    let decision = if to.is_whole() {
+        Decision::Promoted
+    } else {
+        Decision::Passed
+    };
+    Ending::good(
+        decision,
+        Reason::Done,
+        text::sentence(&to.told(&stage.slots), &felt),
+    )
+}

@@ -1,0 +1,113 @@
+//! The promises: how each step that changes something is taken back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::model::ending::Reason;
+use crate::model::event::Fact;
+use crate::model::fault::Fault;
+use crate::model::release::Release;
+use crate::model::split::Split;
+use crate::routers::{Reading, RouterError};
+
+use super::felt::Felt;
+use super::saga::{Undo, Undone};
+use super::stage::Stage;
+
+/// How long the proof of a way back may take: a cancelled run has seconds.
+const PROOF: Duration = Duration::from_secs(3);
+
+/// Puts traffic back to where it was, and proves it.
+pub struct PutTrafficBack {
+    before: Reading,
+    ours: Split,
+    old: Option<Release>,
+    felt: Arc<Felt>,
+    restored: AtomicBool,
+}
+
+impl PutTrafficBack {
+    /// To what was read before `ours` was applied; `old` is the release that was live.
+    pub fn new(before: Reading, ours: Split, old: Option<Release>, felt: Arc<Felt>) -> Self {
+        Self {
+            before,
+            ours,
+            old,
+            felt,
+            restored: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the router is to be written: not if it is as before, never over somebody else's change.
+    async fn is_ours_to_restore(&self, stage: &Stage) -> Result<bool, Fault> {
+        match stage.router()?.read().await {
+            Ok(now) if now.split == self.before.split => Ok(false),
+            Ok(now) if now.split == self.ours => Ok(true),
+            Ok(now) => Err(Fault::new(
+                Reason::ChangedByOthers,
+                format!(
+                    "someone else moved traffic meanwhile: {}; it was left there",
+                    now.split.told(&stage.slots)
+                ),
+            )),
+            // A write that stopped half way is what restoring is for.
+            Err(RouterError::Drifted { .. } | RouterError::Refused(_)) => Ok(true),
+            Err(failed) => Err(failed.into()),
+        }
+    }
+}
+
+#[async_trait]
+impl Undo for PutTrafficBack {
+    fn name(&self) -> &'static str {
+        "back"
+    }
+
+    fn by_hand(&self, stage: &Stage) -> String {
+        format!(
+            "cutover switch-traffic --environment {} --to {} --weight {}",
+            stage.environment,
+            stage.slots.name(self.before.split.active()),
+            self.before
+                .split
+                .weight(self.before.split.active())
+                .percent()
+        )
+    }
+
+    async fn take_back(&self, stage: &Stage) -> Result<(Undone, String), Fault> {
+        let to_restore = self.is_ours_to_restore(stage).await?;
+        if !to_restore && !self.restored.load(Ordering::Relaxed) {
+            return Ok((Undone::Untouched, String::new()));
+        }
+        let router = stage.router()?;
+        if to_restore {
+            router.restore(&self.before).await?;
+            self.restored.store(true, Ordering::Relaxed);
+        }
+        router.confirm(self.before.split).await?;
+        let side = self.before.split.active();
+        let slot = self.ours.active();
+        let mut proved = "read back".to_owned();
+        if let Some(old) = self.old.as_ref().filter(|_| self.before.split.is_whole()) {
+            stage
+                .prove(old, PROOF.min(stage.proof.within.get()))
+                .await?;
+            proved = format!("proved on {} ({old})", stage.slots.name(side));
+        }
+        stage.learned(Fact::ActiveSlot(stage.slots.name(side).to_owned()));
+        stage.learned(Fact::PreviousSlot(stage.slots.name(slot).to_owned()));
+        stage.learned(Fact::Weight(self.before.split.weight(slot).percent()));
+        self.felt.settle(stage).await;
+        let said = format!(
+            "{} {} -> {}    {proved}",
+            stage.slots.name(slot),
+            self.ours.weight(slot),
+            self.before.split.weight(slot),
+        );
+        Ok((Undone::TakenBack, said))
+    }
+}
