@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::config::patience::Patience;
 use crate::judge::streak::{State, Streak};
+use crate::model::event::{Event, Say};
 use crate::platform::text;
 use crate::probes::{Ailment, Probe, Subject};
 
@@ -67,6 +69,33 @@ impl Check {
             silent: true,
         }
     }
+}
+
+/// Passes all checks at once. Returns how many there were.
+///
+/// # Errors
+/// What the first failed check saw; the others are warnings.
+pub async fn pass_all(
+    checks: &[Check],
+    at: &Subject,
+    say: &Say,
+) -> Result<usize, (usize, String, Ailment)> {
+    let outcomes = join_all(checks.iter().map(|check| check.pass(at))).await;
+    let all = outcomes.len();
+    let mut failed: Vec<_> = checks
+        .iter()
+        .zip(outcomes)
+        .filter_map(|(check, outcome)| Some((check.probe.told(), outcome.err()?)))
+        .collect();
+    if failed.is_empty() {
+        return Ok(all);
+    }
+    for (check, ailment) in failed.iter().skip(1) {
+        say(Event::Warned(format!("{check}: {ailment}")));
+    }
+    let count = failed.len();
+    let (first, ailment) = failed.swap_remove(0);
+    Err((count, first, ailment))
 }
 
 fn tried(mut ailment: Ailment, tries: u32, began: Instant) -> Ailment {

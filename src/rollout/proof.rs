@@ -14,6 +14,7 @@ use crate::model::event::{Event, Fact};
 use crate::model::fault::Fault;
 use crate::model::release::Release;
 use crate::model::split::Weight;
+use crate::platform::text;
 
 use super::looks::Served;
 use super::stage::Stage;
@@ -101,7 +102,7 @@ impl Stage {
                 "{release} in {}, {} in a row, within {}",
                 self.mark.told(),
                 self.proof.answers,
-                crate::platform::text::duration(within)
+                text::duration(within)
             ))
             .next("does the public URL go through this router, and does something cache that path? set `release.path` to one that is not cached")
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::model::ending::Reason;
@@ -11,11 +10,13 @@ use crate::model::fault::Fault;
 use crate::model::release::Release;
 use crate::model::slot::Side;
 use crate::model::split::Split;
+use crate::platform::text;
 use crate::routers::{Change, Confirmed, Reading, RouterError};
 use crate::targets::{Desk, Order};
 
 use super::felt::Felt;
 use super::looks::Served;
+use super::patience::pass_all;
 use super::saga::{Made, Step};
 use super::stage::Stage;
 
@@ -82,6 +83,22 @@ impl Step for ReadTraffic<'_> {
             said,
         })
     }
+}
+
+/// The slot that an input names.
+///
+/// # Errors
+/// When the environment has no such slot.
+pub fn side_named(stage: &Stage, input: &str, name: &str) -> Result<Side, Fault> {
+    stage.slots.side_of(name).ok_or_else(|| {
+        let (first, second) = (&stage.slots.first.name, &stage.slots.second.name);
+        Fault::new(
+            Reason::BadInput,
+            format!("`{input}` names no slot of {}", stage.environment),
+        )
+        .measured(format!("\"{}\"", text::excerpt(name, 40)))
+        .wanted(format!("{first} or {second}"))
+    })
 }
 
 /// Asks a slot which release it serves; silence is an answer here.
@@ -191,7 +208,7 @@ impl Step for AwaitServed<'_> {
                 };
                 return Err(Fault::new(reason, format!("{slot} {said}"))
                     .measured(format!("{slot}: {}", served.told()))
-                    .wanted(format!("{} in {}, within {}", self.release, stage.mark.told(), crate::platform::text::duration(self.within)))
+                    .wanted(format!("{} in {}, within {}", self.release, stage.mark.told(), text::duration(self.within)))
                     .next(format!("look at the log of {slot}; did the deployment put this version there and start it?")));
             }
             stage.say(Event::Working {
@@ -220,24 +237,14 @@ impl Step for SmokeTest<'_> {
     async fn act(self, stage: &Stage) -> Result<Made<()>, Fault> {
         let slot = stage.slots.name(self.on);
         let subject = stage.subject(self.on, self.release);
-        let outcomes = join_all(stage.smoke.iter().map(|check| check.pass(&subject))).await;
-        let all = outcomes.len();
-        let failed: Vec<_> = stage
-            .smoke
-            .iter()
-            .zip(outcomes)
-            .filter_map(|(check, outcome)| Some((check.probe.told(), outcome.err()?)))
-            .collect();
-        if let Some((first, ailment)) = failed.first() {
-            for (check, ailment) in failed.iter().skip(1) {
-                stage.say(Event::Warned(format!("{check}: {ailment}")));
-            }
+        let all = stage.smoke.len();
+        if let Err((failed, first, ailment)) = pass_all(&stage.smoke, &subject, &stage.say).await {
             return Err(Fault::new(
                 Reason::SmokeFailed,
-                format!("{} of {all} smoke checks failed on {slot}", failed.len()),
+                format!("{failed} of {all} smoke checks failed on {slot}"),
             )
             .measured(format!("{first}: {}", ailment.measured))
-            .wanted(ailment.wanted.clone())
+            .wanted(ailment.wanted)
             .next(format!(
                 "look at {slot} itself: {}",
                 stage.slots.on(self.on).url

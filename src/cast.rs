@@ -1,0 +1,224 @@
+//! From the config's blocks to parts that act: fills the tables of kinds into the schema, and
+//! builds the stage of an environment.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::file::Environment;
+use crate::config::kinds::{Block, CheckBlock, Kind, NotifierBlock, build, plain_schema};
+use crate::config::patience::Patience;
+use crate::config::problem::Problem;
+use crate::config::schema::{Seam, assemble};
+use crate::config::{check, yaml};
+use crate::model::event::Say;
+use crate::model::slot::{Slot, Slots};
+use crate::notifiers::{Notifier, Routing};
+use crate::platform::http::Http;
+use crate::rollout::patience::Check;
+use crate::rollout::stage::Stage;
+use crate::{notifiers, probes, routers, targets};
+
+/// The schema of the config, with all kinds of this program.
+pub fn schema() -> Value {
+    assemble(&[
+        seam("target", targets::KINDS, None),
+        seam("router", routers::KINDS, None),
+        seam("check", probes::KINDS, Some(plain_schema::<Patience>())),
+        seam("notify", notifiers::KINDS, Some(plain_schema::<Routing>())),
+    ])
+}
+
+fn seam<Made: ?Sized, With>(
+    name: &'static str,
+    kinds: &[Kind<Made, With>],
+    shared: Option<Value>,
+) -> Seam {
+    Seam {
+        name,
+        kinds: kinds.iter().map(Kind::outline).collect(),
+        shared,
+    }
+}
+
+/// What everything is built with.
+#[derive(Clone)]
+pub struct Tools {
+    /// The HTTP clients.
+    pub http: Http,
+    /// What relative paths are relative to.
+    pub directory: PathBuf,
+    /// Where events are said.
+    pub say: Say,
+    /// Cancelled when the run is.
+    pub cancelled: CancellationToken,
+}
+
+/// Whom to tell, and from which severity on.
+pub type Audience = Vec<(Routing, Box<dyn Notifier>)>;
+
+/// Something that could not be built: the path below the environment, and why.
+pub type Misfit = (String, String);
+
+/// Builds the stage of an environment.
+///
+/// # Errors
+/// All blocks that could not be built.
+pub fn stage(
+    app: &str,
+    name: &str,
+    environment: &Environment,
+    tools: &Tools,
+) -> Result<Stage, Vec<Misfit>> {
+    let mut misfits = Vec::new();
+    let slots = slots(environment, &mut misfits);
+    let router = slots.as_ref().and_then(|slots| {
+        let with = routers::Tools {
+            http: tools.http.clone(),
+            app: app.to_owned(),
+            environment: name.to_owned(),
+            slots: slots.clone(),
+            directory: tools.directory.clone(),
+        };
+        let block = &environment.router.as_ref()?.0;
+        fitting("router", build(routers::KINDS, block, &with), &mut misfits)
+    });
+    let target = environment.target.as_ref().and_then(|block| {
+        let with = targets::Tools {
+            http: tools.http.clone(),
+            directory: tools.directory.clone(),
+        };
+        fitting(
+            "target",
+            build(targets::KINDS, &block.0, &with),
+            &mut misfits,
+        )
+    });
+    let smoke = checks("smoke", &environment.smoke, tools, &mut misfits);
+    let health = checks(
+        "health.checks",
+        &environment.health.checks,
+        tools,
+        &mut misfits,
+    );
+    match slots {
+        Some(slots) if misfits.is_empty() => Ok(Stage {
+            app: app.to_owned(),
+            environment: name.to_owned(),
+            url: environment.url.get().clone(),
+            slots,
+            mark: environment.release.clone(),
+            router,
+            target,
+            smoke,
+            health,
+            proof: environment.proof,
+            prober: environment.prober.clone(),
+            recorded: None,
+            http: tools.http.clone(),
+            say: tools.say.clone(),
+            cancelled: tools.cancelled.clone(),
+        }),
+        _ => Err(misfits),
+    }
+}
+
+/// Builds whom to tell.
+///
+/// # Errors
+/// All blocks that could not be built.
+pub fn audience(blocks: &[NotifierBlock], http: &Http) -> Result<Audience, Vec<Misfit>> {
+    let with = notifiers::Tools { http: http.clone() };
+    let mut misfits = Vec::new();
+    let mut audience = Vec::new();
+    for (i, block) in blocks.iter().enumerate() {
+        let mut block: Block = block.0.clone();
+        let built = block
+            .take::<Routing>()
+            .and_then(|routing| Ok((routing, build(notifiers::KINDS, &block, &with)?)));
+        audience.extend(fitting(&format!("notify[{i}]"), built, &mut misfits));
+    }
+    if misfits.is_empty() {
+        Ok(audience)
+    } else {
+        Err(misfits)
+    }
+}
+
+/// Builds the checks of an input: YAML of the same form as in the config.
+///
+/// # Errors
+/// All problems with them; places are those in the input.
+pub fn inline_checks(text: &str, tools: &Tools) -> Result<Vec<Check>, Vec<Problem>> {
+    let mut schema = schema();
+    let list = serde_json::json!({ "type": "array", "items": { "$ref": "#/$defs/check" } });
+    if let (Value::Object(schema), Value::Object(list)) = (&mut schema, list) {
+        schema.remove("properties");
+        schema.remove("required");
+        schema.extend(list);
+    }
+    let at_input = |problem: Problem| Problem {
+        path: yaml::join("checks", &problem.path).replace(".[", "["),
+        ..problem
+    };
+    let node = yaml::read(text);
+    let checked = node.and_then(|node| check::check(&schema, &node));
+    let checked =
+        checked.map_err(|problems| problems.into_iter().map(at_input).collect::<Vec<_>>())?;
+    let blocks: Vec<CheckBlock> = serde_json::from_value(checked.value)
+        .map_err(|failed| vec![Problem::with_input("checks", failed.to_string())])?;
+    let mut misfits = Vec::new();
+    let checks = checks("checks", &blocks, tools, &mut misfits);
+    if misfits.is_empty() {
+        return Ok(checks);
+    }
+    Err(misfits
+        .into_iter()
+        .map(|(path, said)| Problem::with_input(&path, said))
+        .collect())
+}
+
+fn checks(
+    path: &str,
+    blocks: &[CheckBlock],
+    tools: &Tools,
+    misfits: &mut Vec<Misfit>,
+) -> Vec<Check> {
+    let with = probes::Tools {
+        http: tools.http.clone(),
+        directory: tools.directory.clone(),
+    };
+    let one = |(i, block): (usize, &CheckBlock)| {
+        let mut block = block.0.clone();
+        let built = block.take::<Patience>().and_then(|patience| {
+            let probe = build(probes::KINDS, &block, &with)?;
+            Ok(Check { probe, patience })
+        });
+        fitting(&format!("{path}[{i}]"), built, misfits)
+    };
+    blocks.iter().enumerate().filter_map(one).collect()
+}
+
+fn slots(environment: &Environment, misfits: &mut Vec<Misfit>) -> Option<Slots> {
+    let mut slots = environment.slots.iter().map(|(name, slot)| Slot {
+        name: name.clone(),
+        url: slot.url.get().clone(),
+    });
+    match (slots.next(), slots.next(), slots.next()) {
+        (Some(first), Some(second), None) => Some(Slots { first, second }),
+        _ => {
+            misfits.push((
+                "slots".to_owned(),
+                "an environment has exactly two slots".to_owned(),
+            ));
+            None
+        }
+    }
+}
+
+fn fitting<T>(path: &str, built: Result<T, String>, misfits: &mut Vec<Misfit>) -> Option<T> {
+    built
+        .map_err(|said| misfits.push((path.to_owned(), said)))
+        .ok()
+}

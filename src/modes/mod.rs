@@ -1,0 +1,25 @@
+//! What Cutover does: one file a mode, each tells its own story.
+//!
+//! The modes stay strictly separate: `deploy-slot` never moves traffic, `switch-traffic` never
+//! deploys. `rollout` is the composition for those who want one step.
+
+pub mod deploy_slot;
+pub mod health_check;
+pub mod notify;
+pub mod rehearse;
+pub mod rollback;
+pub mod rollout;
+pub mod smoke_test;
+pub mod switch_traffic;
+
+/// The modes, with a line for each, in the order in which people meet them.
+pub const MODES: &[(&str, &str)] = &[
+    ("deploy-slot", "put the version into the idle slot and wait until the slot serves it"),
+    ("smoke-test", "run the smoke checks against a slot, or look at a URL"),
+    ("switch-traffic", "move traffic to a slot, wholly or by weight, and prove it"),
+    ("health-check", "check the live service, or a URL"),
+    ("notify", "tell people"),
+    ("rollout", "deploy, smoke, switch, watch, and promote or take back, in one step"),
+    ("rollback", "put traffic back on the previous slot, at once"),
+    ("rehearse", "run a rollout against a stand-in inside this process, with faults to order"),
+];

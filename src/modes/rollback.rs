@@ -1,0 +1,28 @@
+//! `rollback`: traffic goes back to the previous slot, at once; every other step is skipped.
+
+use crate::config::inputs::Inputs;
+use crate::model::ending::{Decision, Ending, Reason};
+use crate::model::split::Split;
+use crate::rollout::saga::Saga;
+use crate::rollout::stage::Stage;
+use crate::rollout::steps::ReadTraffic;
+use crate::rollout::switch::rollback;
+
+/// Rolls back.
+pub async fn run(stage: &Stage, inputs: &Inputs) -> Ending {
+    Saga::tell(stage, async |saga: &mut Saga<'_>| {
+        let expected = inputs.expect_active.as_deref();
+        if inputs.dry_run {
+            let before = saga.step(ReadTraffic { expected, heed_record: false }).await?;
+            let to = Split::all_to(before.split.idle());
+            let said = format!(
+                "traffic would go back from {} to {}",
+                before.split.told(&stage.slots),
+                to.told(&stage.slots)
+            );
+            return Ok(Ending::good(Decision::Planned, Reason::DryRun, said));
+        }
+        rollback(saga, expected).await
+    })
+    .await
+}

@@ -1,0 +1,82 @@
+//! `smoke-test`: the smoke checks against a slot, or checks against a URL without any config.
+
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::model::ending::{Account, Decision, Ending, Reason};
+use crate::model::event::{Event, Fact, Say};
+use crate::model::fault::Fault;
+use crate::platform::text;
+use crate::probes::Subject;
+use crate::rollout::patience::{Check, pass_all};
+use crate::rollout::saga::{Halt, Saga};
+use crate::rollout::stage::Stage;
+use crate::rollout::steps::{ReadTraffic, SmokeTest, side_named};
+
+/// Runs the environment's smoke checks against the slot that is named, or the idle one.
+pub async fn on_slot(stage: &Stage, slot: Option<&str>) -> Ending {
+    Saga::tell(stage, async |saga: &mut Saga<'_>| {
+        let on = match slot {
+            Some(name) => side_named(stage, "slot", name)?,
+            None => saga.step(ReadTraffic { expected: None, heed_record: false }).await?.split.idle(),
+        };
+        let name = stage.slots.name(on);
+        stage.learned(Fact::Slot(name.to_owned()));
+        let all = stage.smoke.len();
+        if all == 0 {
+            let fault = Fault::new(Reason::NoData, format!("environments.{}.smoke has no checks", stage.environment));
+            return Err(Halt::from(fault.next("add checks to the config, or give them with `checks:`")));
+        }
+        saga.step(SmokeTest { on, release: None }).await?;
+        stage.learned(Fact::Healthy(true));
+        let said = format!("{} passed on {name}", text::count(all as u64, "smoke check"));
+        Ok(Ending::good(Decision::Passed, Reason::Done, said))
+    })
+    .await
+}
+
+/// Runs checks against an address. `failed` is the reason of a failure; it differs between a
+/// smoke test and a health check.
+pub async fn at(subject: &Subject, checks: &[Check], failed: Reason, step: &'static str, say: &Say, cancelled: &CancellationToken) -> Ending {
+    let began = Instant::now();
+    let outcome = tokio::select! {
+        biased;
+        () = cancelled.cancelled() => return from(Fault::cancelled()),
+        outcome = pass_all(checks, subject, say) => outcome,
+    };
+    say(Event::Learned(Fact::Healthy(outcome.is_ok())));
+    let took = began.elapsed();
+    match outcome {
+        Ok(all) => {
+            let said = format!("{all} of {all}");
+            say(Event::Done { step, said, took });
+            let said = format!("{} passed", text::count(all as u64, "check"));
+            Ending::good(Decision::Passed, Reason::Done, said)
+        }
+        Err((count, first, ailment)) => {
+            let measured = format!("{first}: {}", ailment.measured);
+            say(Event::Failed {
+                step,
+                said: measured.clone(),
+                took,
+            });
+            let said = format!("{count} of {} failed", text::count(checks.len() as u64, "check"));
+            from(Fault::new(failed, said).measured(measured).wanted(ailment.wanted))
+        }
+    }
+}
+
+fn from(fault: Fault) -> Ending {
+    Ending {
+        decision: Decision::Failed,
+        reason: fault.reason,
+        said: fault.said,
+        account: Account {
+            measured: fault.measured,
+            wanted: fault.wanted,
+            traffic: None,
+            next: fault.next,
+        },
+    }
+}
