@@ -1,4 +1,5 @@
 //! Cutover.
+pub mod actions;
 pub mod config;
 pub mod model;
 pub mod notifiers;
