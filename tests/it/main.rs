@@ -1,4 +1,5 @@
 //! All integration tests, in one binary: real parts, real sockets, the real program.
 
+mod contract;
 mod seams;
 mod world;

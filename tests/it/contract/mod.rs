@@ -1,0 +1,3 @@
+//! What leaves the process, read the way its readers read it.
+
+mod files;
