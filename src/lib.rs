@@ -1,5 +1,6 @@
 //! Cutover.
 pub mod config;
+pub mod github;
 pub mod model;
 pub mod notifiers;
 pub mod platform;
