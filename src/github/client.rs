@@ -1,0 +1,261 @@
+//! The one place that knows octocrab: a GET and a POST of JSON, with our own client under it.
+//!
+//! octocrab's own retries are off, because they repeat a POST; its models are not used for
+//! reading, because they refuse an answer with one word that they do not know. A request ends
+//! in time, whatever the other side does.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use octocrab::service::middleware::retry::RetryConfig;
+use octocrab::{Octocrab, OctocrabBuilder};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::platform::http::{Http, Manner};
+use crate::platform::secret::{Secret, Vault};
+use crate::platform::text;
+
+use super::{GithubError, Repository};
+
+/// For one request, to the end of its answer.
+const TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How much of what GitHub says is quoted: an outage answers with a whole page of HTML.
+const QUOTED: usize = 200;
+
+/// A client for one repository.
+pub(super) struct Client {
+    octocrab: Octocrab,
+    root: String,
+    vault: Vault,
+}
+
+impl Client {
+    /// A client with a token. Must be called inside of a runtime, which octocrab's queue needs.
+    pub(super) fn new(
+        http: &Http,
+        token: &Secret,
+        repository: &Repository,
+    ) -> Result<Self, GithubError> {
+        let failed = |said: String| GithubError::OutOfReach {
+            what: "make a client for GitHub".to_owned(),
+            said,
+        };
+        // octocrab panics on what cannot be a header or an address.
+        let token = token.expose().trim();
+        if token.is_empty() || HeaderValue::from_str(token).is_err() {
+            return Err(failed(
+                "the token is empty or has characters that a header cannot".to_owned(),
+            ));
+        }
+        let api_url = &repository.api_url;
+        let base = url::Url::parse(api_url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or_else(|| failed("GITHUB_API_URL is not a URL".to_owned()))?;
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(failed("there is no runtime yet".to_owned()));
+        }
+        let vault = Vault::default();
+        vault.keep(token);
+        vault.keep_user_info(api_url);
+        let reqwest = http
+            .client(Manner::API)
+            .map_err(|no| failed(no.to_string()))?;
+        let octocrab = OctocrabBuilder::new()
+            .personal_token(token.to_owned())
+            .add_retry_config(RetryConfig::None)
+            .add_header(ACCEPT, "application/vnd.github+json".to_owned())
+            .base_uri(base.as_str())
+            .and_then(|builder| builder.build_with_reqwest(reqwest))
+            .map_err(|error| failed(vault.redact(&innermost(&error)).into_owned()))?;
+        Ok(Self {
+            octocrab,
+            root: format!("/repos/{}/{}", repository.owner, repository.name),
+            vault,
+        })
+    }
+
+    /// Gets `route` below the repository.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        route: &str,
+        query: &impl Serialize,
+    ) -> Result<T, GithubError> {
+        let route = format!("{}{route}", self.root);
+        self.in_time(what, self.octocrab.get(route, Some(query)))
+            .await
+    }
+
+    /// Posts `body` to `route` below the repository. Once.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        route: &str,
+        body: &impl Serialize,
+    ) -> Result<T, GithubError> {
+        let route = format!("{}{route}", self.root);
+        self.in_time(what, self.octocrab.post(route, Some(body)))
+            .await
+    }
+
+    async fn in_time<T>(
+        &self,
+        what: &str,
+        asked: impl Future<Output = octocrab::Result<T>>,
+    ) -> Result<T, GithubError> {
+        match tokio::time::timeout(TIMEOUT, asked).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.told(what, &error)),
+            Err(_) => Err(GithubError::OutOfReach {
+                what: what.to_owned(),
+                said: format!("no answer after {}", text::duration(TIMEOUT)),
+            }),
+        }
+    }
+
+    fn told(&self, what: &str, error: &octocrab::Error) -> GithubError {
+        let quote = |said: &str| text::excerpt(&self.vault.redact(said), QUOTED);
+        let what = what.to_owned();
+        match error {
+            octocrab::Error::GitHub { source, .. } => {
+                let none = HeaderMap::new();
+                let headers = source.headers.as_ref().unwrap_or(&none);
+                let status = source.status_code.as_u16();
+                let wait = wait_of(status, headers, &source.message);
+                let mut said = source.message.clone();
+                for one in source.errors.iter().flatten() {
+                    said.push_str(&format!(" {one}"));
+                }
+                GithubError::Refused {
+                    permissions: match wait {
+                        None => permissions_of(status, headers, &source.message),
+                        Some(_) => Vec::new(),
+                    },
+                    what,
+                    status,
+                    said: quote(&said),
+                    wait,
+                }
+            }
+            octocrab::Error::Json { .. } | octocrab::Error::Serde { .. } => {
+                GithubError::Unreadable {
+                    what,
+                    said: quote(&innermost(error)),
+                }
+            }
+            _ => GithubError::OutOfReach {
+                what,
+                said: quote(&innermost(error)),
+            },
+        }
+    }
+}
+
+/// How long GitHub wants to be left alone: both of its limits answer 403 or 429.
+fn wait_of(status: u16, headers: &HeaderMap, message: &str) -> Option<Duration> {
+    if !matches!(status, 403 | 429) {
+        return None;
+    }
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+    if let Some(seconds) = number("retry-after") {
+        return Some(Duration::from_secs(seconds));
+    }
+    if number("x-ratelimit-remaining") == Some(0) {
+        let reset = UNIX_EPOCH + Duration::from_secs(number("x-ratelimit-reset")?);
+        // A moment that has passed by our clock is one second ahead by theirs.
+        let wait = reset.duration_since(SystemTime::now()).unwrap_or_default();
+        return Some(wait.max(Duration::from_secs(1)));
+    }
+    let secondary = message.to_lowercase().contains("secondary rate limit");
+    (secondary || status == 429).then_some(Duration::from_secs(60))
+}
+
+/// The permissions that GitHub says would do: `deployments=write; contents=read,actions=read`,
+/// of which the first alternative is taken.
+fn permissions_of(status: u16, headers: &HeaderMap, message: &str) -> Vec<String> {
+    if !matches!(status, 403 | 404) {
+        return Vec::new();
+    }
+    let accepted = headers
+        .get("x-accepted-github-permissions")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let first = accepted.split(';').next().unwrap_or_default();
+    let wanted: Vec<String> = first
+        .split(',')
+        .filter_map(|one| one.split_once('='))
+        .map(|(name, level)| {
+            let plain = |word: &str| text::excerpt(word, 40);
+            format!("{}: {}", plain(name), plain(level))
+        })
+        .collect();
+    if wanted.is_empty() && message.contains("not accessible") {
+        return vec!["deployments: write".to_owned()];
+    }
+    wanted
+}
+
+/// The innermost cause, which says something and has no URL around it.
+fn innermost(error: &octocrab::Error) -> String {
+    if let octocrab::Error::Json { source, .. } = error {
+        return format!("{}: {}", source.path(), source.inner());
+    }
+    let mut said = String::new();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        said = cause.to_string();
+        source = cause.source();
+    }
+    if said.is_empty() {
+        "failed".to_owned()
+    } else {
+        said
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn each_form_of_a_limit_names_its_wait() {
+        let secs = |s| Some(Duration::from_secs(s));
+        let after = headers(&[("retry-after", "7")]);
+        assert_eq!(wait_of(403, &after, ""), secs(7));
+        assert_eq!(wait_of(500, &after, ""), None);
+        let past = headers(&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1")]);
+        assert_eq!(wait_of(429, &past, ""), secs(1));
+        let none = HeaderMap::new();
+        let said = "You have exceeded a secondary rate limit";
+        assert_eq!(wait_of(403, &none, said), secs(60));
+        assert_eq!(wait_of(403, &none, "Resource not accessible"), None);
+    }
+
+    #[test]
+    fn the_first_set_of_permissions_is_taken() {
+        let both = headers(&[(
+            "x-accepted-github-permissions",
+            "deployments=write,contents=read; administration=write",
+        )]);
+        assert_eq!(
+            permissions_of(403, &both, ""),
+            ["deployments: write", "contents: read"]
+        );
+        assert!(permissions_of(422, &both, "").is_empty());
+        let said = "Resource not accessible by integration";
+        assert_eq!(
+            permissions_of(403, &HeaderMap::new(), said),
+            ["deployments: write"]
+        );
+    }
+}
