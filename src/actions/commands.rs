@@ -172,7 +172,7 @@ fn lines_of(text: &str) -> String {
     let lines: Vec<_> = text
         .trim()
         .lines()
-        .map(|line| broken(&without_controls(line)))
+        .map(|line| broken(&without_controls(&line.replace('\r', " "))))
         .collect();
     lines.join("\n")
 }
@@ -182,9 +182,9 @@ fn broken(text: &str) -> String {
     text.replace("##[", "##\\[")
 }
 
-/// Takes out escape sequences of terminals, control characters other than the tab, and the
-/// marks that turn the reading direction around.
-fn without_controls(text: &str) -> String {
+/// Takes out escape sequences of terminals, control characters other than tabs and ends of
+/// lines, and the marks that turn the reading direction around.
+pub fn without_controls(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -193,7 +193,7 @@ fn without_controls(text: &str) -> String {
             '\u{1b}' => after_escape(after),
             '\u{9b}' => after_sequence(after),
             _ => {
-                let hidden = c.is_control() && c != '\t'
+                let hidden = c.is_control() && !matches!(c, '\t' | '\n' | '\r')
                     || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
                 if !hidden {
                     out.push(c);

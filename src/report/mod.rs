@@ -4,6 +4,12 @@
 //! makes its own of it. Listeners are never called by name from below, and none of them can
 //! change what happens.
 
+pub mod log;
+pub mod markdown;
+pub mod outputs;
+pub mod summary;
+mod words;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::event::{Event, Say};
@@ -40,5 +46,34 @@ impl Journal {
         self.listeners
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A listener that is asked afterwards for what it heard: one clone goes to the [`Journal`], the
+/// other stays with whoever asks.
+pub struct Shared<L>(Arc<Mutex<L>>);
+
+impl<L> Shared<L> {
+    /// Shares a listener.
+    pub fn new(listener: L) -> Self {
+        Self(Arc::new(Mutex::new(listener)))
+    }
+
+    /// Asks it. Nothing may be said meanwhile.
+    pub fn with<R>(&self, ask: impl FnOnce(&L) -> R) -> R {
+        ask(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<L> Clone for Shared<L> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<L: Listener> Listener for Shared<L> {
+    fn hear(&mut self, event: &Event) {
+        let mut listener = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        listener.hear(event);
     }
 }

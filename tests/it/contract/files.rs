@@ -7,8 +7,10 @@ use cutover::actions::files::{
 };
 use proptest::prelude::*;
 
+use super::{any_text, config};
+
 /// The grammar of GitHub's runner. Lines end with `\n` only.
-fn as_the_runner_reads(text: &str) -> Result<Vec<(String, String)>, String> {
+pub(super) fn as_the_runner_reads(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut found = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
@@ -73,29 +75,6 @@ fn as_act_reads(text: &str) -> Result<Vec<(String, String)>, String> {
         }
     }
     Ok(found)
-}
-
-/// Text as somebody would write it who wants to break out of an entry.
-fn any_text() -> impl Strategy<Value = String> {
-    let piece = prop_oneof![
-        Just("\n".to_owned()),
-        Just("\r\n".to_owned()),
-        Just("=".to_owned()),
-        Just("<<".to_owned()),
-        Just("cutover_".to_owned()),
-        Just("decision=promoted".to_owned()),
-        Just("x<<EOF\n".to_owned()),
-        any::<String>(),
-        any::<char>().prop_map(String::from),
-    ];
-    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
-}
-
-fn config() -> ProptestConfig {
-    ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
 }
 
 proptest! {

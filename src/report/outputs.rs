@@ -1,0 +1,267 @@
+//! The outputs: what a later step of the workflow can ask for, by name.
+//!
+//! All outputs are always set, empty where they mean nothing, so that an expression never has to
+//! tell unset from empty. `result` is all of it as one JSON document, with numbers as numbers.
+//! Names and forms are API.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::actions::commands;
+use crate::actions::files::{self, FileError};
+use crate::model::ending::{Decision, Ending};
+use crate::model::event::{Event, Fact, Headline};
+use crate::model::figures::Summary;
+use crate::model::receipt::Receipt;
+use crate::platform::secret::Vault;
+
+use super::{Listener, words};
+
+/// All outputs but none of their values: the name, and what it says.
+pub const OUTPUTS: &[(&str, &str)] = &[
+    (
+        "decision",
+        "passed, failed, promoted, rolled-back, held, stuck, skipped or planned",
+    ),
+    ("reason-code", "why, as a short stable word"),
+    ("environment", "the environment"),
+    ("slot", "the slot that this run was about"),
+    ("active-slot", "the slot that receives traffic"),
+    ("previous-slot", "the slot that received traffic before"),
+    ("weight", "the slot's share of traffic in percent, 0 to 100"),
+    ("version", "the release that was asked for"),
+    ("served-version", "the release that answered"),
+    ("deployment-id", "the id of the GitHub Deployment"),
+    ("environment-url", "the environment's public URL"),
+    ("healthy", "true or false: whether all checks passed"),
+    ("error-rate", "failed among sent requests, 0 to 1"),
+    ("p50-ms", "half of the requests were faster, milliseconds"),
+    ("p95-ms", "95 of 100 requests were faster, milliseconds"),
+    ("p99-ms", "99 of 100 requests were faster, milliseconds"),
+    (
+        "switch-ms",
+        "how long the router's own write took, milliseconds",
+    ),
+    ("requests-sent", "how many requests were measured"),
+    (
+        "requests-failed",
+        "how many of them got no answer, or one of 500 and above",
+    ),
+    ("rolled-back", "true or false: whether traffic was put back"),
+    ("result", "all of it as one JSON document"),
+];
+
+/// The version of the `result` document's form.
+const SCHEMA_VERSION: u32 = 1;
+
+/// Collects what goes into the outputs.
+pub struct Outputs {
+    vault: Vault,
+    headline: Headline,
+    /// What was learned, by the output's name; the last word counts.
+    learned: Map<String, Value>,
+    receipt: Option<Receipt>,
+    ending: Option<Ending>,
+    steps: Vec<Value>,
+    warnings: Vec<Value>,
+    notices: Vec<Value>,
+}
+
+impl Outputs {
+    /// Nothing heard yet.
+    pub fn new(vault: Vault) -> Self {
+        Self {
+            vault,
+            headline: Headline::default(),
+            learned: Map::new(),
+            receipt: None,
+            ending: None,
+            steps: Vec::new(),
+            warnings: Vec::new(),
+            notices: Vec::new(),
+        }
+    }
+
+    /// All outputs with their values, in the order of [`OUTPUTS`].
+    pub fn values(&self) -> Vec<(&'static str, String)> {
+        let mut facts = self.facts();
+        redact(&mut facts, &self.vault);
+        let text = |value: &Value| match value {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        OUTPUTS
+            .iter()
+            .map(|(name, _)| match *name {
+                "result" => (*name, self.result().to_string()),
+                name => (name, text(&facts[name])),
+            })
+            .collect()
+    }
+
+    /// The `result` document: every output as a string, number, boolean or null, and beside them
+    /// what has no output of its own.
+    pub fn result(&self) -> Value {
+        let mut document = Map::new();
+        document.insert("schema_version".to_owned(), SCHEMA_VERSION.into());
+        document.insert("mode".to_owned(), self.headline.mode.into());
+        document.insert("app".to_owned(), json!(self.headline.app));
+        document.insert("strategy".to_owned(), json!(self.headline.strategy));
+        if let Value::Object(facts) = self.facts() {
+            document.extend(facts);
+        }
+        let ending = self.ending.as_ref();
+        document.insert("said".to_owned(), json!(ending.map(|it| &it.said)));
+        document.insert("account".to_owned(), json!(ending.map(|it| &it.account)));
+        document.insert("receipt".to_owned(), json!(self.receipt));
+        document.insert("steps".to_owned(), json!(self.steps));
+        document.insert("warnings".to_owned(), json!(self.warnings));
+        document.insert("notices".to_owned(), json!(self.notices));
+        let mut document = Value::Object(document);
+        redact(&mut document, &self.vault);
+        document
+    }
+
+    /// Appends all outputs to the runner's file.
+    ///
+    /// # Errors
+    /// When the file cannot be written; the caller warns and shows [`Self::table`] instead.
+    pub fn write(&self, output_file: &Path) -> Result<(), FileError> {
+        files::write_outputs(output_file, &self.values())
+    }
+
+    /// The outputs that say something, for people at a terminal.
+    pub fn table(&self) -> String {
+        self.values()
+            .iter()
+            .filter(|(name, value)| *name != "result" && !value.is_empty())
+            .map(|(name, value)| {
+                let value = commands::one_line(&words::clean(value, &self.vault));
+                format!("  {name:<17}{value}\n")
+            })
+            .collect()
+    }
+
+    /// Every output but `result`, as JSON; null where it means nothing.
+    fn facts(&self) -> Value {
+        let mut facts: Map<String, Value> = OUTPUTS
+            .iter()
+            .filter(|(name, _)| *name != "result")
+            .map(|(name, _)| ((*name).to_owned(), Value::Null))
+            .collect();
+        let mut set = |name: &str, value: Value| {
+            if !value.is_null() {
+                facts.insert(name.to_owned(), value);
+            }
+        };
+        set("environment", json!(self.headline.environment));
+        set("version", json!(self.headline.release));
+        if let Some(receipt) = &self.receipt {
+            set("slot", json!(receipt.slot));
+            set("weight", json!(receipt.weight_after));
+            set("switch-ms", rounded(receipt.switch_ms, 2));
+            // Only a proof has seen who answers.
+            if receipt.proved_ms.is_some() {
+                set("served-version", json!(receipt.release_after));
+            }
+        }
+        for (name, value) in &self.learned {
+            set(name, value.clone());
+        }
+        if let Some(ending) = &self.ending {
+            set("decision", json!(ending.decision));
+            set("reason-code", json!(ending.reason));
+        }
+        let decision = self.ending.as_ref().map(|ending| ending.decision);
+        set("rolled-back", json!(decision == Some(Decision::RolledBack)));
+        Value::Object(facts)
+    }
+
+    fn learn(&mut self, fact: &Fact) {
+        let (name, value) = match fact {
+            Fact::Environment(it) => ("environment", json!(it)),
+            Fact::EnvironmentUrl(it) => ("environment-url", json!(it)),
+            Fact::Slot(it) => ("slot", json!(it)),
+            Fact::ActiveSlot(it) => ("active-slot", json!(it)),
+            Fact::PreviousSlot(it) => ("previous-slot", json!(it)),
+            Fact::Weight(it) => ("weight", json!(it)),
+            Fact::Version(it) => ("version", json!(it)),
+            Fact::ServedVersion(it) => ("served-version", json!(it)),
+            Fact::DeploymentId(it) => ("deployment-id", json!(it)),
+            Fact::Healthy(it) => ("healthy", json!(it)),
+            Fact::Figures(figures) => return self.learn_figures(figures),
+        };
+        self.learned.insert(name.to_owned(), value);
+    }
+
+    fn learn_figures(&mut self, figures: &Summary) {
+        let number = |it: Option<f64>, digits| it.map_or(Value::Null, |it| rounded(it, digits));
+        for (name, value) in [
+            ("requests-sent", json!(figures.requests_sent)),
+            ("requests-failed", json!(figures.requests_failed)),
+            ("error-rate", number(figures.error_rate, 6)),
+            ("p50-ms", number(figures.p50_ms, 2)),
+            ("p95-ms", number(figures.p95_ms, 2)),
+            ("p99-ms", number(figures.p99_ms, 2)),
+        ] {
+            self.learned.insert(name.to_owned(), value);
+        }
+    }
+
+    fn step(&mut self, good: bool, step: &str, said: &str, took: std::time::Duration) {
+        let took = rounded(took.as_secs_f64() * 1000.0, 2);
+        self.steps
+            .push(json!({"step": step, "good": good, "said": said, "took-ms": took}));
+    }
+}
+
+impl Listener for Outputs {
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Began(headline) => self.headline = headline.clone(),
+            Event::Done { step, said, took } => self.step(true, step, said, *took),
+            Event::Failed { step, said, took } => self.step(false, step, said, *took),
+            Event::Noticed(said) => self.notices.push(json!(said)),
+            Event::Warned(said) => self.warnings.push(json!(said)),
+            Event::Learned(fact) => self.learn(fact),
+            Event::Measured(receipt) => {
+                if let Some(felt) = &receipt.felt {
+                    self.learn_figures(felt);
+                }
+                self.receipt = Some(receipt.clone());
+            }
+            Event::Ended(ending) => self.ending = Some(ending.clone()),
+            Event::Working { .. } | Event::Line(_) => {}
+        }
+    }
+}
+
+/// A number with so many decimals at most: `41`, `2.35`. What is no number is null.
+fn rounded(number: f64, digits: i32) -> Value {
+    let scale = 10_f64.powi(digits);
+    let number = (number * scale).round() / scale;
+    if number.fract() == 0.0 && number.abs() < 9e15 {
+        json!(number as i64)
+    } else {
+        json!(number)
+    }
+}
+
+/// Takes the secrets out of every text and number below `value`, so that the document stays one.
+fn redact(value: &mut Value, vault: &Vault) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| redact(item, vault)),
+        Value::Object(entries) => entries.values_mut().for_each(|item| redact(item, vault)),
+        Value::Null | Value::Bool(_) => {}
+        Value::String(text) => *text = vault.redact(text).into_owned(),
+        Value::Number(number) => {
+            let text = number.to_string();
+            let clean = vault.redact(&text);
+            if clean != text {
+                *value = Value::String(clean.into_owned());
+            }
+        }
+    }
+}
