@@ -4,6 +4,7 @@
 //! them. What a block's kind makes of its options is the seam's matter.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -96,6 +97,20 @@ pub enum Strategy {
 impl Strategy {
     /// The names of all strategies.
     pub const NAMES: [&'static str; 1] = ["blue-green"];
+
+    /// Its name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::BlueGreen(_) => "blue-green",
+        }
+    }
+
+    /// How long a slot may take until it serves what was deployed.
+    pub const fn wait(&self) -> Duration {
+        match self {
+            Self::BlueGreen(settings) => settings.wait.get(),
+        }
+    }
 }
 
 impl Default for Strategy {

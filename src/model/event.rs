@@ -60,6 +60,15 @@ pub enum Event {
     Noticed(String),
     /// Wrong, and it does not change the verdict.
     Warned(String),
+    /// Something is wrong with the inputs or the config.
+    Wrong {
+        /// The file, if it is about a place in one.
+        file: Option<String>,
+        /// The line in it.
+        line: Option<usize>,
+        /// What is wrong and what would be right.
+        said: String,
+    },
     /// A figure or a name that goes into the outputs.
     Learned(Fact),
     /// A switch was measured. Said again when the watch has more figures.

@@ -1,0 +1,61 @@
+//! What `--help` says, made from the same tables that the program works by.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use crate::config::inputs::INPUTS;
+use crate::modes::MODES;
+use crate::rehearsal::faults::FAULTS;
+
+/// The words beside the modes: for people at a terminal, and never needed in a workflow.
+pub const COMMANDS: &[(&str, &str)] = &[
+    ("check", "is the config right? 0 if so, 64 if not"),
+    ("router-config", "the lines that the proxy needs once, for this environment"),
+    ("schema", "the JSON Schema of the config, for editors"),
+];
+
+/// The exit codes and what they mean.
+pub(super) const EXIT_CODES: &[(u8, &str)] = &[
+    (0, "done"),
+    (10, "the verdict is no, and traffic was not touched"),
+    (20, "rolled back; traffic is safe on the old slot"),
+    (30, "held: failed after the point of no return, traffic is on the new slot"),
+    (40, "stuck: a person is needed, the message says what to do"),
+    (64, "the inputs or the config are wrong"),
+    (69, "something needed is out of reach"),
+    (70, "a bug"),
+    (130, "cancelled, traffic is safe"),
+];
+
+/// The whole help.
+pub(super) fn text() -> String {
+    let mut text = String::from(
+        "cutover puts a new version in front of users without dropping a request,\n\
+         and takes it back by itself when the version is bad.\n\n\
+         usage: cutover MODE [--INPUT VALUE]...\n\n",
+    );
+    let mut table = |title: &str, rows: &mut dyn Iterator<Item = (String, &str)>| {
+        let _ = writeln!(text, "{title}");
+        for (name, about) in rows {
+            let _ = writeln!(text, "  {name:<20} {about}");
+        }
+        let _ = writeln!(text);
+    };
+    table("modes", &mut MODES.iter().map(|(name, about)| ((*name).to_owned(), *about)));
+    table("commands", &mut COMMANDS.iter().map(|(name, about)| ((*name).to_owned(), *about)));
+    let flags = INPUTS.iter().filter(|input| input.name != "mode");
+    table(
+        "inputs, as flags here and as `with:` in a workflow",
+        &mut flags.map(|input| (format!("--{}", input.name), input.about)),
+    );
+    table("faults for `rehearse --fault`", &mut FAULTS.iter().map(|(name, about)| ((*name).to_owned(), *about)));
+    table("exit codes", &mut EXIT_CODES.iter().map(|(code, about)| (code.to_string(), *about)));
+    text.push_str("`cutover rehearse` needs nothing at all: try that first.\n");
+    text
+}
+
+/// Prints to standard output; 0, also where nobody reads it to its end.
+pub(super) fn print(text: &str) -> u8 {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    0
+}

@@ -1,0 +1,166 @@
+//! A run, from the first line of its log to its exit code: who listens, what is masked, what
+//! a signal does, and what the runner gets at the end.
+
+use std::cell::Cell;
+use std::io::{IsTerminal as _, Write as _};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::actions::context::Context;
+use crate::actions::{commands, files};
+use crate::cast::Tools;
+use crate::config::inputs::Inputs;
+use crate::error::Refusal;
+use crate::model::ending::Ending;
+use crate::model::event::{Event, Headline, Say};
+use crate::modes::MODES;
+use crate::platform::http::Http;
+use crate::platform::secret::Vault;
+use crate::report::log::{Log, Style};
+use crate::report::outputs::Outputs;
+use crate::report::summary::Summary;
+use crate::report::{Journal, Shared};
+
+use super::{Variables, secrets};
+
+/// Everything that a run has, whatever its mode.
+pub(super) struct Session {
+    pub(super) context: Context,
+    pub(super) environment: Variables,
+    pub(super) vault: Vault,
+    pub(super) journal: Journal,
+    pub(super) say: Say,
+    pub(super) http: Http,
+    pub(super) cancelled: CancellationToken,
+    summary: Shared<Summary>,
+    outputs: Shared<Outputs>,
+    begun: Cell<bool>,
+}
+
+impl Session {
+    pub(super) fn open(environment: Variables) -> Self {
+        let context = Context::read(environment.iter().cloned());
+        let vault = Vault::default();
+        secrets::keep_from_environment(&environment, &vault);
+        let journal = Journal::default();
+        let no_color = environment.iter().any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
+        let style = Style::of(context.in_workflow, std::io::stdout().is_terminal(), no_color);
+        let summary = Shared::new(Summary::new(vault.clone()));
+        let outputs = Shared::new(Outputs::new(vault.clone()));
+        journal.add(Log::new(Box::new(std::io::stdout()), style, vault.clone()));
+        journal.add(summary.clone());
+        journal.add(outputs.clone());
+        Self {
+            say: journal.say(),
+            context,
+            environment,
+            vault,
+            journal,
+            http: Http::default(),
+            cancelled: CancellationToken::new(),
+            summary,
+            outputs,
+            begun: Cell::new(false),
+        }
+    }
+
+    /// Runs a mode or a command to its end, and returns the exit code.
+    pub(super) async fn hold(self, word: &str, inputs: &Inputs) -> u8 {
+        secrets::keep_from_inputs(inputs, &self.vault);
+        let performed = tokio::select! {
+            biased;
+            () = self.heed_signals() => return 130,
+            performed = self.perform(word, inputs) => performed,
+        };
+        match performed {
+            Ok(Some(ending)) => self.close(&ending, word),
+            Ok(None) => 0,
+            Err(refusal) => self.refuse(word, &refusal),
+        }
+    }
+
+    /// Says what is wrong with the inputs or the config, and closes.
+    pub(super) fn refuse(self, word: &str, refusal: &Refusal) -> u8 {
+        if !self.begun.get() {
+            let mode = MODES.iter().find(|(name, _)| *name == word).map_or("", |(name, _)| *name);
+            self.begin(Headline { mode, ..Headline::default() });
+        }
+        let ending = refusal.tell(&self.say);
+        self.ended(&ending);
+        self.close(&ending, word)
+    }
+
+    /// Says the first line, after the masks: nothing is printed before them.
+    pub(super) fn begin(&self, headline: Headline) {
+        self.begun.set(true);
+        if self.context.in_workflow {
+            let mut out = std::io::stdout();
+            for secret in self.vault.values() {
+                let _ = out.write_all(commands::mask(&secret).as_bytes());
+            }
+        }
+        (self.say)(Event::Began(headline));
+    }
+
+    /// Says the ending.
+    pub(super) fn ended(&self, ending: &Ending) {
+        (self.say)(Event::Ended(ending.clone()));
+    }
+
+    /// What stages are built with.
+    pub(super) fn tools(&self) -> Tools {
+        Tools {
+            http: self.http.clone(),
+            directory: self.context.workspace.clone(),
+            say: self.say.clone(),
+            cancelled: self.cancelled.clone(),
+        }
+    }
+
+    /// Cancels the run at the first signal, and never returns: the run ends by itself, with
+    /// traffic on a known good slot. Returns only where signals cannot be had.
+    async fn heed_signals(&self) {
+        let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+        let [Ok(mut interrupt), Ok(mut terminate)] = signals else {
+            return std::future::pending().await;
+        };
+        loop {
+            let name = next(&mut interrupt, &mut terminate).await;
+            if !self.cancelled.is_cancelled() {
+                (self.say)(Event::Warned(format!("{name}: the run is cancelled; traffic goes to a known good slot first")));
+                self.cancelled.cancel();
+            }
+        }
+    }
+
+    /// The runner gets its files, or a person the table.
+    fn close(&self, ending: &Ending, word: &str) -> u8 {
+        if let Some(path) = &self.context.output_file
+            && let Err(failed) = self.outputs.with(|outputs| outputs.write(path))
+        {
+            (self.say)(Event::Warned(failed.to_string()));
+        }
+        if let Some(path) = &self.context.summary_file
+            && let Err(failed) = files::append_summary(path, &self.summary.with(Summary::markdown))
+        {
+            (self.say)(Event::Warned(failed.to_string()));
+        }
+        if !self.context.in_workflow {
+            let mut out = std::io::stdout();
+            if word == "rehearse" {
+                let markdown = self.summary.with(Summary::markdown);
+                let _ = write!(out, "\nThe summary that a workflow would show:\n\n{markdown}");
+            }
+            let _ = write!(out, "\n{}", self.outputs.with(Outputs::table));
+        }
+        ending.exit_code()
+    }
+}
+
+async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    }
+}
