@@ -2,4 +2,5 @@
 
 mod routers;
 mod routers_nginx;
+mod routers_nginx_reload;
 mod routers_pointer;

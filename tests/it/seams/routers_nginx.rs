@@ -1,16 +1,21 @@
-//! nginx: its fixtures for the contract, and what goes wrong with it and with nobody else.
+//! nginx: its fixtures for the contract, its options, and what goes wrong with flags.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use cutover::config::file as config;
+use cutover::config::kinds::Kind;
+use cutover::config::schema::{Seam, assemble};
 use cutover::platform::http::Http;
-use cutover::routers::{Confirmed, Router, RouterError, Tools};
+use cutover::platform::secret::Vault;
+use cutover::routers::{KINDS, Router, RouterError, Tools};
 use serde_json::{Value, json};
 
 use super::routers::{Fixture, Plug, change, moved, routed, split};
+use crate::world::load::Load;
 use crate::world::nginx::{Lines, Nginx, Site};
 
 pub(super) fn plugs() -> Vec<Plug> {
@@ -29,9 +34,9 @@ pub(super) fn plugs() -> Vec<Plug> {
 }
 
 /// A router on a real nginx that was configured with the lines it prints.
-struct OnNginx {
-    nginx: Nginx,
-    block: Value,
+pub(super) struct OnNginx {
+    pub(super) nginx: Nginx,
+    pub(super) block: Value,
 }
 
 fn tools(site: &Site) -> Tools {
@@ -58,20 +63,25 @@ fn run(command: &str) {
 }
 
 impl OnNginx {
-    fn flags() -> Self {
+    pub(super) fn flags() -> Self {
         let block = |_: &Site| json!({ "kind": "nginx", "flags": "flags", "weights": [25, 60] });
         let nginx = Nginx::start(|site| {
             let lines = routed(block(site), &tools(site)).unwrap().one_time_lines();
             let [http, server, host] = parts(&lines);
             let command = host.lines().last().unwrap().trim_start_matches('#');
             run(command);
+            // What would make a flag go stale, had the lines not turned it off for their server.
+            let cache =
+                "open_file_cache max=99; open_file_cache_valid 60s; open_file_cache_errors on;";
+            let http = format!("{http}{cache}\n");
             Lines { http, server }
         });
         let block = block(&nginx.site);
         Self { nginx, block }
     }
 
-    fn include(more: &str) -> Self {
+    /// With an include file, and more lines in `http { }`.
+    pub(super) fn include(more: &str) -> Self {
         let block = |site: &Site| {
             json!({
                 "kind": "nginx",
@@ -237,110 +247,66 @@ async fn a_flag_that_somebody_else_moved_is_a_conflict_that_names_both() {
 }
 
 #[tokio::test]
-async fn an_include_is_confirmed_by_the_workers_and_its_price_is_told() {
-    let on = OnNginx::include("");
+async fn no_request_is_lost_while_a_flag_moves() {
+    let on = OnNginx::flags();
     let router = on.router();
-    moved(router.as_ref(), split(25)).await;
-    let confirmed = router.confirm(split(25)).await.unwrap();
-    assert!(matches!(confirmed, Confirmed::ByDataPlane(_)));
-    assert!(
-        router
-            .known_loss()
-            .unwrap()
-            .contains("keepalive_min_timeout")
-    );
-    assert_eq!(OnNginx::flags().router().known_loss(), None);
+    let load = Load::on(on.nginx.site.port, 4);
+    for percent in [25, 60, 100, 60, 25, 0, 100, 0, 100, 0] {
+        let sent = load.sent();
+        moved(router.as_ref(), split(percent)).await;
+        let began = Instant::now();
+        while load.sent() < sent + 1000 {
+            assert!(
+                began.elapsed() < Duration::from_secs(10),
+                "nobody is served"
+            );
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    let (sent, failed) = load.stop();
+    println!("{failed} of {sent} requests failed in 10 switches");
+    assert_eq!(failed, 0, "of {sent}");
 }
 
-#[tokio::test]
-async fn a_file_that_was_written_and_not_loaded_is_drift() {
-    let on = OnNginx::include("");
-    let router = on.router();
-    let saved = router.read().await.unwrap();
-    let path = on.nginx.site.path("live.conf");
-    fs::write(&path, saved.saved.replace("\"0\"", "\"9\"")).unwrap();
-    let RouterError::Drifted { said, repair } = router.read().await.unwrap_err() else {
-        unreachable!("the file and nginx differ");
+#[test]
+fn the_options_fit_the_schema_that_editors_use() {
+    let seam = Seam {
+        name: "router",
+        kinds: KINDS.iter().map(Kind::outline).collect(),
+        shared: None,
     };
-    assert!(
-        said.contains("generation 9") && said.contains("answered \"0\""),
-        "{said}"
-    );
-    assert!(repair.contains("-s reload"), "{repair}");
-    router.restore(&saved).await.unwrap();
-    assert_eq!(router.read().await.unwrap(), saved);
-}
-
-#[tokio::test]
-async fn a_configuration_that_fails_the_test_is_not_loaded() {
-    let on = OnNginx::include("");
-    let router = on.router();
-    let (before, from) = (on.state(), router.read().await.unwrap());
-    on.nginx
-        .edit("access_log off;", "access_log off; no_such_thing on;");
-    let to = change(&from, split(100));
-    let said = router.prepare(&to).await.unwrap_err().to_string();
-    assert!(said.contains("no_such_thing"), "{said}");
-    let refused = router.apply(&to).await.unwrap_err();
-    assert!(
-        matches!(&refused, RouterError::Refused(said) if said.contains("no_such_thing")),
-        "{refused:?}"
-    );
-    assert_eq!(on.state(), before);
-    assert_eq!(router.read().await.unwrap(), from);
-}
-
-#[tokio::test]
-async fn a_reload_that_reaches_nobody_is_taken_back() {
-    let mut on = OnNginx::include("");
-    on.block["reload"] = "echo no such process >&2; exit 1".into();
-    let router = on.router();
-    let (before, from) = (on.state(), router.read().await.unwrap());
-    let refused = router.apply(&change(&from, split(100))).await.unwrap_err();
-    assert!(
-        matches!(&refused, RouterError::Refused(said) if said.contains("no such process")),
-        "{refused:?}"
-    );
-    assert_eq!(on.state(), before);
-    assert_eq!(router.read().await.unwrap(), from);
-}
-
-/// Makes a change that nginx refuses in silence; the old state must be in force afterwards.
-async fn refused_in_silence(on: &OnNginx, emerg: &str) {
-    let router = on.router();
-    let (before, from) = (on.state(), router.read().await.unwrap());
-    let to = change(&from, split(100));
-    router.prepare(&to).await.unwrap();
-    let refused = router.apply(&to).await.unwrap_err();
-    println!("{refused}");
-    assert!(
-        matches!(&refused, RouterError::NotTaken(said) if said.contains(emerg)),
-        "{refused:?}"
-    );
-    assert_eq!(on.state(), before);
-    assert_eq!(router.read().await.unwrap(), from);
-    assert_eq!(on.nginx.answers(20).await.get("blue"), Some(&20));
-}
-
-#[tokio::test]
-async fn a_port_that_another_process_holds_is_noticed_and_taken_back() {
-    let on = OnNginx::include("");
-    let held = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = held.local_addr().unwrap().port();
-    let server = format!("access_log off; server {{ listen 127.0.0.1:{port}; }}");
-    on.nginx.edit("access_log off;", &server);
-    refused_in_silence(&on, "[emerg]").await;
-    // With the cause gone the same change is taken.
-    drop(held);
-    moved(on.router().as_ref(), split(100)).await;
-    assert_eq!(on.nginx.answers(20).await.get("green"), Some(&20));
-}
-
-#[tokio::test]
-async fn a_zone_whose_key_changed_is_noticed_and_taken_back() {
-    let zone = "limit_req_zone $binary_remote_addr zone=z1:64k rate=9000r/s; limit_req zone=z1 burst=9000 nodelay;";
-    let on = OnNginx::include(zone);
-    on.nginx
-        .edit("limit_req_zone $binary_remote_addr", "limit_req_zone $uri");
-    refused_in_silence(&on, "limit_req \"z1\"").await;
+    let schema = assemble(&[seam]);
+    let read = |router: &str| {
+        let text = format!(
+            "version: 1\napp: shop\nenvironments:\n  test:\n    url: http://shop\n    slots: {{ blue: {{ url: http://b }}, green: {{ url: http://g }} }}\n    release: {{ kind: header, name: X-Release }}\n    router: {router}\n"
+        );
+        let found = config::read(&text, &schema, &|_| None, &Vault::default());
+        found
+            .map(|_| ())
+            .map_err(|problems| problems[0].to_string())
+    };
+    for good in [
+        "{ kind: nginx, flags: f, weights: [5, 50], split-by: $cookie_user }",
+        "{ kind: nginx, include: i, generation-url: http://shop/__slot, error-log: e }",
+        "{ kind: pointer, path: p }",
+        "{ kind: pointer, path: p, form: symlink }",
+    ] {
+        assert_eq!(read(good), Ok(()), "{good}");
+    }
+    for (bad, word) in [
+        ("{ kind: nginx, flag: f }", "did you mean \"flags\""),
+        ("{ kind: nginx, flags: f, weights: [500] }", "500"),
+        (
+            "{ kind: nginx, include: i, generation-url: here }",
+            "not a URL",
+        ),
+        ("{ kind: pointer }", "`path` is missing"),
+        (
+            "{ kind: pointer, path: p, form: link }",
+            "unknown word \"link\"",
+        ),
+    ] {
+        let said = read(bad).unwrap_err();
+        assert!(said.contains(word), "{said}");
+    }
 }
