@@ -5,6 +5,10 @@
 //! The contract suite in `tests/it/seams` loops over the table, so the new kind is held to
 //! the same promises at once. Nothing here knows why traffic moves.
 
+mod lock;
+pub mod nginx;
+pub mod pointer;
+
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -16,7 +20,7 @@ use crate::model::split::Split;
 use crate::platform::http::Http;
 
 /// All kinds, by name.
-pub const KINDS: &[Kind<dyn Router, Tools>] = &[];
+pub const KINDS: &[Kind<dyn Router, Tools>] = &[nginx::KIND, pointer::KIND];
 
 /// What a router is built with.
 pub struct Tools {

@@ -1,1 +1,6 @@
 //! One contract suite a seam, for every kind in its table.
+
+mod routers;
+mod routers_nginx;
+mod routers_nginx_reload;
+mod routers_pointer;

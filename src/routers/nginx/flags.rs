@@ -1,0 +1,330 @@
+//! The form without a reload: a directory with one file, `w0` to `w100`.
+//!
+//! nginx looks for the file at every request. A change renames the file that is expected to
+//! be there, so the rename itself is the comparison: where somebody else moved it, there is
+//! nothing to rename. Nothing is reloaded, so no connection is closed.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::lines;
+use crate::model::slot::Slots;
+use crate::model::split::{Split, Weight};
+use crate::platform::atomic_file::sync_directory;
+use crate::platform::text::shell_word;
+use crate::routers::{Change, Confirmed, Reading, Router, RouterError};
+
+/// A listing that is taken while a file is renamed may show both names or none; so a listing
+/// that makes no sense is taken again, this often and after this long.
+const LISTINGS: u32 = 4;
+const BETWEEN_LISTINGS: Duration = Duration::from_millis(5);
+
+/// How many steps a way back may have: one for each flag that could be there, and a look.
+const STEPS_BACK: u32 = 103;
+
+/// The flag files of one environment.
+pub(super) struct Flags {
+    pub(super) directory: PathBuf,
+    /// The weights between 0 and 100 that nginx has lines for, rising.
+    pub(super) weights: Vec<Weight>,
+    pub(super) split_by: String,
+    pub(super) slots: Slots,
+}
+
+/// The file that stands for a weight.
+pub(super) fn flag(weight: Weight) -> String {
+    format!("w{}", weight.percent())
+}
+
+/// The weight that a file stands for; only the one way of writing it counts.
+fn weight_of(name: &str) -> Option<Weight> {
+    let weight = Weight::new(name.strip_prefix('w')?.parse().ok()?)?;
+    (flag(weight) == name).then_some(weight)
+}
+
+/// What begins with `w` in the directory.
+#[derive(Default)]
+struct Listing {
+    /// The flags, rising.
+    flags: Vec<Weight>,
+    /// What looks like a flag and is none.
+    strangers: Vec<String>,
+}
+
+impl Flags {
+    fn path(&self, weight: Weight) -> PathBuf {
+        self.directory.join(flag(weight))
+    }
+
+    fn list(&self) -> Result<Listing, RouterError> {
+        let out_of_reach = |failed: io::Error| {
+            let directory = self.directory.display();
+            RouterError::OutOfReach(format!("the directory of flags {directory}: {failed}"))
+        };
+        let mut listing = Listing::default();
+        for entry in fs::read_dir(&self.directory).map_err(out_of_reach)? {
+            let entry = entry.map_err(out_of_reach)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // nginx's `-f` does not see a directory, so one is no flag.
+            let plain = entry.file_type().map_err(out_of_reach)?.is_file();
+            match weight_of(&name) {
+                Some(weight) if plain => listing.flags.push(weight),
+                _ if name.starts_with('w') => listing.strangers.push(name),
+                _ => {}
+            }
+        }
+        listing.flags.sort_unstable();
+        Ok(listing)
+    }
+
+    /// The one weight that is flagged.
+    async fn now(&self) -> Result<Weight, RouterError> {
+        let mut listing = self.list()?;
+        for _ in 1..LISTINGS {
+            if listing.flags.len() == 1 {
+                break;
+            }
+            tokio::time::sleep(BETWEEN_LISTINGS).await;
+            listing = self.list()?;
+        }
+        if !listing.strangers.is_empty() {
+            return Err(RouterError::Refused(format!(
+                "{} holds {}, which is no flag: the files w0 to w100 are",
+                self.directory.display(),
+                listing.strangers.join(", ")
+            )));
+        }
+        match listing.flags.as_slice() {
+            [one] if self.has_lines(*one) => Ok(*one),
+            flags => Err(self.drifted(flags)),
+        }
+    }
+
+    fn has_lines(&self, weight: Weight) -> bool {
+        matches!(weight.percent(), 0 | 100) || self.weights.contains(&weight)
+    }
+
+    /// What nginx makes of such flags, and the command that leaves the one it goes by.
+    fn drifted(&self, flags: &[Weight]) -> RouterError {
+        let in_force = flags.iter().rev().find(|flag| self.has_lines(**flag));
+        let in_force = in_force.copied().unwrap_or(Weight::ZERO);
+        let found: Vec<String> = flags.iter().copied().map(flag).collect();
+        let found = match found.as_slice() {
+            [] => "no flag".to_owned(),
+            [one] => format!(
+                "{one}, for which nginx has no lines (it has {})",
+                self.known()
+            ),
+            several => several.join(" and "),
+        };
+        let directory = self.directory.display();
+        let word = |weight: Weight| {
+            let path = self.path(weight);
+            shell_word(&path.to_string_lossy()).into_owned()
+        };
+        let mut commands = Vec::new();
+        if !flags.contains(&in_force) {
+            commands.push(format!("touch {}", word(in_force)));
+        }
+        let others = flags.iter().filter(|flag| **flag != in_force);
+        let others: Vec<String> = others.map(|flag| word(*flag)).collect();
+        if !others.is_empty() {
+            commands.push(format!("rm {}", others.join(" ")));
+        }
+        let told = Split { second: in_force }.told(&self.slots);
+        RouterError::Drifted {
+            said: format!("{directory} holds {found}, not exactly one flag; nginx then has {told}"),
+            repair: commands.join(" && "),
+        }
+    }
+
+    /// The weights that can be flagged, for a message.
+    fn known(&self) -> String {
+        let known = self
+            .weights
+            .iter()
+            .map(|weight| format!("{}, ", weight.percent()));
+        format!("0, {}100", known.collect::<String>())
+    }
+
+    /// The flags that are there, for a message.
+    fn found(&self) -> String {
+        match self.list() {
+            Ok(listing) if listing.flags.is_empty() => "no flag".to_owned(),
+            Ok(listing) => {
+                let names: Vec<_> = listing.flags.into_iter().map(flag).collect();
+                names.join(" and ")
+            }
+            Err(failed) => failed.to_string(),
+        }
+    }
+
+    /// That the flag which was read is there still.
+    async fn as_read(&self, from: &Reading) -> Result<Weight, RouterError> {
+        let now = self.now().await?;
+        if flag(now) == from.revision {
+            Ok(now)
+        } else {
+            Err(RouterError::Conflict {
+                expected: from.revision.clone(),
+                found: flag(now),
+            })
+        }
+    }
+
+    fn can_flag(&self, split: Split) -> Result<(), RouterError> {
+        if self.has_lines(split.second) {
+            return Ok(());
+        }
+        Err(RouterError::Refused(format!(
+            "there are no lines in nginx for a weight of {}; there are for {}; add it to `weights` and the lines that `cutover router-config` then prints to nginx",
+            split.second,
+            self.known()
+        )))
+    }
+
+    fn rename(&self, from: Weight, to: Weight) -> io::Result<()> {
+        fs::rename(self.path(from), self.path(to))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        sync_directory(&self.directory)
+    }
+
+    /// One step towards `wanted` as the only flag; whether it is that now.
+    fn settle(&self, wanted: Weight) -> Result<bool, RouterError> {
+        let failed = |failed| refused("restoring", &self.path(wanted), &failed);
+        let flags = self.list()?.flags;
+        match flags.as_slice() {
+            [one] if *one == wanted => {
+                self.sync().map_err(failed)?;
+                return Ok(true);
+            }
+            [] => drop(File::create(self.path(wanted)).map_err(failed)?),
+            // Each rename takes one flag away and leaves the wanted one.
+            [first, .., last] if *last == wanted => self.rename(*first, wanted).map_err(failed)?,
+            [.., last] => self.rename(*last, wanted).map_err(failed)?,
+        }
+        Ok(false)
+    }
+}
+
+/// What a file system's refusal is to a person.
+fn refused(doing: &str, at: &Path, failed: &io::Error) -> RouterError {
+    RouterError::Refused(format!("{doing} {}: {failed}", at.display()))
+}
+
+#[async_trait]
+impl Router for Flags {
+    fn told(&self) -> String {
+        format!("nginx flags {}", self.directory.display())
+    }
+
+    fn known_loss(&self) -> Option<String> {
+        None
+    }
+
+    fn one_time_lines(&self) -> String {
+        lines::for_flags(&self.directory, &self.weights, &self.slots, &self.split_by)
+    }
+
+    async fn read(&self) -> Result<Reading, RouterError> {
+        let now = self.now().await?;
+        Ok(Reading {
+            split: Split { second: now },
+            revision: flag(now),
+            saved: flag(now),
+        })
+    }
+
+    async fn prepare(&self, change: &Change) -> Result<(), RouterError> {
+        self.can_flag(change.to)?;
+        self.as_read(&change.from).await?;
+        // A file without a name: who may make one may rename one, and nobody sees it.
+        tempfile::tempfile_in(&self.directory)
+            .map_err(|failed| refused("renaming a file in", &self.directory, &failed))?;
+        Ok(())
+    }
+
+    async fn apply(&self, change: &Change) -> Result<(), RouterError> {
+        self.can_flag(change.to)?;
+        let (now, wanted) = (self.as_read(&change.from).await?, change.to.second);
+        if now == wanted {
+            return Ok(());
+        }
+        match self.rename(now, wanted) {
+            Ok(()) => {}
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound => {
+                return Err(RouterError::Conflict {
+                    expected: flag(now),
+                    found: self.found(),
+                });
+            }
+            Err(failed) => return Err(refused("renaming", &self.path(now), &failed)),
+        }
+        // The change is in force; what failed is only that it would outlive a power cut.
+        self.sync().map_err(|failed| {
+            let (now, wanted) = (flag(now), flag(wanted));
+            RouterError::Lost(format!("{now} was renamed to {wanted}, and then: {failed}"))
+        })
+    }
+
+    async fn confirm(&self, split: Split) -> Result<Confirmed, RouterError> {
+        let now = self.now().await?;
+        if now == split.second {
+            let directory = self.directory.display();
+            Ok(Confirmed::ByState(format!(
+                "{directory} holds {}",
+                flag(now)
+            )))
+        } else {
+            Err(RouterError::Conflict {
+                expected: flag(split.second),
+                found: flag(now),
+            })
+        }
+    }
+
+    async fn restore(&self, saved: &Reading) -> Result<(), RouterError> {
+        let Some(wanted) = weight_of(&saved.saved) else {
+            let said = format!("\"{}\" is not a flag that could be restored", saved.saved);
+            return Err(RouterError::Refused(said));
+        };
+        // There may be several flags, and somebody else may be moving them at the same time.
+        let mut last = None;
+        for _ in 0..STEPS_BACK {
+            match self.settle(wanted) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(failed) => last = Some(failed),
+            }
+        }
+        Err(last.unwrap_or_else(|| RouterError::Conflict {
+            expected: flag(wanted),
+            found: self.found(),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_is_written_one_way_only() {
+        for percent in 0..=u8::MAX {
+            let name = format!("w{percent}");
+            assert_eq!(weight_of(&name), Weight::new(percent), "{name}");
+        }
+        for name in [
+            "w", "w101", "w-1", "w+1", "w007", "w00", "wx", "w1 ", "w 1", "W1", "1", "w1.0", "w٣",
+            "w256", "w10.bak", "",
+        ] {
+            assert_eq!(weight_of(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! nginx as a router, in two forms.
+//!
+//! With `flags`, nginx looks for a file at every request and a change is one rename: no
+//! reload, nothing lost, in force at once. With `include`, a file of directives is written and
+//! nginx reloaded: any weight, any nginx, but a reload can cost requests and can be refused in
+//! silence, so that form has to be able to ask which generation is in force. Which form is
+//! meant is told by the options that are given.
+
+mod command;
+mod error_log;
+mod flags;
+mod generation;
+mod include;
+mod lines;
+mod live_file;
+
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use self::flags::Flags;
+use self::include::Include;
+use super::{Router, Tools};
+use crate::config::kinds::{Block, Kind, plain_schema};
+use crate::config::units::HttpUrl;
+use crate::model::slot::Side;
+use crate::model::split::Weight;
+
+/// The entry in the table.
+pub const KIND: Kind<dyn Router, Tools> = Kind {
+    name: "nginx",
+    about: "nginx, by a flag file without a reload (`flags`) or by an include file and a reload (`include`).",
+    schema: plain_schema::<Options>,
+    build,
+};
+
+/// The weights that the one-time lines have where nothing else is asked for.
+const USUAL_WEIGHTS: [u8; 5] = [10, 25, 50, 75, 90];
+
+/// What a request is put on a side by, where nothing else is asked for: each by itself.
+const EACH_REQUEST: &str = "$request_id";
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Options {
+    /// The directory whose only file, `w0` to `w100`, is the weight of the second slot.
+    flags: Option<String>,
+    /// With `flags`: the weights between 0 and 100 that the lines in nginx have; 10, 25, 50, 75
+    /// and 90 if not given.
+    #[schemars(inner(range(min = 0, max = 100)))]
+    weights: Option<Vec<u8>>,
+    /// The file of directives that is written at every change and that nginx includes.
+    include: Option<String>,
+    /// With `include`: the command that checks nginx's configuration; `nginx -t` if not given.
+    test: Option<String>,
+    /// With `include`: the command that reloads nginx; `nginx -s reload` if not given.
+    reload: Option<String>,
+    /// With `include`: where nginx answers the generation that is in force.
+    generation_url: Option<HttpUrl>,
+    /// With `include`: nginx's error log, to quote why a reload was refused.
+    error_log: Option<String>,
+    /// What puts a request on a side: `$request_id` if not given, `$cookie_user` or the like to
+    /// keep each user on one side.
+    split_by: Option<String>,
+}
+
+fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
+    let options: Options = block.options()?;
+    for side in [Side::First, Side::Second] {
+        speakable(tools.slots.name(side))?;
+    }
+    match (&options.flags, &options.include) {
+        (Some(directory), None) => {
+            only_with("include", &options.of_include())?;
+            let directory = tools.directory.join(directory);
+            quotable("flags", &directory)?;
+            Ok(Box::new(Flags {
+                directory,
+                weights: weights(options.weights.as_deref())?,
+                split_by: split_by(options.split_by)?,
+                slots: tools.slots.clone(),
+            }))
+        }
+        (None, Some(file)) => {
+            only_with("flags", &[("weights", options.weights.is_some())])?;
+            let file = tools.directory.join(file);
+            quotable("include", &file)?;
+            let Some(generation_url) = &options.generation_url else {
+                return Err("`generation-url` is missing: `nginx -t` and the reload can both end with 0 while nginx keeps its old configuration, and only nginx's own answer shows it; `cutover router-config` prints the location to add".to_owned());
+            };
+            let nginx = |command: Option<String>, usual: &str| {
+                command::Shell::new(command.as_deref().unwrap_or(usual), &tools.directory)
+            };
+            Ok(Box::new(Include {
+                file,
+                test: nginx(options.test, "nginx -t"),
+                reload: nginx(options.reload, "nginx -s reload"),
+                generations: generation::Asked::new(tools.http.clone(), generation_url.get()),
+                error_log: error_log::ErrorLog::new(
+                    options.error_log.map(|log| tools.directory.join(log)),
+                ),
+                split_by: split_by(options.split_by)?,
+                slots: tools.slots.clone(),
+            }))
+        }
+        (Some(_), Some(_)) => Err("`flags` and `include` are two ways to switch; keep one: `flags` needs no reload, `include` works with any weight".to_owned()),
+        (None, None) => Err("`flags` (a directory; no reload) or `include` (a file; nginx is reloaded) is missing".to_owned()),
+    }
+}
+
+impl Options {
+    /// The keys that mean something with `include` only, and whether they are given.
+    const fn of_include(&self) -> [(&'static str, bool); 4] {
+        [
+            ("test", self.test.is_some()),
+            ("reload", self.reload.is_some()),
+            ("generation-url", self.generation_url.is_some()),
+            ("error-log", self.error_log.is_some()),
+        ]
+    }
+}
+
+fn only_with(form: &str, keys: &[(&str, bool)]) -> Result<(), String> {
+    match keys.iter().find(|(_, given)| *given) {
+        Some((key, _)) => Err(format!("`{key}` goes with `{form}`, which is not given")),
+        None => Ok(()),
+    }
+}
+
+/// The weights in rising order, without the two that need no lines of their own.
+fn weights(given: Option<&[u8]>) -> Result<Vec<Weight>, String> {
+    let mut weights = given
+        .unwrap_or(&USUAL_WEIGHTS)
+        .iter()
+        .map(|percent| Weight::try_from(*percent).map_err(|said| format!("weights: {said}")))
+        .collect::<Result<Vec<_>, _>>()?;
+    weights.retain(|weight| !matches!(weight.percent(), 0 | 100));
+    weights.sort_unstable();
+    weights.dedup();
+    Ok(weights)
+}
+
+fn split_by(given: Option<String>) -> Result<String, String> {
+    let key = given.unwrap_or_else(|| EACH_REQUEST.to_owned());
+    let known = |c: char| c.is_ascii_alphanumeric() || "$_-.".contains(c);
+    if key.contains('$') && key.chars().all(known) {
+        Ok(key)
+    } else {
+        Err(format!(
+            "split-by: \"{key}\" is not made of nginx's variables; write it as $request_id or $cookie_user"
+        ))
+    }
+}
+
+/// Whether a slot's name can be an upstream's.
+fn speakable(name: &str) -> Result<(), String> {
+    let known = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    if !name.is_empty() && name.chars().all(known) {
+        Ok(())
+    } else {
+        Err(format!(
+            "the slot \"{name}\" would be the name of an upstream in nginx, which takes letters, digits, `-`, `_` and `.`"
+        ))
+    }
+}
+
+/// Whether a path can stand between quotes in nginx's configuration.
+fn quotable(key: &str, path: &Path) -> Result<(), String> {
+    match path.to_str() {
+        Some(text) if !text.contains(['"', '$', '\\']) && !text.contains(char::is_control) => {
+            Ok(())
+        }
+        _ => Err(format!(
+            "{key}: the path {} cannot be written in nginx's configuration; choose one without `\"`, `$` and `\\`",
+            path.display()
+        )),
+    }
+}
