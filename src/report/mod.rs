@@ -4,6 +4,9 @@
 //! makes its own of it. Listeners are never called by name from below, and none of them can
 //! change what happens.
 
+pub mod deployment;
+pub mod news;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::event::{Event, Say};
