@@ -28,6 +28,9 @@ const DESCRIPTION: usize = 140;
 /// How many of the newest records are looked at.
 const NEWEST: u8 = 30;
 
+/// How the description of a record begins that a newer one took the place of.
+const FOLLOWED_BY: &str = "followed by deployment";
+
 /// For one thing to do, all tries together.
 const PATIENCE: Backoff = Backoff {
     first: Duration::from_millis(300),
@@ -44,6 +47,17 @@ struct FoundStatus {
     #[serde(default)]
     id: u64,
     state: String,
+    #[serde(default)]
+    description: Option<String>,
+}
+
+impl FoundStatus {
+    /// Whether somebody else said that the deployment is inactive. GitHub does so to older ones
+    /// when a job with `environment:` ends, which says nothing about traffic.
+    fn is_by_others(&self) -> bool {
+        let ours = |said: &String| said.starts_with(FOLLOWED_BY);
+        self.state == "inactive" && !self.description.as_ref().is_some_and(ours)
+    }
 }
 
 /// The answer to a creation. Without an id (202: GitHub merged a branch instead) nothing was created.
@@ -81,9 +95,7 @@ impl Deployments {
             let Some(marked) = found.payload() else {
                 continue;
             };
-            if marked.content.mode != "deploy-slot"
-                && self.state_of(found.id).await?.as_deref() == Some("success")
-            {
+            if marked.content.mode != "deploy-slot" && self.stands(found.id).await? {
                 return Ok(Some(Record {
                     id: found.id,
                     content: marked.content,
@@ -165,8 +177,8 @@ impl Deployments {
         .await
     }
 
-    /// Makes those of our older records of an environment inactive that are still a success and
-    /// that `which` picks.
+    /// Makes those of our older records of an environment inactive that still stand and that
+    /// `which` picks.
     ///
     /// # Errors
     /// See [`GithubError`].
@@ -179,14 +191,14 @@ impl Deployments {
     ) -> Result<(), GithubError> {
         let status = Status {
             state: State::Inactive,
-            description: &format!("followed by deployment {before}"),
+            description: &format!("{FOLLOWED_BY} {before}"),
             environment_url: None,
             log_url,
         };
         for found in self.list(None, Some(environment)).await? {
             if found.id < before
                 && found.payload().is_some_and(|ours| which(&ours.content))
-                && self.state_of(found.id).await?.as_deref() == Some("success")
+                && self.stands(found.id).await?
             {
                 self.status(found.id, &status).await?;
             }
@@ -202,10 +214,9 @@ impl Deployments {
         let mut open = Vec::new();
         for found in self.list(None, None).await? {
             if found.payload().is_some_and(|ours| ours.content.run == *run)
-                && matches!(
-                    self.state_of(found.id).await?.as_deref(),
-                    None | Some("pending" | "queued" | "in_progress")
-                )
+                && self.statuses(found.id).await?.first().is_none_or(|newest| {
+                    matches!(newest.state.as_str(), "pending" | "queued" | "in_progress")
+                })
             {
                 open.push(found.id);
             }
@@ -261,16 +272,23 @@ impl Deployments {
         Ok(found)
     }
 
-    /// The newest state of a deployment; `None` where nothing was said yet.
-    async fn state_of(&self, id: u64) -> Result<Option<String>, GithubError> {
+    /// Whether a record went well and none of ours took its place.
+    async fn stands(&self, id: u64) -> Result<bool, GithubError> {
+        let statuses = self.statuses(id).await?;
+        let newest = statuses.iter().find(|status| !status.is_by_others());
+        Ok(newest.is_some_and(|status| status.state == "success"))
+    }
+
+    /// What was said about a deployment, newest first.
+    async fn statuses(&self, id: u64) -> Result<Vec<FoundStatus>, GithubError> {
         let what = format!("list the statuses of deployment {id}");
         let route = format!("/deployments/{id}/statuses");
-        let statuses: Vec<FoundStatus> = patiently(&what, || {
+        let mut statuses: Vec<FoundStatus> = patiently(&what, || {
             self.client.get(&what, &route, &[("per_page", "100")])
         })
         .await?;
-        let newest = statuses.into_iter().max_by_key(|status| status.id);
-        Ok(newest.map(|status| status.state))
+        statuses.sort_by_key(|status| std::cmp::Reverse(status.id));
+        Ok(statuses)
     }
 }
 

@@ -62,6 +62,11 @@ impl New {
             payload: Payload { cutover: marked },
         }
     }
+
+    /// The environment that it is for.
+    pub fn environment(&self) -> &str {
+        &self.environment
+    }
 }
 
 /// A record that went well.

@@ -41,6 +41,7 @@ const DESCRIPTION: usize = 4096;
 const FIELDS: usize = 25;
 const NAME: usize = 256;
 const VALUE: usize = 1024;
+const LINK: usize = 2048;
 const WHOLE: usize = 6000;
 /// What the footer is given of the whole.
 const FOOTER: usize = 200;
@@ -67,9 +68,15 @@ impl Notifier for Discord {
             return Ok(());
         }
         let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
-        let said = body
-            .as_ref()
-            .and_then(|body| body.get("message")?.as_str())
+        let said = body.as_ref().and_then(|body| {
+            let message = body.get("message")?.as_str()?;
+            Some(match body.get("errors") {
+                Some(errors) => format!("{message}: {errors}"),
+                None => message.to_owned(),
+            })
+        });
+        let said = said
+            .as_deref()
             .unwrap_or("with something that is no answer of Discord's");
         Err(self.0.refused(answer.status, said))
     }
@@ -108,10 +115,16 @@ fn message(news: &News) -> Value {
     if !description.is_empty() {
         embed.insert("description".to_owned(), description.into());
     }
-    if let Some(url) = &news.run_url {
-        embed.insert("url".to_owned(), url.as_str().into());
+    if let Some(url) = news.run_url.as_deref().filter(|url| is_link(url)) {
+        embed.insert("url".to_owned(), url.into());
     }
     json!({ "embeds": [embed], "allowed_mentions": { "parse": [] } })
+}
+
+/// Whether Discord takes it for the link behind the title.
+fn is_link(text: &str) -> bool {
+    url::Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && text.len() <= LINK)
 }
 
 /// A name or a value, which Discord wants not to be empty.

@@ -9,6 +9,8 @@ pub mod markdown;
 pub mod outputs;
 pub mod summary;
 mod words;
+pub mod deployment;
+pub mod news;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

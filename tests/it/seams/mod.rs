@@ -4,3 +4,7 @@ mod routers;
 mod routers_nginx;
 mod routers_nginx_reload;
 mod routers_pointer;
+mod github;
+mod notifiers;
+mod recorder;
+mod telling;

@@ -3,3 +3,6 @@
 
 pub(crate) mod load;
 pub(crate) mod nginx;
+pub(crate) mod github;
+pub(crate) mod slack;
+pub(crate) mod stand_in;

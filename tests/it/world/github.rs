@@ -1,0 +1,377 @@
+//! A stand-in for GitHub's API for deployments: it takes what GitHub takes, refuses what GitHub
+//! refuses, keeps what it was given, and goes wrong to order.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use super::stand_in::{Asked, Reply, StandIn};
+
+pub(crate) const TOKEN: &str = "ghs_s3cr3tTokenOfTheTests";
+
+/// What is asked for; faults are ordered by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Verb {
+    List,
+    Create,
+    Statuses,
+    Say,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// A page of HTML that quotes the token, with that status.
+    Page(u16),
+    /// It is done, and nobody hears of it.
+    LostAfterEffect,
+    /// It is not done, and nobody hears of it.
+    HangUp,
+    Silence,
+    /// The token may not.
+    Forbidden,
+    /// Too many requests; wait so many seconds.
+    TooMany(u64),
+    NoJson,
+    /// Instead of a deployment the default branch was merged.
+    Merged,
+}
+
+#[derive(Default)]
+struct Kept {
+    deployments: Vec<Value>,
+    statuses: BTreeMap<u64, Vec<Value>>,
+    faults: HashMap<Verb, VecDeque<Fault>>,
+    asked: Vec<Verb>,
+    payload_as_text: bool,
+    last_id: u64,
+}
+
+/// GitHub, for the repository `shop/storefront`, below `/api/v3`.
+pub(crate) struct Github {
+    pub(crate) api_url: String,
+    kept: Arc<Mutex<Kept>>,
+    _server: StandIn,
+}
+
+impl Github {
+    pub(crate) async fn start() -> Self {
+        let kept = Arc::new(Mutex::new(Kept::default()));
+        let server = {
+            let kept = Arc::clone(&kept);
+            StandIn::start(move |asked| kept.lock().unwrap().answer(&asked)).await
+        };
+        Self {
+            api_url: format!("http://{}/api/v3", server.address),
+            kept,
+            _server: server,
+        }
+    }
+
+    pub(crate) fn order(&self, verb: Verb, faults: impl IntoIterator<Item = Fault>) {
+        let mut kept = self.kept.lock().unwrap();
+        kept.faults.entry(verb).or_default().extend(faults);
+    }
+
+    /// Takes back what was ordered and has not happened yet.
+    pub(crate) fn forget_faults(&self) {
+        self.kept.lock().unwrap().faults.clear();
+    }
+
+    /// From now on payloads are texts, as they are for some deployments.
+    pub(crate) fn payload_as_text(&self) {
+        self.kept.lock().unwrap().payload_as_text = true;
+    }
+
+    pub(crate) fn deployments(&self) -> Vec<Value> {
+        self.kept.lock().unwrap().deployments.clone()
+    }
+
+    /// The states of a deployment, oldest first.
+    pub(crate) fn states(&self, id: u64) -> Vec<String> {
+        let statuses = self.statuses(id);
+        let state = |status: &Value| status["state"].as_str().unwrap().to_owned();
+        statuses.iter().map(state).collect()
+    }
+
+    pub(crate) fn statuses(&self, id: u64) -> Vec<Value> {
+        let kept = self.kept.lock().unwrap();
+        kept.statuses.get(&id).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn asked(&self, verb: Verb) -> usize {
+        let kept = self.kept.lock().unwrap();
+        kept.asked.iter().filter(|one| **one == verb).count()
+    }
+
+    /// Puts a deployment and its state there, as somebody else would.
+    pub(crate) fn put(&self, environment: &str, task: &str, payload: Value, state: &str) -> u64 {
+        let mut kept = self.kept.lock().unwrap();
+        let body = json!({
+            "ref": "0ld", "task": task, "environment": environment, "payload": payload,
+        });
+        let id = kept.create(&body)["id"].as_u64().unwrap();
+        kept.say(id, &json!({ "state": state }));
+        id
+    }
+}
+
+fn refused(status: u16, message: &str) -> Reply {
+    let body = json!({ "message": message, "documentation_url": "https://docs.github.com/rest" });
+    Reply::of(status, body.to_string())
+}
+
+fn invalid(field: &str) -> Reply {
+    let body = json!({
+        "message": "Validation Failed",
+        "errors": [{ "resource": "Deployment", "code": "invalid", "field": field }],
+        "documentation_url": "https://docs.github.com/rest",
+    });
+    Reply::of(422, body.to_string())
+}
+
+fn created(of: &Value) -> Reply {
+    Reply::of(201, of.to_string())
+}
+
+impl Kept {
+    fn answer(&mut self, asked: &Asked) -> Reply {
+        if asked.only("user-agent").is_none() {
+            return Reply::of(403, "Request forbidden by administrative rules.");
+        }
+        if asked.only("authorization") != Some(&format!("Bearer {TOKEN}")) {
+            return refused(401, "Bad credentials");
+        }
+        if asked.only("x-github-api-version") != Some("2022-11-28") {
+            return refused(400, "Unknown API version");
+        }
+        if asked.only("accept") != Some("application/vnd.github+json") {
+            return refused(415, "Unsupported 'Accept' header");
+        }
+        let root = "/api/v3/repos/shop/storefront/deployments";
+        let Some(rest) = asked.path.strip_prefix(root) else {
+            return refused(404, "Not Found");
+        };
+        let of = rest
+            .strip_prefix('/')
+            .and_then(|rest| rest.strip_suffix("/statuses"))
+            .and_then(|id| id.parse::<u64>().ok());
+        let verb = match (asked.method.as_str(), rest, of) {
+            ("GET", "", _) => Verb::List,
+            ("POST", "", _) => Verb::Create,
+            ("GET", _, Some(_)) => Verb::Statuses,
+            ("POST", _, Some(_)) => Verb::Say,
+            _ => return refused(404, "Not Found"),
+        };
+        self.asked.push(verb);
+        let fault = self.faults.get_mut(&verb).and_then(VecDeque::pop_front);
+        match fault {
+            None => {}
+            Some(Fault::LostAfterEffect) => {
+                self.act(verb, of, asked);
+                return Reply::HangUp;
+            }
+            Some(Fault::HangUp) => return Reply::HangUp,
+            Some(Fault::Silence) => return Reply::Silence,
+            Some(Fault::NoJson) => return Reply::of(200, "<html>fine</html>"),
+            Some(Fault::Merged) => {
+                let body = json!({ "message": "Auto-merged main into topic on deployment." });
+                return Reply::of(202, body.to_string());
+            }
+            Some(Fault::Page(status)) => {
+                let page = format!("<html>{TOKEN}{}</html>", "unicorn ".repeat(200));
+                return Reply::of(status, page);
+            }
+            Some(Fault::TooMany(seconds)) => {
+                return refused(403, "You have exceeded a secondary rate limit")
+                    .with("retry-after", seconds);
+            }
+            Some(Fault::Forbidden) => {
+                return refused(403, "Resource not accessible by integration")
+                    .with("x-accepted-github-permissions", "deployments=write");
+            }
+        }
+        self.act(verb, of, asked)
+    }
+
+    fn act(&mut self, verb: Verb, of: Option<u64>, asked: &Asked) -> Reply {
+        let known = of.is_none_or(|id| self.deployments.iter().any(|one| one["id"] == id));
+        if !known {
+            return refused(404, "Not Found");
+        }
+        let body = if asked.method == "POST" {
+            if asked.only("content-type") != Some("application/json") {
+                return refused(400, "Problems parsing JSON");
+            }
+            match serde_json::from_slice::<Value>(&asked.body) {
+                Ok(body) if body.is_object() => body,
+                _ => return refused(400, "Problems parsing JSON"),
+            }
+        } else {
+            Value::Null
+        };
+        match (verb, of) {
+            (Verb::List, _) => self.list(&asked.query),
+            (Verb::Create, _) => match wrong_in_deployment(&body) {
+                Some(field) => invalid(field),
+                None if body["auto_merge"] != json!(false) => {
+                    refused(409, "Conflict merging main into topic")
+                }
+                None if body["required_contexts"] != json!([]) => {
+                    refused(409, "Conflict: Commit status checks failed for topic.")
+                }
+                None => created(&self.create(&body)),
+            },
+            (Verb::Statuses, Some(id)) => {
+                let newest_first: Vec<&Value> =
+                    self.statuses.get(&id).into_iter().flatten().rev().collect();
+                Reply::of(200, json!(newest_first).to_string())
+            }
+            (Verb::Say, Some(id)) => match wrong_in_status(&body) {
+                Some(field) => invalid(field),
+                None => created(&self.say(id, &body)),
+            },
+            (Verb::Statuses | Verb::Say, None) => refused(404, "Not Found"),
+        }
+    }
+
+    fn list(&self, query: &[(String, String)]) -> Reply {
+        let mut most = 30;
+        let mut found: Vec<Value> = self.deployments.iter().rev().cloned().collect();
+        for (key, value) in query {
+            match key.as_str() {
+                "sha" | "ref" | "task" | "environment" => {
+                    found.retain(|one| one[key] == value.as_str());
+                }
+                "per_page" => most = value.parse().unwrap_or(0),
+                _ => return invalid("query"),
+            }
+        }
+        if !(1..=100).contains(&most) {
+            return invalid("per_page");
+        }
+        found.truncate(most);
+        Reply::of(200, Value::from(found).to_string())
+    }
+
+    fn create(&mut self, body: &Value) -> Value {
+        self.last_id += 1;
+        let id = self.last_id;
+        let url = format!("https://api.github.com/repos/shop/storefront/deployments/{id}");
+        let default = |key: &str, or: Value| body.get(key).cloned().unwrap_or(or);
+        let mut payload = default("payload", "".into());
+        if self.payload_as_text {
+            payload = payload.to_string().into();
+        }
+        let deployment = json!({
+            "id": id, "node_id": format!("DE_{id}"), "sha": body["ref"], "ref": body["ref"],
+            "task": default("task", "deploy".into()),
+            "environment": default("environment", "production".into()),
+            "original_environment": default("environment", "production".into()),
+            "description": default("description", Value::Null), "payload": payload,
+            "creator": Value::Null, "statuses_url": format!("{url}/statuses"), "url": url,
+            "repository_url": "https://api.github.com/repos/shop/storefront",
+            "created_at": "2026-11-21T08:00:00Z", "updated_at": "2026-11-21T08:00:00Z",
+            "a_field_of_next_year": true,
+        });
+        self.deployments.push(deployment.clone());
+        deployment
+    }
+
+    fn say(&mut self, of: u64, body: &Value) -> Value {
+        self.last_id += 1;
+        let default = |key: &str| body.get(key).cloned().unwrap_or_else(|| "".into());
+        let status = json!({
+            "id": self.last_id, "node_id": "DS", "state": body["state"], "creator": Value::Null,
+            "description": default("description"), "log_url": default("log_url"),
+            "environment_url": default("environment_url"), "target_url": default("log_url"),
+            "created_at": "2026-11-21T08:00:00Z", "updated_at": "2026-11-21T08:00:00Z",
+        });
+        self.statuses.entry(of).or_default().push(status.clone());
+        if body["state"] == "success" && body.get("auto_inactive") != Some(&json!(false)) {
+            self.retire_like_github(of);
+        }
+        status
+    }
+
+    /// `auto_inactive`: older successes of the same environment, unless that is `production`.
+    fn retire_like_github(&mut self, but: u64) {
+        let environment = |kept: &Self, id: u64| {
+            let found = kept.deployments.iter().find(|one| one["id"] == id);
+            found.map(|one| one["environment"].clone())
+        };
+        let ours = environment(self, but);
+        if ours == Some("production".into()) {
+            return;
+        }
+        let older: Vec<u64> = self
+            .statuses
+            .iter()
+            .filter(|(id, all)| **id < but && all.last().is_some_and(|s| s["state"] == "success"))
+            .map(|(id, _)| *id)
+            .filter(|id| environment(self, *id) == ours)
+            .collect();
+        for id in older {
+            self.say(id, &json!({ "state": "inactive" }));
+        }
+    }
+}
+
+/// The first field of a new deployment that GitHub's description does not allow.
+fn wrong_in_deployment(body: &Value) -> Option<&'static str> {
+    for (key, value) in body.as_object()? {
+        let (name, fits) = match key.as_str() {
+            "ref" => ("ref", value.as_str().is_some_and(|text| !text.is_empty())),
+            "task" => ("task", value.is_string()),
+            "auto_merge" => ("auto_merge", value.is_boolean()),
+            "required_contexts" => ("required_contexts", value.is_array()),
+            "payload" => ("payload", value.is_object() || value.is_string()),
+            "environment" => ("environment", fits_in(value, 255)),
+            "description" => ("description", fits_in(value, 140)),
+            "transient_environment" => ("transient_environment", value.is_boolean()),
+            "production_environment" => ("production_environment", value.is_boolean()),
+            _ => ("unknown", false),
+        };
+        if !fits {
+            return Some(name);
+        }
+    }
+    body.get("ref").is_none().then_some("ref")
+}
+
+/// The first field of a new status that GitHub's description does not allow.
+fn wrong_in_status(body: &Value) -> Option<&'static str> {
+    const STATES: [&str; 7] = [
+        "error",
+        "failure",
+        "inactive",
+        "in_progress",
+        "queued",
+        "pending",
+        "success",
+    ];
+    let is_url = |value: &Value| value.as_str().is_some_and(|url| url.starts_with("http"));
+    for (key, value) in body.as_object()? {
+        let (name, fits) = match key.as_str() {
+            "state" => ("state", value.as_str().is_some_and(|s| STATES.contains(&s))),
+            "log_url" => ("log_url", is_url(value)),
+            "target_url" => ("target_url", is_url(value)),
+            "environment_url" => ("environment_url", is_url(value)),
+            "description" => ("description", fits_in(value, 140)),
+            "environment" => ("environment", fits_in(value, 255)),
+            "auto_inactive" => ("auto_inactive", value.is_boolean()),
+            _ => ("unknown", false),
+        };
+        if !fits {
+            return Some(name);
+        }
+    }
+    body.get("state").is_none().then_some("state")
+}
+
+fn fits_in(value: &Value, most: usize) -> bool {
+    value
+        .as_str()
+        .is_some_and(|text| text.chars().count() <= most)
+}
