@@ -5,6 +5,9 @@
 //! The contract suite in `tests/it/seams` loops over the table, so the new kind is held to
 //! the same promises at once. Nothing here knows why traffic moves.
 
+pub mod haproxy;
+pub mod http;
+
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -16,7 +19,7 @@ use crate::model::split::Split;
 use crate::platform::http::Http;
 
 /// All kinds, by name.
-pub const KINDS: &[Kind<dyn Router, Tools>] = &[];
+pub const KINDS: &[Kind<dyn Router, Tools>] = &[haproxy::KIND, http::KIND];
 
 /// What a router is built with.
 pub struct Tools {
