@@ -8,6 +8,8 @@
 mod lock;
 pub mod nginx;
 pub mod pointer;
+pub mod haproxy;
+pub mod http;
 
 use std::path::PathBuf;
 
@@ -21,6 +23,7 @@ use crate::platform::http::Http;
 
 /// All kinds, by name.
 pub const KINDS: &[Kind<dyn Router, Tools>] = &[nginx::KIND, pointer::KIND];
+pub const KINDS: &[Kind<dyn Router, Tools>] = &[haproxy::KIND, http::KIND];
 
 /// What a router is built with.
 pub struct Tools {
