@@ -10,6 +10,8 @@ pub mod inputs;
 pub mod interpolate;
 pub mod kinds;
 pub mod problem;
+pub mod request;
 pub mod schema;
+pub mod script;
 pub mod units;
 pub mod yaml;
