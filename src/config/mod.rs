@@ -11,6 +11,8 @@ pub mod interpolate;
 pub mod kinds;
 pub mod patience;
 pub mod problem;
+pub mod request;
 pub mod schema;
+pub mod script;
 pub mod units;
 pub mod yaml;

@@ -1,10 +1,11 @@
-//! The ground everything stands on: time, text, secrets, files and HTTP.
+//! The ground everything stands on: time, text, secrets, files, processes and HTTP.
 //!
 //! Nothing in here knows what a slot or a rollout is, and nothing in here imports from
 //! the rest of the house. Whatever is not about deployments and is needed twice lives here.
 
 pub mod atomic_file;
 pub mod http;
+pub mod process;
 pub mod retry;
 pub mod secret;
 pub mod text;

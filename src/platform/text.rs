@@ -108,7 +108,7 @@ pub fn shell_word(text: &str) -> std::borrow::Cow<'_, str> {
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
-        .map(|one| (strsim::damerau_levenshtein(&word.to_lowercase(), one), one))
+        .map(|one| (distance(word, one), one))
         .filter(|(distance, one)| *distance <= 1.max(one.len() / 3))
         .min()
         .map(|(_, one)| one)
@@ -120,6 +120,9 @@ pub fn sentence(first: &str, second: &str) -> String {
         (false, false) => format!("{first}; {second}"),
         _ => format!("{first}{second}"),
     }
+/// How many letters differ, whatever their case.
+fn distance(one: &str, other: &str) -> usize {
+    strsim::damerau_levenshtein(&one.to_lowercase(), &other.to_lowercase())
 }
 
 #[cfg(test)]
@@ -177,6 +180,7 @@ mod tests {
     fn the_nearest_word_is_near() {
         assert_eq!(nearest("ngins", ["nginx", "haproxy"]), Some("nginx"));
         assert_eq!(nearest("Stratgy", ["strategy", "smoke"]), Some("strategy"));
+        assert_eq!(nearest("psot", ["GET", "POST"]), Some("POST"));
         assert_eq!(nearest("kubernetes", ["nginx", "haproxy"]), None);
     }
 }

@@ -4,6 +4,12 @@
 //! `rollout::patience`, above all probes. To add a kind: write its file, add its `mod` line
 //! and its `KIND` to [`KINDS`].
 
+mod command;
+mod expect;
+mod file;
+mod http;
+mod tcp;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,9 +18,10 @@ use url::Url;
 
 use crate::config::kinds::Kind;
 use crate::platform::http::Http;
+use crate::platform::secret::Vault;
 
 /// All kinds, by name.
-pub const KINDS: &[Kind<dyn Probe, Tools>] = &[];
+pub const KINDS: &[Kind<dyn Probe, Tools>] = &[http::KIND, tcp::KIND, command::KIND, file::KIND];
 
 /// What a probe is built with.
 pub struct Tools {
@@ -22,6 +29,9 @@ pub struct Tools {
     pub http: Http,
     /// What relative paths are relative to.
     pub directory: PathBuf,
+    /// What must not be shown: text is cleaned before it is cut, for half a secret is not
+    /// known as one.
+    pub vault: Vault,
 }
 
 /// What is looked at.

@@ -4,6 +4,11 @@
 //! line and its `KIND` to [`KINDS`]. Whether the slot then serves the release is not asked
 //! here; the story looks at the slot itself.
 
+mod command;
+mod copy;
+mod directory;
+mod http;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::kinds::Kind;
 use crate::model::release::Release;
 use crate::platform::http::Http;
+use crate::platform::secret::Vault;
 
 /// All kinds, by name.
-pub const KINDS: &[Kind<dyn Target, Tools>] = &[];
+pub const KINDS: &[Kind<dyn Target, Tools>] = &[command::KIND, directory::KIND, http::KIND];
 
 /// What a target is built with.
 pub struct Tools {
@@ -23,6 +29,9 @@ pub struct Tools {
     pub http: Http,
     /// What relative paths are relative to.
     pub directory: PathBuf,
+    /// What must not be shown: text is cleaned before it is cut, for half a secret is not
+    /// known as one.
+    pub vault: Vault,
 }
 
 /// What to deploy, and where.

@@ -1,0 +1,291 @@
+//! A release gets into a slot by one request to somebody's deployment API.
+//!
+//! The request is made once and never repeated: whether it may be is not known here. An answer
+//! that was lost leaves the slot in an unknown state, and the error says so.
+
+use async_trait::async_trait;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Desk, Order, Target, TargetError, Tools};
+use crate::config::check::unknown;
+use crate::config::kinds::{Kind, plain_schema};
+use crate::config::request::{Headers, Statuses, Verb};
+use crate::config::units::{HttpUrl, Span};
+use crate::platform::http::{Answer, Http, Look, Manner, NoAnswer};
+use crate::platform::secret::Vault;
+use crate::platform::text;
+
+/// The kind's entry in the table.
+pub(super) const KIND: Kind<dyn Target, Tools> = Kind {
+    name: "http",
+    about: "Asks a deployment API to put the release into the slot.",
+    schema: plain_schema::<Options>,
+    build: |block, tools| Ok(Box::new(Request::new(block.options()?, tools)?)),
+};
+
+/// Sent where no body is configured.
+const DEFAULT_BODY: &str = r#"{"app":"{{app}}","environment":"{{environment}}","slot":"{{slot}}","version":"{{version}}"}"#;
+
+/// A deployment may use a connection of its own, and is not sent elsewhere by a redirect.
+const MANNER: Manner = Manner {
+    keep_alive: false,
+    follow: false,
+    verify: true,
+    proxy: true,
+};
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Options {
+    /// Where to. `{{app}}`, `{{environment}}`, `{{slot}}` and `{{version}}` are filled in, here
+    /// percent-encoded.
+    #[schemars(with = "HttpUrl")]
+    url: String,
+    /// The method. Default POST.
+    #[serde(default = "post")]
+    method: Verb,
+    /// Headers of the request. Default: `Content-Type: application/json`.
+    #[serde(default)]
+    headers: Headers,
+    /// The body, filled in like the URL, here as in a JSON text. Default: a JSON object with
+    /// `app`, `environment`, `slot` and `version`.
+    body: Option<String>,
+    /// How long the answer may take. Default 5m.
+    #[serde(default = "five_minutes")]
+    timeout: Span,
+    /// The statuses that mean success: one or a list. Default: any from 200 to 299.
+    #[serde(default)]
+    expect_status: Statuses,
+}
+
+fn post() -> Verb {
+    Verb::POST
+}
+
+fn five_minutes() -> Span {
+    Span::secs(300)
+}
+
+struct Request {
+    options: Options,
+    headers: HeaderMap,
+    told: String,
+    http: Http,
+    vault: Vault,
+}
+
+impl Request {
+    fn new(options: Options, tools: &Tools) -> Result<Self, String> {
+        fill(&options.url, |_| Ok("x".to_owned()))
+            .and_then(|sample| sample.parse::<HttpUrl>())
+            .map_err(|said| format!("url: {said}"))?;
+        if let Some(body) = &options.body {
+            fill(body, |_| Ok(String::new())).map_err(|said| format!("body: {said}"))?;
+        }
+        let mut headers = options.headers.get().clone();
+        if !headers.contains_key(CONTENT_TYPE) {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let told = format!("{} {}", options.method, bare(&options.url));
+        Ok(Self {
+            told: tools.vault.redact(&told).into_owned(),
+            headers,
+            http: tools.http.clone(),
+            vault: tools.vault.clone(),
+            options,
+        })
+    }
+
+    /// The request for an order.
+    fn look(&self, order: &Order) -> Result<Look, TargetError> {
+        let refused =
+            |said| TargetError::OutOfReach(format!("{} cannot be asked: {said}", self.told));
+        let url = fill(&self.options.url, |name| {
+            in_url(name, value_of(order, name))
+        })
+        .and_then(|filled| filled.parse::<HttpUrl>())
+        .map_err(refused)?;
+        let template = self.options.body.as_deref().unwrap_or(DEFAULT_BODY);
+        let body = fill(template, |name| Ok(in_json(value_of(order, name)))).map_err(refused)?;
+        Ok(Look {
+            method: self.options.method.get().clone(),
+            url: url.get().clone(),
+            headers: self.headers.clone(),
+            body: Some(body.into_bytes()),
+            timeout: self.options.timeout.get(),
+            manner: MANNER,
+        })
+    }
+
+    /// The beginning of an answer, for a person.
+    fn first_bytes(&self, answer: &Answer) -> Vec<String> {
+        let said = text::excerpt(&self.vault.redact(&answer.text()), 200);
+        if said.is_empty() {
+            Vec::new()
+        } else {
+            vec![said]
+        }
+    }
+
+    fn unanswered(&self, failed: &NoAnswer) -> TargetError {
+        let timeout = self.options.timeout;
+        if !failed.may_have_arrived {
+            return TargetError::OutOfReach(format!("{} was not reached: {failed}", self.told));
+        }
+        if failed.took >= timeout.get() {
+            return TargetError::TimedOut {
+                said: format!(
+                    "{} gave no answer within {timeout}; the deployment may have begun",
+                    self.told
+                ),
+                after: timeout.get(),
+                last_words: Vec::new(),
+            };
+        }
+        TargetError::Failed {
+            said: format!(
+                "the answer to {} was lost ({failed}); the deployment may have begun",
+                self.told
+            ),
+            last_words: Vec::new(),
+        }
+    }
+}
+
+#[async_trait]
+impl Target for Request {
+    fn told(&self) -> String {
+        self.told.clone()
+    }
+
+    async fn prepare(&self, order: &Order) -> Result<(), TargetError> {
+        self.look(order).map(drop)
+    }
+
+    async fn deploy(&self, order: &Order, desk: &Desk<'_>) -> Result<String, TargetError> {
+        let look = self.look(order)?;
+        let answer = tokio::select! {
+            biased;
+            () = desk.cancelled.cancelled() => return Err(TargetError::Cancelled),
+            answer = self.http.look(&look) => answer.map_err(|failed| self.unanswered(&failed))?,
+        };
+        let wanted = &self.options.expect_status;
+        if wanted.welcome(answer.status) {
+            return Ok(format!("{} answered {}", self.told, answer.status));
+        }
+        Err(TargetError::Failed {
+            said: format!(
+                "{} answered {} after {}, wanted {wanted}",
+                self.told,
+                answer.status,
+                text::duration(answer.took)
+            ),
+            last_words: self.first_bytes(&answer),
+        })
+    }
+}
+
+/// Replaces every `{{name}}` once; what is filled in is not looked at again.
+fn fill(template: &str, value: impl Fn(&str) -> Result<String, String>) -> Result<String, String> {
+    const NAMES: [&str; 4] = ["app", "environment", "slot", "version"];
+    let mut out = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let Some((name, after)) = after.split_once("}}") else {
+            return Err("`{{` without a `}}`".to_owned());
+        };
+        let name = name.trim();
+        if !NAMES.contains(&name) {
+            return Err(unknown("placeholder", name, NAMES));
+        }
+        out.push_str(before);
+        out.push_str(&value(name)?);
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+fn value_of<'a>(order: &'a Order, name: &str) -> &'a str {
+    match name {
+        "app" => &order.app,
+        "environment" => &order.environment,
+        "slot" => &order.slot,
+        _ => order.release.as_str(),
+    }
+}
+
+/// Percent-encoded, so that a value stays within its part of the URL.
+fn in_url(name: &str, value: &str) -> Result<String, String> {
+    if matches!(value, "" | "." | "..") {
+        return Err(format!("the {name} \"{value}\" cannot be part of a URL"));
+    }
+    let mut out = String::new();
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    Ok(out)
+}
+
+/// Escaped for the inside of a JSON string.
+fn in_json(value: &str) -> String {
+    let quoted = serde_json::Value::from(value).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// A URL without what may be secret in it: the user-info and the query.
+fn bare(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_stays_in_its_place() {
+        let put = |template, value: &'static str| {
+            fill(template, |name| in_url(name, value)).map_err(|_| ())
+        };
+        assert_eq!(
+            put("/{{ slot }}/x", "a/b?c#d e"),
+            Ok("/a%2Fb%3Fc%23d%20e/x".into())
+        );
+        assert_eq!(
+            put("{{slot}}{{slot}}", "{{app}}"),
+            Ok("%7B%7Bapp%7D%7D".repeat(2))
+        );
+        assert_eq!(put("/{{version}}/x", ".."), Err(()));
+        let body = fill(DEFAULT_BODY, |_| Ok(in_json("a\"b\\\n"))).unwrap();
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["version"], "a\"b\\\n");
+    }
+
+    #[test]
+    fn an_unknown_placeholder_is_refused() {
+        let said = fill("/{{verison}}", |_| Ok(String::new())).unwrap_err();
+        assert!(said.contains("did you mean \"version\"?"), "{said}");
+        assert!(fill("/{{slot", |_| Ok(String::new())).is_err());
+    }
+
+    #[test]
+    fn a_told_url_has_no_secrets() {
+        assert_eq!(
+            bare("https://me:pass@x.dev:81/{{slot}}?token=1"),
+            "https://x.dev:81/{{slot}}"
+        );
+        assert_eq!(bare("http://x.dev?token=1"), "http://x.dev");
+    }
+}
