@@ -16,6 +16,7 @@ use crate::model::event::Say;
 use crate::model::slot::{Slot, Slots};
 use crate::notifiers::{Notifier, Routing};
 use crate::platform::http::Http;
+use crate::platform::secret::Vault;
 use crate::rollout::patience::Check;
 use crate::rollout::stage::Stage;
 use crate::{notifiers, probes, routers, targets};
@@ -49,6 +50,8 @@ pub struct Tools {
     pub http: Http,
     /// What relative paths are relative to.
     pub directory: PathBuf,
+    /// The secrets.
+    pub vault: Vault,
     /// Where events are said.
     pub say: Say,
     /// Cancelled when the run is.
@@ -88,6 +91,7 @@ pub fn stage(
         let with = targets::Tools {
             http: tools.http.clone(),
             directory: tools.directory.clone(),
+            vault: tools.vault.clone(),
         };
         fitting(
             "target",
@@ -188,6 +192,7 @@ fn checks(
     let with = probes::Tools {
         http: tools.http.clone(),
         directory: tools.directory.clone(),
+        vault: tools.vault.clone(),
     };
     let one = |(i, block): (usize, &CheckBlock)| {
         let mut block = block.0.clone();

@@ -17,7 +17,10 @@ pub struct Refusal {
 impl Refusal {
     /// Problems with the inputs.
     pub const fn of_inputs(problems: Vec<Problem>) -> Self {
-        Self { problems, file: None }
+        Self {
+            problems,
+            file: None,
+        }
     }
 
     /// One problem with an input.
@@ -55,7 +58,9 @@ impl Refusal {
             account: Account {
                 traffic: Some("not touched".to_owned()),
                 next: Some(match &self.file {
-                    Some(file) => format!("correct the file; `cutover check --config {file}` checks it alone"),
+                    Some(file) => {
+                        format!("correct the file; `cutover check --config {file}` checks it alone")
+                    }
                     None => "correct the inputs; `cutover --help` lists them".to_owned(),
                 }),
                 ..Account::default()

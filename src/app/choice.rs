@@ -44,7 +44,12 @@ pub(super) fn path_of(inputs: &Inputs, workspace: &Path) -> PathBuf {
 }
 
 /// Reads the config.
-pub(super) fn read(inputs: &Inputs, workspace: &Path, environment: &Variables, vault: &Vault) -> Result<Config, Refusal> {
+pub(super) fn read(
+    inputs: &Inputs,
+    workspace: &Path,
+    environment: &Variables,
+    vault: &Vault,
+) -> Result<Config, Refusal> {
     let path = path_of(inputs, workspace);
     let text = match std::fs::metadata(&path) {
         // The size is looked at first: a file of gigabytes is not read to be refused.
@@ -54,7 +59,10 @@ pub(super) fn read(inputs: &Inputs, workspace: &Path, environment: &Variables, v
             crate::config::yaml::CAP >> 10
         )),
         _ => std::fs::read_to_string(&path).map_err(|failed| {
-            format!("{} could not be read: {failed}; in a workflow, `actions/checkout` comes first", path.display())
+            format!(
+                "{} could not be read: {failed}; in a workflow, `actions/checkout` comes first",
+                path.display()
+            )
         }),
     };
     let text = text.map_err(|said| Refusal::of_input("config", said))?;
@@ -62,30 +70,50 @@ pub(super) fn read(inputs: &Inputs, workspace: &Path, environment: &Variables, v
 }
 
 /// Reads a config out of its text.
-pub(super) fn parse(text: &str, path: &str, environment: &Variables, vault: &Vault) -> Result<Config, Refusal> {
+pub(super) fn parse(
+    text: &str,
+    path: &str,
+    environment: &Variables,
+    vault: &Vault,
+) -> Result<Config, Refusal> {
     let lookup = |name: &str| {
         let (_, value) = environment.iter().find(|(known, _)| known == name)?;
         value.to_str().map(ToOwned::to_owned)
     };
-    file::read(text, &cast::schema(), &lookup, vault).map_err(|problems| Refusal::of_file(path, problems))
+    file::read(text, &cast::schema(), &lookup, vault)
+        .map_err(|problems| Refusal::of_file(path, problems))
 }
 
 /// Chooses the environment that is named, or the only one.
 pub(super) fn choose(config: Config, inputs: &Inputs) -> Result<Choice, Refusal> {
     let names: Vec<&String> = config.file.environments.keys().collect();
-    let list = || names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+    let list = || {
+        names
+            .iter()
+            .map(|name| name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let name = match (&inputs.environment, names.as_slice()) {
         (Some(name), _) if names.contains(&name) => name.clone(),
         (Some(name), _) => {
             let near = nearest(name, names.iter().map(|name| name.as_str()));
-            let guess = near.map(|near| format!(", did you mean {near}?")).unwrap_or_default();
-            let said = format!("the config has no such environment{guess} it has: {}", list());
+            let guess = near
+                .map(|near| format!(", did you mean {near}?"))
+                .unwrap_or_default();
+            let said = format!(
+                "the config has no such environment{guess} it has: {}",
+                list()
+            );
             return Err(Refusal::of_input("environment", said));
         }
         (None, [only]) => (*only).clone(),
         (None, _) => {
             let said = format!("the config has several, so one must be named: {}", list());
-            return Err(Refusal::of_inputs(vec![Problem::with_input("environment", said)]));
+            return Err(Refusal::of_inputs(vec![Problem::with_input(
+                "environment",
+                said,
+            )]));
         }
     };
     Ok(Choice {

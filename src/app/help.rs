@@ -10,7 +10,10 @@ use crate::rehearsal::faults::FAULTS;
 /// The words beside the modes: for people at a terminal, and never needed in a workflow.
 pub const COMMANDS: &[(&str, &str)] = &[
     ("check", "is the config right? 0 if so, 64 if not"),
-    ("router-config", "the lines that the proxy needs once, for this environment"),
+    (
+        "router-config",
+        "the lines that the proxy needs once, for this environment",
+    ),
     ("schema", "the JSON Schema of the config, for editors"),
 ];
 
@@ -19,7 +22,10 @@ pub(super) const EXIT_CODES: &[(u8, &str)] = &[
     (0, "done"),
     (10, "the verdict is no, and traffic was not touched"),
     (20, "rolled back; traffic is safe on the old slot"),
-    (30, "held: failed after the point of no return, traffic is on the new slot"),
+    (
+        30,
+        "held: failed after the point of no return, traffic is on the new slot",
+    ),
     (40, "stuck: a person is needed, the message says what to do"),
     (64, "the inputs or the config are wrong"),
     (69, "something needed is out of reach"),
@@ -41,15 +47,35 @@ pub(super) fn text() -> String {
         }
         let _ = writeln!(text);
     };
-    table("modes", &mut MODES.iter().map(|(name, about)| ((*name).to_owned(), *about)));
-    table("commands", &mut COMMANDS.iter().map(|(name, about)| ((*name).to_owned(), *about)));
+    table(
+        "modes",
+        &mut MODES
+            .iter()
+            .map(|(name, about)| ((*name).to_owned(), *about)),
+    );
+    table(
+        "commands",
+        &mut COMMANDS
+            .iter()
+            .map(|(name, about)| ((*name).to_owned(), *about)),
+    );
     let flags = INPUTS.iter().filter(|input| input.name != "mode");
     table(
         "inputs, as flags here and as `with:` in a workflow",
         &mut flags.map(|input| (format!("--{}", input.name), input.about)),
     );
-    table("faults for `rehearse --fault`", &mut FAULTS.iter().map(|(name, about)| ((*name).to_owned(), *about)));
-    table("exit codes", &mut EXIT_CODES.iter().map(|(code, about)| (code.to_string(), *about)));
+    table(
+        "faults for `rehearse --fault`",
+        &mut FAULTS
+            .iter()
+            .map(|(name, about)| ((*name).to_owned(), *about)),
+    );
+    table(
+        "exit codes",
+        &mut EXIT_CODES
+            .iter()
+            .map(|(code, about)| (code.to_string(), *about)),
+    );
     text.push_str("`cutover rehearse` needs nothing at all: try that first.\n");
     text
 }

@@ -28,11 +28,18 @@ pub fn main(arguments: impl Iterator<Item = OsString>, environment: Variables) -
     let asked = inputs::read(arguments, environment.iter().cloned());
     match &asked {
         Ok(Asked::Help) => return help::print(&help::text()),
-        Ok(Asked::Version) => return help::print(concat!("cutover ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Asked::Run(word, _)) if word == "schema" => return help::print(&format!("{:#}\n", cast::schema())),
+        Ok(Asked::Version) => {
+            return help::print(concat!("cutover ", env!("CARGO_PKG_VERSION"), "\n"));
+        }
+        Ok(Asked::Run(word, _)) if word == "schema" => {
+            return help::print(&format!("{:#}\n", cast::schema()));
+        }
         _ => {}
     }
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    else {
         return 70;
     };
     runtime.block_on(async {

@@ -8,7 +8,18 @@ use crate::platform::secret::Vault;
 
 /// The ends of names whose values are secrets. A script that prints its whole environment then
 /// prints no secret into our log.
-const ENDS: &[&str] = &["TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "API_KEY", "APIKEY", "PRIVATE_KEY", "ACCESS_KEY", "WEBHOOK"];
+const ENDS: &[&str] = &[
+    "TOKEN",
+    "SECRET",
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "API_KEY",
+    "APIKEY",
+    "PRIVATE_KEY",
+    "ACCESS_KEY",
+    "WEBHOOK",
+];
 
 /// The least length of a value that is taken for a secret by its name alone: `true` is none.
 const LEAST: usize = 6;
@@ -47,9 +58,17 @@ mod tests {
     #[test]
     fn names_tell_secrets() {
         let vault = Vault::default();
-        let variables = [("DB_PASSWORD", "hunter22"), ("gh_token", "abcdefgh"), ("USE_TOKEN", "true"), ("HOME", "/root/home")];
+        let variables = [
+            ("DB_PASSWORD", "hunter22"),
+            ("gh_token", "abcdefgh"),
+            ("USE_TOKEN", "true"),
+            ("HOME", "/root/home"),
+        ];
         let variables = variables.map(|(name, value)| (name.into(), value.into()));
         keep_from_environment(&variables, &vault);
-        assert_eq!(vault.redact("hunter22 abcdefgh true /root/home"), "*** *** true /root/home");
+        assert_eq!(
+            vault.redact("hunter22 abcdefgh true /root/home"),
+            "*** *** true /root/home"
+        );
     }
 }

@@ -44,8 +44,14 @@ impl Session {
         let vault = Vault::default();
         secrets::keep_from_environment(&environment, &vault);
         let journal = Journal::default();
-        let no_color = environment.iter().any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
-        let style = Style::of(context.in_workflow, std::io::stdout().is_terminal(), no_color);
+        let no_color = environment
+            .iter()
+            .any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
+        let style = Style::of(
+            context.in_workflow,
+            std::io::stdout().is_terminal(),
+            no_color,
+        );
         let summary = Shared::new(Summary::new(vault.clone()));
         let outputs = Shared::new(Outputs::new(vault.clone()));
         journal.add(Log::new(Box::new(std::io::stdout()), style, vault.clone()));
@@ -83,8 +89,14 @@ impl Session {
     /// Says what is wrong with the inputs or the config, and closes.
     pub(super) fn refuse(self, word: &str, refusal: &Refusal) -> u8 {
         if !self.begun.get() {
-            let mode = MODES.iter().find(|(name, _)| *name == word).map_or("", |(name, _)| *name);
-            self.begin(Headline { mode, ..Headline::default() });
+            let mode = MODES
+                .iter()
+                .find(|(name, _)| *name == word)
+                .map_or("", |(name, _)| *name);
+            self.begin(Headline {
+                mode,
+                ..Headline::default()
+            });
         }
         let ending = refusal.tell(&self.say);
         self.ended(&ending);
@@ -113,6 +125,7 @@ impl Session {
         Tools {
             http: self.http.clone(),
             directory: self.context.workspace.clone(),
+            vault: self.vault.clone(),
             say: self.say.clone(),
             cancelled: self.cancelled.clone(),
         }
@@ -128,7 +141,9 @@ impl Session {
         loop {
             let name = next(&mut interrupt, &mut terminate).await;
             if !self.cancelled.is_cancelled() {
-                (self.say)(Event::Warned(format!("{name}: the run is cancelled; traffic goes to a known good slot first")));
+                (self.say)(Event::Warned(format!(
+                    "{name}: the run is cancelled; traffic goes to a known good slot first"
+                )));
                 self.cancelled.cancel();
             }
         }
@@ -150,7 +165,10 @@ impl Session {
             let mut out = std::io::stdout();
             if word == "rehearse" {
                 let markdown = self.summary.with(Summary::markdown);
-                let _ = write!(out, "\nThe summary that a workflow would show:\n\n{markdown}");
+                let _ = write!(
+                    out,
+                    "\nThe summary that a workflow would show:\n\n{markdown}"
+                );
             }
             let _ = write!(out, "\n{}", self.outputs.with(Outputs::table));
         }

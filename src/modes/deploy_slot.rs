@@ -23,11 +23,24 @@ pub async fn run(stage: &Stage, inputs: &Inputs, release: &Release, wait: Durati
         let (into, split) = place(saga, inputs.slot.as_deref()).await?;
         let slot = stage.slots.name(into);
         if inputs.dry_run {
-            let said = format!("{release} would go into {slot} by {}", stage.target()?.told());
+            let said = format!(
+                "{release} would go into {slot} by {}",
+                stage.target()?.told()
+            );
             return Ok(Ending::good(Decision::Planned, Reason::DryRun, said));
         }
-        saga.step(Deploy { into, split, release }).await?;
-        saga.step(AwaitServed { by: into, release, within: wait }).await?;
+        saga.step(Deploy {
+            into,
+            split,
+            release,
+        })
+        .await?;
+        saga.step(AwaitServed {
+            by: into,
+            release,
+            within: wait,
+        })
+        .await?;
         let said = format!("{slot} serves {release}; traffic was not touched");
         Ok(Ending::good(Decision::Passed, Reason::Done, said))
     })
@@ -37,17 +50,30 @@ pub async fn run(stage: &Stage, inputs: &Inputs, release: &Release, wait: Durati
 /// The slot to deploy to, and how traffic is divided.
 async fn place(saga: &mut Saga<'_>, named: Option<&str>) -> Result<(Side, Split), Halt> {
     let stage = saga.stage();
-    let named = named.map(|name| side_named(stage, "slot", name)).transpose()?;
+    let named = named
+        .map(|name| side_named(stage, "slot", name))
+        .transpose()?;
     if stage.router.is_some() {
-        let split = saga.step(ReadTraffic { expected: None, heed_record: true }).await?.split;
+        let split = saga
+            .step(ReadTraffic {
+                expected: None,
+                heed_record: true,
+            })
+            .await?
+            .split;
         return Ok((named.unwrap_or_else(|| split.idle()), split));
     }
     let Some(side) = named else {
-        return Err(Fault::new(Reason::BadInput, "which slot is idle cannot be told without a router")
-            .next("name the slot with `slot:`, or add a `router:` to the config")
-            .into());
+        return Err(Fault::new(
+            Reason::BadInput,
+            "which slot is idle cannot be told without a router",
+        )
+        .next("name the slot with `slot:`, or add a `router:` to the config")
+        .into());
     };
     let name = stage.slots.name(side);
-    stage.say(Event::Warned(format!("the config has no router, so nobody can tell whether {name} receives traffic")));
+    stage.say(Event::Warned(format!(
+        "the config has no router, so nobody can tell whether {name} receives traffic"
+    )));
     Ok((side, Split::all_to(side.other())))
 }

@@ -15,15 +15,26 @@ use super::smoke_test;
 pub async fn run(stage: &Stage, slot: Option<&str>) -> Ending {
     let subject = match subject(stage, slot) {
         Ok(subject) => subject,
-        Err(fault) => return Saga::tell(stage, async |_: &mut Saga<'_>| Err(Halt::from(fault))).await,
+        Err(fault) => {
+            return Saga::tell(stage, async |_: &mut Saga<'_>| Err(Halt::from(fault))).await;
+        }
     };
-    smoke_test::at(&subject, &stage.health, Reason::Unhealthy, "health", &stage.say, &stage.cancelled).await
+    smoke_test::at(
+        &subject,
+        &stage.health,
+        Reason::Unhealthy,
+        "health",
+        &stage.say,
+        &stage.cancelled,
+    )
+    .await
 }
 
 fn subject(stage: &Stage, slot: Option<&str>) -> Result<Subject, Fault> {
     if stage.health.is_empty() {
         let said = format!("environments.{}.health.checks is empty", stage.environment);
-        return Err(Fault::new(Reason::NoData, said).next("add checks to the config, or give them with `checks:`"));
+        return Err(Fault::new(Reason::NoData, said)
+            .next("add checks to the config, or give them with `checks:`"));
     }
     let Some(name) = slot else {
         return Ok(stage.public());

@@ -14,12 +14,27 @@ pub mod switch_traffic;
 
 /// The modes, with a line for each, in the order in which people meet them.
 pub const MODES: &[(&str, &str)] = &[
-    ("deploy-slot", "put the version into the idle slot and wait until the slot serves it"),
-    ("smoke-test", "run the smoke checks against a slot, or look at a URL"),
-    ("switch-traffic", "move traffic to a slot, wholly or by weight, and prove it"),
+    (
+        "deploy-slot",
+        "put the version into the idle slot and wait until the slot serves it",
+    ),
+    (
+        "smoke-test",
+        "run the smoke checks against a slot, or look at a URL",
+    ),
+    (
+        "switch-traffic",
+        "move traffic to a slot, wholly or by weight, and prove it",
+    ),
     ("health-check", "check the live service, or a URL"),
     ("notify", "tell people"),
-    ("rollout", "deploy, smoke, switch, watch, and promote or take back, in one step"),
+    (
+        "rollout",
+        "deploy, smoke, switch, watch, and promote or take back, in one step",
+    ),
     ("rollback", "put traffic back on the previous slot, at once"),
-    ("rehearse", "run a rollout against a stand-in inside this process, with faults to order"),
+    (
+        "rehearse",
+        "run a rollout against a stand-in inside this process, with faults to order",
+    ),
 ];

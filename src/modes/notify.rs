@@ -15,16 +15,29 @@ use crate::report::news::send;
 
 /// Sends the message of the inputs to the audience. `facts` are the lines that every message of
 /// this run carries.
-pub async fn run(inputs: &Inputs, facts: Vec<(String, String)>, run_url: Option<String>, audience: &Audience, vault: &Vault, say: &Say) -> Ending {
+pub async fn run(
+    inputs: &Inputs,
+    facts: Vec<(String, String)>,
+    run_url: Option<String>,
+    audience: &Audience,
+    vault: &Vault,
+    say: &Say,
+) -> Ending {
     let news = News {
         severity: inputs.severity,
-        title: inputs.title.clone().unwrap_or_else(|| "A message from the deployment".to_owned()),
+        title: inputs
+            .title
+            .clone()
+            .unwrap_or_else(|| "A message from the deployment".to_owned()),
         message: inputs.message.clone().unwrap_or_default(),
         decision: None,
         facts,
         run_url,
     };
-    let wanted = audience.iter().filter(|(routing, _)| routing.from <= news.severity).count();
+    let wanted = audience
+        .iter()
+        .filter(|(routing, _)| routing.from <= news.severity)
+        .count();
     let channels = text::count(wanted as u64, "channel");
     if inputs.dry_run {
         let said = format!("{channels} would hear of \"{}\"", news.title);
@@ -42,6 +55,10 @@ pub async fn run(inputs: &Inputs, facts: Vec<(String, String)>, run_url: Option<
         said: said.clone(),
         took: began.elapsed(),
     });
-    let decision = if wanted == 0 { Decision::Skipped } else { Decision::Passed };
+    let decision = if wanted == 0 {
+        Decision::Skipped
+    } else {
+        Decision::Passed
+    };
     Ending::good(decision, Reason::Done, said)
 }

@@ -47,15 +47,26 @@ pub async fn run(piece: &Piece<'_>, inputs: &Inputs, tools: &Tools) -> Result<En
     let mut script = Script::of(piece.environment);
     let mut names = piece.environment.slots.keys().cloned();
     let (Some(first), Some(second)) = (names.next(), names.next()) else {
-        return Err(Refusal::of_input("config", "an environment has exactly two slots"));
+        return Err(Refusal::of_input(
+            "config",
+            "an environment has exactly two slots",
+        ));
     };
     let world = World::open([first, second], script.answers(), LIVE).await;
-    let world = world.map_err(|failed| Refusal::of_input("rehearse", format!("loopback could not be used: {failed}")))?;
+    let world = world.map_err(|failed| {
+        Refusal::of_input("rehearse", format!("loopback could not be used: {failed}"))
+    })?;
     let staged = script.staged(piece.environment, &world);
     for left_out in &script.left_out {
         say(Event::Noticed(format!("not rehearsed: {left_out}")));
     }
-    let act = Act { piece, staged: &staged, world: &world, inputs, tools };
+    let act = Act {
+        piece,
+        staged: &staged,
+        world: &world,
+        inputs,
+        tools,
+    };
     if !faults.is_none() {
         let told = inputs.faults.join(", ");
         say(Event::Noticed(format!("ordered: {told}")));
@@ -70,7 +81,9 @@ pub async fn run(piece: &Piece<'_>, inputs: &Inputs, tools: &Tools) -> Result<En
     say(Event::Ended(good));
     let bad = Faults::read([BAD_BY_DEFAULT]).map_err(|said| Refusal::of_input("fault", said))?;
     say(Event::Began(headline(piece, BAD)));
-    say(Event::Noticed(format!("now a bad release: {BAD_BY_DEFAULT}")));
+    say(Event::Noticed(format!(
+        "now a bad release: {BAD_BY_DEFAULT}"
+    )));
     let bad = act.play(BAD, bad).await?;
     if bad.decision != Decision::RolledBack {
         return Ok(bad);
@@ -110,7 +123,9 @@ impl Act<'_> {
         self.world.order(faults, version);
         let stage = cast::stage(self.piece.app, self.piece.name, self.staged, self.tools);
         let stage = stage.map_err(|misfits| {
-            let problems = misfits.into_iter().map(|(path, said)| crate::config::problem::Problem::with_input(&path, said));
+            let problems = misfits
+                .into_iter()
+                .map(|(path, said)| crate::config::problem::Problem::with_input(&path, said));
             Refusal::of_inputs(problems.collect())
         })?;
         let inputs = Inputs {
@@ -118,6 +133,12 @@ impl Act<'_> {
             expect_active: None,
             ..self.inputs.clone()
         };
-        Ok(rollout::run(&stage, &inputs, &self.staged.strategy, Release::new(version)).await)
+        Ok(rollout::run(
+            &stage,
+            &inputs,
+            &self.staged.strategy,
+            Release::new(version),
+        )
+        .await)
     }
 }

@@ -13,7 +13,12 @@ pub async fn run(stage: &Stage, inputs: &Inputs) -> Ending {
     Saga::tell(stage, async |saga: &mut Saga<'_>| {
         let expected = inputs.expect_active.as_deref();
         if inputs.dry_run {
-            let before = saga.step(ReadTraffic { expected, heed_record: false }).await?;
+            let before = saga
+                .step(ReadTraffic {
+                    expected,
+                    heed_record: false,
+                })
+                .await?;
             let to = Split::all_to(before.split.idle());
             let said = format!(
                 "traffic would go back from {} to {}",

@@ -30,10 +30,19 @@ pub async fn run(stage: &Stage, inputs: &Inputs, strategy: &Strategy, release: R
 async fn planned(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
     let stage = saga.stage();
     let expected = plan.expect_active.as_deref();
-    let before = saga.step(ReadTraffic { expected, heed_record: true }).await?;
+    let before = saga
+        .step(ReadTraffic {
+            expected,
+            heed_record: true,
+        })
+        .await?;
     let idle = before.split.idle();
     let to = Split::all_to(idle);
-    saga.step(PrepareWayBack { before: &before, to }).await?;
+    saga.step(PrepareWayBack {
+        before: &before,
+        to,
+    })
+    .await?;
     let said = format!(
         "{} would go into {} by {}; then {} smoke checks; then traffic from {} to {}",
         plan.release,

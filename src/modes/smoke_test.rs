@@ -19,18 +19,33 @@ pub async fn on_slot(stage: &Stage, slot: Option<&str>) -> Ending {
     Saga::tell(stage, async |saga: &mut Saga<'_>| {
         let on = match slot {
             Some(name) => side_named(stage, "slot", name)?,
-            None => saga.step(ReadTraffic { expected: None, heed_record: false }).await?.split.idle(),
+            None => saga
+                .step(ReadTraffic {
+                    expected: None,
+                    heed_record: false,
+                })
+                .await?
+                .split
+                .idle(),
         };
         let name = stage.slots.name(on);
         stage.learned(Fact::Slot(name.to_owned()));
         let all = stage.smoke.len();
         if all == 0 {
-            let fault = Fault::new(Reason::NoData, format!("environments.{}.smoke has no checks", stage.environment));
-            return Err(Halt::from(fault.next("add checks to the config, or give them with `checks:`")));
+            let fault = Fault::new(
+                Reason::NoData,
+                format!("environments.{}.smoke has no checks", stage.environment),
+            );
+            return Err(Halt::from(
+                fault.next("add checks to the config, or give them with `checks:`"),
+            ));
         }
         saga.step(SmokeTest { on, release: None }).await?;
         stage.learned(Fact::Healthy(true));
-        let said = format!("{} passed on {name}", text::count(all as u64, "smoke check"));
+        let said = format!(
+            "{} passed on {name}",
+            text::count(all as u64, "smoke check")
+        );
         Ok(Ending::good(Decision::Passed, Reason::Done, said))
     })
     .await
@@ -38,7 +53,14 @@ pub async fn on_slot(stage: &Stage, slot: Option<&str>) -> Ending {
 
 /// Runs checks against an address. `failed` is the reason of a failure; it differs between a
 /// smoke test and a health check.
-pub async fn at(subject: &Subject, checks: &[Check], failed: Reason, step: &'static str, say: &Say, cancelled: &CancellationToken) -> Ending {
+pub async fn at(
+    subject: &Subject,
+    checks: &[Check],
+    failed: Reason,
+    step: &'static str,
+    say: &Say,
+    cancelled: &CancellationToken,
+) -> Ending {
     let began = Instant::now();
     let outcome = tokio::select! {
         biased;
@@ -61,8 +83,15 @@ pub async fn at(subject: &Subject, checks: &[Check], failed: Reason, step: &'sta
                 said: measured.clone(),
                 took,
             });
-            let said = format!("{count} of {} failed", text::count(checks.len() as u64, "check"));
-            from(Fault::new(failed, said).measured(measured).wanted(ailment.wanted))
+            let said = format!(
+                "{count} of {} failed",
+                text::count(checks.len() as u64, "check")
+            );
+            from(
+                Fault::new(failed, said)
+                    .measured(measured)
+                    .wanted(ailment.wanted),
+            )
         }
     }
 }

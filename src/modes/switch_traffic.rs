@@ -39,14 +39,27 @@ fn goal(stage: &Stage, to: &str) -> Result<Goal, Fault> {
 async fn planned(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> {
     let expected = plan.expect_active.as_deref();
     let heed_record = plan.goal == Goal::Idle;
-    let before = saga.step(ReadTraffic { expected, heed_record }).await?;
+    let before = saga
+        .step(ReadTraffic {
+            expected,
+            heed_record,
+        })
+        .await?;
     let slot = match plan.goal {
         Goal::Idle => before.split.idle(),
         Goal::Slot(side) => side,
     };
     let to = Split::with(slot, plan.weight);
-    saga.step(PrepareWayBack { before: &before, to }).await?;
+    saga.step(PrepareWayBack {
+        before: &before,
+        to,
+    })
+    .await?;
     let slots = &saga.stage().slots;
-    let said = format!("traffic would go from {} to {}", before.split.told(slots), to.told(slots));
+    let said = format!(
+        "traffic would go from {} to {}",
+        before.split.told(slots),
+        to.told(slots)
+    );
     Ok(Ending::good(Decision::Planned, Reason::DryRun, said))
 }

@@ -120,6 +120,8 @@ pub fn sentence(first: &str, second: &str) -> String {
         (false, false) => format!("{first}; {second}"),
         _ => format!("{first}{second}"),
     }
+}
+
 /// How many letters differ, whatever their case.
 fn distance(one: &str, other: &str) -> usize {
     strsim::damerau_levenshtein(&one.to_lowercase(), &other.to_lowercase())

@@ -219,6 +219,21 @@ impl Log {
         }
     }
 
+    /// A problem with the inputs or the config: in a workflow at its line of the file.
+    fn wrong(&mut self, file: Option<&str>, line: Option<usize>, said: &str) {
+        let place = line.map_or_else(|| "wrong".to_owned(), |line| format!("line {line}"));
+        self.row(Ink::Red, &place, said, Duration::ZERO);
+        if self.style.workflow {
+            let message = self.safe(said);
+            self.put(&commands::error(&Annotation {
+                title: Some("cutover config"),
+                file,
+                line,
+                message: &message,
+            }));
+        }
+    }
+
     fn account(&mut self, account: &Account) {
         for (label, said) in words::account(account) {
             self.row(Ink::Dim, label, said, Duration::ZERO);
@@ -242,6 +257,7 @@ impl Listener for Log {
             Event::Line(line) => self.line(line),
             Event::Noticed(said) => self.remark(Ink::Dim, "notice", commands::notice, said),
             Event::Warned(said) => self.remark(Ink::Red, "warning", commands::warning, said),
+            Event::Wrong { file, line, said } => self.wrong(file.as_deref(), *line, said),
             Event::Learned(_) | Event::Measured(_) => {}
             Event::Ended(ending) => self.ended(ending),
         }

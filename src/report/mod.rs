@@ -4,13 +4,13 @@
 //! makes its own of it. Listeners are never called by name from below, and none of them can
 //! change what happens.
 
+pub mod deployment;
 pub mod log;
 pub mod markdown;
+pub mod news;
 pub mod outputs;
 pub mod summary;
 mod words;
-pub mod deployment;
-pub mod news;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

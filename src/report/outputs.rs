@@ -66,6 +66,7 @@ pub struct Outputs {
     steps: Vec<Value>,
     warnings: Vec<Value>,
     notices: Vec<Value>,
+    problems: Vec<Value>,
 }
 
 impl Outputs {
@@ -80,6 +81,7 @@ impl Outputs {
             steps: Vec::new(),
             warnings: Vec::new(),
             notices: Vec::new(),
+            problems: Vec::new(),
         }
     }
 
@@ -119,6 +121,7 @@ impl Outputs {
         document.insert("steps".to_owned(), json!(self.steps));
         document.insert("warnings".to_owned(), json!(self.warnings));
         document.insert("notices".to_owned(), json!(self.notices));
+        document.insert("problems".to_owned(), json!(self.problems));
         let mut document = Value::Object(document);
         redact(&mut document, &self.vault);
         document
@@ -224,6 +227,9 @@ impl Listener for Outputs {
             Event::Done { step, said, took } => self.step(true, step, said, *took),
             Event::Failed { step, said, took } => self.step(false, step, said, *took),
             Event::Noticed(said) => self.notices.push(json!(said)),
+            Event::Wrong { line, said, .. } => {
+                self.problems.push(json!({"line": line, "said": said}))
+            }
             Event::Warned(said) => self.warnings.push(json!(said)),
             Event::Learned(fact) => self.learn(fact),
             Event::Measured(receipt) => {

@@ -247,6 +247,12 @@ impl Listener for Summary {
                 self.lines.push_back(line.clone());
             }
             Event::Noticed(said) => self.remarks.push(("ℹ️", said.clone())),
+            Event::Wrong { line, said, .. } => {
+                let place = line
+                    .map(|line| format!("line {line}: "))
+                    .unwrap_or_default();
+                self.remarks.push(("❌", format!("{place}{said}")));
+            }
             Event::Warned(said) => self.remarks.push(("⚠️", said.clone())),
             Event::Learned(Fact::Figures(figures)) => self.figures = Some(figures.clone()),
             Event::Measured(receipt) => {

@@ -5,11 +5,11 @@
 //! The contract suite in `tests/it/seams` loops over the table, so the new kind is held to
 //! the same promises at once. Nothing here knows why traffic moves.
 
+pub mod haproxy;
+pub mod http;
 mod lock;
 pub mod nginx;
 pub mod pointer;
-pub mod haproxy;
-pub mod http;
 
 use std::path::PathBuf;
 
@@ -22,8 +22,8 @@ use crate::model::split::Split;
 use crate::platform::http::Http;
 
 /// All kinds, by name.
-pub const KINDS: &[Kind<dyn Router, Tools>] = &[nginx::KIND, pointer::KIND];
-pub const KINDS: &[Kind<dyn Router, Tools>] = &[haproxy::KIND, http::KIND];
+pub const KINDS: &[Kind<dyn Router, Tools>] =
+    &[haproxy::KIND, http::KIND, nginx::KIND, pointer::KIND];
 
 /// What a router is built with.
 pub struct Tools {

@@ -1,10 +1,10 @@
 //! One contract suite a seam, for every kind in its table.
 
+mod github;
+mod notifiers;
+mod recorder;
 mod routers;
 mod routers_nginx;
 mod routers_nginx_reload;
 mod routers_pointer;
-mod github;
-mod notifiers;
-mod recorder;
 mod telling;

@@ -1,8 +1,8 @@
 //! The world that the tests run in: real proxies, real sockets, and strict stand-ins for what
 //! cannot be had. Everything listens on a port of its own and ends with its owner.
 
+pub(crate) mod github;
 pub(crate) mod load;
 pub(crate) mod nginx;
-pub(crate) mod github;
 pub(crate) mod slack;
 pub(crate) mod stand_in;
