@@ -71,8 +71,15 @@ async fn what_happened_is_heard() {
 #[tokio::test]
 async fn news_of_any_shape_are_taken() {
     let long = "<!channel> & @everyone 🚀 `*_~|>".repeat(400);
+    let plain = "x".repeat(9000);
     let shapes = [
         News::default(),
+        News {
+            title: plain.clone(),
+            message: plain.clone(),
+            facts: vec![(plain.clone(), plain)],
+            ..news()
+        },
         News {
             title: long.clone(),
             message: long.clone(),
