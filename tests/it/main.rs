@@ -1,4 +1,6 @@
 //! All integration tests, in one binary: real parts, real sockets, the real program.
 
+#[cfg(test)]
 mod seams;
+#[cfg(test)]
 mod world;

@@ -1,2 +1,6 @@
 //! The world that the tests run in: real proxies, real sockets, and strict stand-ins for what
 //! cannot be had. Everything listens on a port of its own and ends with its owner.
+
+pub(crate) mod haproxy;
+pub(crate) mod haproxy_relay;
+pub(crate) mod weights_service;
