@@ -323,6 +323,12 @@ impl Router for MapEntry {
             Err(lost @ RouterError::Lost(_)) => return Err(lost),
             Err(failed) => failed,
         };
+        // A reload in between has read the new file: then this is what is in force.
+        if let Ok(memory) = self.memory().await
+            && only_weight(&memory.entries, &self.key) == Ok(wanted)
+        {
+            return Ok(());
+        }
         file.write(text).map_err(|unwritten| RouterError::Drifted {
             said: format!("{failed}; and the file could not be put back: {unwritten}"),
             repair: format!(

@@ -2,4 +2,5 @@
 
 mod routers_haproxy;
 mod routers_haproxy_faults;
+mod routers_haproxy_live;
 mod routers_http;

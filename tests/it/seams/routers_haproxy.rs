@@ -16,20 +16,33 @@ pub(crate) struct Fixture {
 }
 
 /// How a router of that ground is made.
-pub(crate) fn router(ground: &Ground, mut options: Value) -> Result<Box<dyn Router>, String> {
+pub(crate) fn router(ground: &Ground, options: Value) -> Result<Box<dyn Router>, String> {
+    let ports = [ground.blue.port, ground.green.port];
+    router_of(
+        ground,
+        options,
+        ports.map(|port| format!("http://127.0.0.1:{port}")),
+    )
+}
+
+pub(crate) fn router_of(
+    ground: &Ground,
+    mut options: Value,
+    [blue, green]: [String; 2],
+) -> Result<Box<dyn Router>, String> {
     options["kind"] = "haproxy".into();
     let block: Block = serde_json::from_value(options).unwrap();
-    let slot = |name: &str, port: u16| Slot {
+    let slot = |name: &str, url: String| Slot {
         name: name.to_owned(),
-        url: format!("http://127.0.0.1:{port}").parse().unwrap(),
+        url: url.parse().unwrap(),
     };
     let tools = Tools {
         http: Http::default(),
         app: "shop".to_owned(),
         environment: "production".to_owned(),
         slots: Slots {
-            first: slot("blue", ground.blue.port),
-            second: slot("green", ground.green.port),
+            first: slot("blue", blue),
+            second: slot("green", green),
         },
         directory: ground.directory.path().to_owned(),
     };
@@ -178,35 +191,6 @@ async fn weights_keep_the_contract_over_tcp_without_a_file() {
     let made = started(ground, json!({"address": address, "backend": "shop"}));
     assert!(made.router.known_loss().unwrap().contains("state-file"));
     keeps_the_contract(made.router.as_ref()).await;
-}
-
-#[tokio::test]
-async fn traffic_follows_a_ladder_and_a_reload_keeps_it() {
-    for made in [by_map(), by_weights()] {
-        let router = made.router.as_ref();
-        assert_eq!(made.haproxy.green_of(40), 0, "{}", router.told());
-        go(router, 25).await;
-        let green = made.haproxy.green_of(400);
-        assert!(
-            (60..=140).contains(&green),
-            "{}: {green} of 400",
-            router.told()
-        );
-        made.haproxy.reload();
-        assert_eq!(
-            router.read().await.unwrap().split,
-            split(25),
-            "{}",
-            router.told()
-        );
-        go(router, 100).await;
-        assert_eq!(made.haproxy.green_of(40), 40);
-        made.haproxy.reload();
-        router.confirm(split(100)).await.unwrap();
-        assert_eq!(made.haproxy.green_of(40), 40);
-        go(router, 0).await;
-        assert_eq!(made.haproxy.green_of(40), 0);
-    }
 }
 
 #[tokio::test]

@@ -100,27 +100,31 @@ impl HaProxy {
         said.trim_end().to_owned()
     }
 
-    fn worker(&self) -> Option<String> {
-        let info = talk(&self.ground.path("observer.sock"), "show info").ok()?;
-        let pid = info.lines().find_map(|line| line.strip_prefix("Pid: "))?;
-        Some(pid.to_owned())
-    }
-
     /// Reloads and waits until only the new worker answers.
     pub(crate) fn reload(&self) {
-        let old = self.worker();
+        self.reloader()();
+    }
+
+    /// The same, to be done by somebody else.
+    pub(crate) fn reloader(&self) -> impl Fn() + Send + 'static {
         let master = rustix::process::Pid::from_child(&self.master);
-        rustix::process::kill_process(master, rustix::process::Signal::USR2).unwrap();
-        let mut in_a_row = 0;
-        until("the new worker answers", || {
-            let now = self.worker();
-            in_a_row = if now.is_some() && now != old {
-                in_a_row + 1
-            } else {
-                0
-            };
-            in_a_row == 5
-        });
+        let socket = self.ground.path("observer.sock");
+        let worker = move || {
+            let info = talk(&socket, "show info").ok()?;
+            let pid = info.lines().find_map(|line| line.strip_prefix("Pid: "))?;
+            Some(pid.to_owned())
+        };
+        move || {
+            let old = worker();
+            rustix::process::kill_process(master, rustix::process::Signal::USR2).unwrap();
+            let mut in_a_row = 0;
+            until("the new worker answers", || {
+                let now = worker();
+                let is_new = now.is_some() && now != old;
+                in_a_row = if is_new { in_a_row + 1 } else { 0 };
+                in_a_row == 5
+            });
+        }
     }
 
     /// Ends it at once, so that its sockets refuse.
@@ -177,6 +181,40 @@ pub(crate) fn talk(socket: &Path, line: &str) -> std::io::Result<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
+}
+
+/// A user who keeps the connection, and takes any failure for one.
+pub(crate) struct KeptAlive(BufReader<TcpStream>);
+
+impl KeptAlive {
+    pub(crate) fn at(front: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", front)).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    /// The body of the answer, which is the name of the slot.
+    pub(crate) fn ask(&mut self) -> std::io::Result<String> {
+        self.0
+            .get_mut()
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")?;
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line)?;
+            if line.trim_end().is_empty() {
+                break;
+            }
+            if let Some(number) = line.to_lowercase().strip_prefix("content-length:") {
+                length = number.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body)?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
 }
 
 /// A port that nobody listens on now.
