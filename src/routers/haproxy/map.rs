@@ -163,7 +163,7 @@ impl MapEntry {
             .ok_or_else(|| refused(&prepare, &said))?;
         let add = format!("add map @{version} {map} {key} {}", weight.percent());
         let ready = match self.cli.order(&add).await.map_err(harmless) {
-            Ok(()) => self.undisturbed(before, version, from).await,
+            Ok(()) => self.ready(before, version, weight, from).await,
             Err(failed) => Err(failed),
         };
         if let Err(failed) = ready {
@@ -187,13 +187,23 @@ impl MapEntry {
         }
     }
 
-    /// Whether nobody else is writing, seen just before the commit.
-    async fn undisturbed(
+    /// Whether the prepared version can be committed: it holds what it should, and nobody else
+    /// is writing. Seen just before the commit.
+    async fn ready(
         &self,
         before: Versions,
         version: u32,
+        weight: Weight,
         from: Option<&State>,
     ) -> Result<(), RouterError> {
+        // HAProxy answers nothing, too, when it ignores a value that it cannot convert; and an
+        // empty version, once committed, would send all traffic to the default slot.
+        let show = format!("show map @{version} {}", self.map);
+        let [prepared] = self.cli.ask([&show]).await?;
+        let holds = shown(&prepared).and_then(|entries| only_weight(&entries, &self.key));
+        if holds != Ok(weight) {
+            return Err(refused(&show, &prepared));
+        }
         let Some(from) = from else { return Ok(()) };
         if before.prepared != before.current {
             tokio::time::sleep(SETTLE).await;
@@ -313,6 +323,12 @@ impl Router for MapEntry {
             Err(lost @ RouterError::Lost(_)) => return Err(lost),
             Err(failed) => failed,
         };
+        // A reload in between has read the new file: then this is what is in force.
+        if let Ok(memory) = self.memory().await
+            && only_weight(&memory.entries, &self.key) == Ok(wanted)
+        {
+            return Ok(());
+        }
         file.write(text).map_err(|unwritten| RouterError::Drifted {
             said: format!("{failed}; and the file could not be put back: {unwritten}"),
             repair: format!(

@@ -170,14 +170,22 @@ impl ServerWeights {
         Ok(())
     }
 
-    /// Saves the weights for the next reload.
-    async fn save(&self) -> Result<(), RouterError> {
+    /// Saves the weights for the next reload, if they are still these.
+    async fn save(&self, pair: Pair) -> Result<(), RouterError> {
         let Some(file) = &self.file else {
             return Ok(());
         };
         let [state] = self.cli.ask(["show servers state"]).await?;
         if !state.starts_with("1\n# be_id") {
             return Err(refused("show servers state", &state));
+        }
+        let found = [0, 1].map(|server| saved_weight(&state, &self.backend, &self.servers[server]));
+        if found != pair.map(Some) {
+            let found = found.map(|weight| weight.unwrap_or_default());
+            return Err(RouterError::Conflict {
+                expected: revision(pair),
+                found: format!("{} just after the change", revision(found)),
+            });
         }
         file.write(&format!("{state}\n"))
     }
@@ -262,10 +270,11 @@ impl Router for ServerWeights {
         let from = self.expect(change).await?;
         let to = pair_of(change.to);
         self.go(from, to).await?;
-        let Err(unsaved) = self.save().await else {
+        let Err(unsaved) = self.save(to).await else {
             return Ok(());
         };
-        self.go(to, from).await.map_err(|stuck| {
+        let back = async { self.go(self.weights().await?, from).await };
+        back.await.map_err(|stuck| {
             RouterError::Lost(format!("{unsaved}; and the way back failed: {stuck}"))
         })?;
         Err(unsaved)
@@ -296,6 +305,6 @@ impl Router for ServerWeights {
         }
         let _lock = self.lock().await?;
         self.go(self.weights().await?, to).await?;
-        self.save().await
+        self.save(to).await
     }
 }

@@ -8,3 +8,7 @@ mod routers_nginx;
 mod routers_nginx_reload;
 mod routers_pointer;
 mod telling;
+mod routers_haproxy;
+mod routers_haproxy_faults;
+mod routers_haproxy_live;
+mod routers_http;

@@ -6,3 +6,6 @@ pub(crate) mod load;
 pub(crate) mod nginx;
 pub(crate) mod slack;
 pub(crate) mod stand_in;
+pub(crate) mod haproxy;
+pub(crate) mod haproxy_relay;
+pub(crate) mod weights_service;
