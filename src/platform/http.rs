@@ -369,14 +369,7 @@ where
 fn phase_of(failed: &reqwest::Error, reached: Phase) -> Phase {
     let mut source = failed.source();
     while let Some(cause) = source {
-        if cause.is::<rustls::Error>() {
-            return Phase::Tls;
-        }
-        if let Some(inner) = cause
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-            && inner.is::<rustls::Error>()
-        {
+        if is_tls(cause) {
             return Phase::Tls;
         }
         source = cause.source();
@@ -385,6 +378,16 @@ fn phase_of(failed: &reqwest::Error, reached: Phase) -> Phase {
         (Phase::Http, true) => Phase::Tcp,
         (reached, _) => reached,
     }
+}
+
+/// Whether a cause is one of TLS, also within I/O errors, whose `source` passes over what they
+/// hold.
+fn is_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.is::<rustls::Error>()
+        || cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+            .is_some_and(|inner| is_tls(inner))
 }
 
 /// The innermost cause, which is the one that says something, without the URL around it.

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
@@ -202,9 +203,7 @@ impl Running {
     async fn put_down(&mut self, grace: Duration, lines: &mut Lines<'_>) {
         if !grace.is_zero() {
             self.group.signal(Signal::TERM);
-            if timeout(grace, self.gone(lines)).await.is_ok() {
-                return self.group.release();
-            }
+            let _ = timeout(grace, self.gone(lines)).await;
         }
         self.group.signal(Signal::KILL);
         if timeout(BURIAL, self.gone(lines)).await.is_ok() {
@@ -214,12 +213,12 @@ impl Running {
 
     /// Reads until no process of the group is left.
     async fn gone(&mut self, lines: &mut Lines<'_>) {
-        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        let mut tick = tokio::time::interval(Duration::from_millis(25));
         loop {
             tokio::select! {
                 () = read(&mut self.output, lines) => {}
                 _ = tick.tick() => {
-                    if matches!(self.child.try_wait(), Ok(Some(_))) && self.group.is_empty() {
+                    if matches!(self.child.try_wait(), Ok(Some(_))) && self.group.is_over() {
                         return;
                     }
                 }
@@ -264,11 +263,27 @@ impl Group {
         let _ = rustix::process::kill_process_group(self.id, signal);
     }
 
-    /// Whether no process is left. To be asked after the shell itself was waited for.
-    fn is_empty(&self) -> bool {
+    /// Whether no process is at work. To be asked after the shell itself was waited for.
+    fn is_over(&self) -> bool {
         // As PID 1 of a container we inherit the orphans, and nobody else would bury them.
         while let Ok(Some(_)) = rustix::process::waitpgid(self.id, WaitOptions::NOHANG) {}
-        rustix::process::test_kill_process_group(self.id).is_err()
+        rustix::process::test_kill_process_group(self.id).is_err() || self.is_dead()
+    }
+
+    /// Whether all that is left is dead and not yet buried, which takes long where PID 1 is no
+    /// init. Without a `/proc` to ask they count as alive.
+    fn is_dead(&self) -> bool {
+        let id = self.id.as_raw_pid().to_string();
+        let Ok(processes) = fs::read_dir("/proc") else {
+            return false;
+        };
+        !processes.flatten().any(|process| {
+            let stat = fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+            // `pid (name) state parent group …`, and a name may have anything in it.
+            let mut fields = stat.rsplit_once(") ").unwrap_or_default().1.split(' ');
+            let (state, group) = (fields.next(), fields.nth(1));
+            group == Some(id.as_str()) && !matches!(state, Some("Z" | "X"))
+        })
     }
 }
 

@@ -1,8 +1,14 @@
 //! All integration tests, in one binary: real parts, real sockets, the real program.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod processes;
 mod seams;
 #[cfg(test)]
 mod world;

@@ -12,3 +12,7 @@ mod routers_haproxy;
 mod routers_haproxy_faults;
 mod routers_haproxy_live;
 mod routers_http;
+mod blocks;
+mod directory;
+mod probes;
+mod targets;

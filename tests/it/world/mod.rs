@@ -9,3 +9,5 @@ pub(crate) mod stand_in;
 pub(crate) mod haproxy;
 pub(crate) mod haproxy_relay;
 pub(crate) mod weights_service;
+pub(crate) mod app;
+pub(crate) mod tls;

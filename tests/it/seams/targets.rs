@@ -1,0 +1,364 @@
+//! The contract of targets: a deployment that works is told in a line, one that fails says why,
+//! a cancelled one ends soon, and what cannot work is refused before anything is changed. Then
+//! what the command and HTTP kinds do by themselves; folders are in `directory`.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use cutover::config::kinds::{Block, build};
+use cutover::model::release::Release;
+use cutover::platform::http::Http;
+use cutover::platform::secret::Vault;
+use cutover::targets::{Desk, KINDS, Order, Target, TargetError, Tools};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::app::{App, Reply};
+
+pub(crate) fn tools(directory: &Path) -> Tools {
+    Tools {
+        http: Http::default(),
+        directory: directory.to_owned(),
+        vault: Vault::default(),
+    }
+}
+
+pub(crate) fn made(options: Value, tools: &Tools) -> Result<Box<dyn Target>, String> {
+    let block: Block = serde_json::from_value(options).unwrap();
+    build(KINDS, &block, tools)
+}
+
+pub(crate) fn order(version: &str) -> Order {
+    Order {
+        app: "shop".to_owned(),
+        environment: "production".to_owned(),
+        slot: "blue".to_owned(),
+        slot_url: "http://blue.example.com/".parse().unwrap(),
+        release: Release::new(version),
+    }
+}
+
+/// Deploys without a cancellation; returns the lines that were said, too.
+pub(crate) async fn deploy(
+    target: &dyn Target,
+    order: &Order,
+) -> (Result<String, TargetError>, Vec<String>) {
+    let lines = Mutex::new(Vec::new());
+    let say = |line| lines.lock().unwrap().push(line);
+    let desk = Desk {
+        say: &say,
+        cancelled: &CancellationToken::new(),
+    };
+    let outcome = target.deploy(order, &desk).await;
+    (outcome, lines.into_inner().unwrap())
+}
+
+/// What every kind is held to.
+struct Case {
+    good: Value,
+    /// Is begun and fails.
+    failing: Value,
+    /// What `prepare` refuses.
+    hopeless: (Value, Order),
+    /// Takes for ever, where the kind can; `timeout` is 200ms.
+    slow: Option<Value>,
+}
+
+struct World {
+    app: App,
+    folder: TempDir,
+}
+
+impl World {
+    async fn start() -> Self {
+        let app = App::start().await;
+        app.route("/deploy/v1", Reply::with(202, ""));
+        app.route("/fail", Reply::with(500, "out of luck"));
+        app.route("/hang", Reply::Hang);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("dist")).unwrap();
+        std::fs::write(folder.path().join("dist/index.html"), "v1").unwrap();
+        std::fs::create_dir(folder.path().join("odd")).unwrap();
+        let pipe = std::process::Command::new("mkfifo")
+            .arg(folder.path().join("odd/pipe"))
+            .status();
+        assert!(pipe.unwrap().success());
+        Self { app, folder }
+    }
+
+    fn case(&self, kind: &str) -> Case {
+        let http = |path| json!({ "kind": "http", "url": self.app.url.to_string() + path });
+        let with = |mut block: Value, key: &str, value: Value| {
+            block[key] = value;
+            block
+        };
+        let command = |run| json!({ "kind": "command", "run": run });
+        let folder = |from| json!({ "kind": "directory", "from": from, "to": "slots" });
+        match kind {
+            "command" => Case {
+                good: command("echo $VERSION"),
+                failing: command("echo out of luck; exit 3"),
+                hopeless: (
+                    with(command("true"), "directory", json!("gone")),
+                    order("v1"),
+                ),
+                slow: Some(with(command("sleep 1000"), "timeout", json!("200ms"))),
+            },
+            "directory" => Case {
+                good: folder("dist"),
+                failing: folder("odd"),
+                hopeless: (folder("gone"), order("v1")),
+                slow: None,
+            },
+            "http" => Case {
+                good: http("deploy/{{version}}"),
+                failing: http("fail"),
+                hopeless: (http("deploy/{{version}}"), order("..")),
+                slow: Some(with(http("hang"), "timeout", json!("200ms"))),
+            },
+            other => panic!("the kind {other} has no case in this suite"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_kind_keeps_the_contract() {
+    let world = World::start().await;
+    let tools = tools(world.folder.path());
+    let order = order("v1");
+    for kind in KINDS {
+        let case = world.case(kind.name);
+        let good = made(case.good.clone(), &tools).unwrap();
+        assert!(!good.told().is_empty() && !kind.about.is_empty());
+        good.prepare(&order).await.unwrap();
+        for _ in 0..2 {
+            let said = deploy(&*good, &order).await.0.unwrap();
+            assert!(!said.is_empty() && !said.contains('\n'), "{said}");
+        }
+
+        let mut odd = case.good.clone();
+        odd["no-such-key"] = json!(1);
+        let said = made(odd, &tools).map(drop).unwrap_err();
+        assert!(said.contains("no-such-key"), "{said}");
+
+        let failing = made(case.failing, &tools).unwrap();
+        let failed = deploy(&*failing, &order).await.0.unwrap_err();
+        assert!(matches!(failed, TargetError::Failed { .. }), "{failed:?}");
+        assert!(!failed.to_string().is_empty());
+
+        let (hopeless, odd) = case.hopeless;
+        let hopeless = made(hopeless, &tools).unwrap();
+        let refused = hopeless.prepare(&odd).await.unwrap_err();
+        assert!(matches!(refused, TargetError::OutOfReach(_)), "{refused:?}");
+
+        let cancelled = CancellationToken::new();
+        cancelled.cancel();
+        let desk = Desk {
+            say: &|line| panic!("{line}"),
+            cancelled: &cancelled,
+        };
+        let ended = good.deploy(&order, &desk).await;
+        assert_eq!(ended, Err(TargetError::Cancelled), "{}", kind.name);
+
+        if let Some(slow) = case.slow {
+            a_slow_one_ends(slow, &tools).await;
+        }
+    }
+}
+
+/// By its timeout, and by a cancellation in the middle.
+async fn a_slow_one_ends(mut slow: Value, tools: &Tools) {
+    let order = order("v1");
+    let target = made(slow.clone(), tools).unwrap();
+    let ended = deploy(&*target, &order).await.0.unwrap_err();
+    let TargetError::TimedOut { said, after, .. } = ended else {
+        panic!("{ended:?}")
+    };
+    assert_eq!(after, Duration::from_millis(200));
+    assert!(said.contains("200 ms"), "{said}");
+
+    slow["timeout"] = json!("1h");
+    let target = made(slow, tools).unwrap();
+    let cancelled = CancellationToken::new();
+    let desk = Desk {
+        say: &|_| {},
+        cancelled: &cancelled,
+    };
+    let began = Instant::now();
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        cancelled.cancel();
+    };
+    let (ended, ()) = futures_util::join!(target.deploy(&order, &desk), later);
+    assert_eq!(ended, Err(TargetError::Cancelled));
+    assert!(began.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_command_is_told_what_goes_where_and_its_lines_are_heard() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = json!({
+        "kind": "command", "env": { "REGION": "eu 1", "SLOT": "not this" },
+        "run": "echo $APP $ENVIRONMENT $SLOT $SLOT_URL $VERSION $REGION; pwd -P; true",
+    });
+    let target = made(options, &tools(folder.path())).unwrap();
+    let (outcome, lines) = deploy(&*target, &order("v1")).await;
+    assert_eq!(
+        lines[0],
+        "shop production blue http://blue.example.com/ v1 eu 1"
+    );
+    let here = folder.path().canonicalize().unwrap();
+    assert_eq!(Path::new(&lines[1]), here);
+    assert!(
+        outcome.unwrap().ends_with("… ended with 0"),
+        "a long command is cut"
+    );
+}
+
+#[tokio::test]
+async fn a_command_that_fails_is_quoted() {
+    let run = "echo one\necho two >&2\nexit 3";
+    let target = made(
+        json!({ "kind": "command", "run": run }),
+        &tools(Path::new("/")),
+    )
+    .unwrap();
+    let TargetError::Failed { said, last_words } =
+        deploy(&*target, &order("v1")).await.0.unwrap_err()
+    else {
+        panic!()
+    };
+    assert!(
+        said.starts_with("echo one echo two >&2 exit 3 ended with 3 after ")
+            && said.ends_with(", wanted 0"),
+        "{said}"
+    );
+    assert_eq!(last_words, ["one", "two"]);
+}
+
+#[tokio::test]
+async fn a_secret_in_a_command_is_not_cut_in_half() {
+    let tools = tools(Path::new("/"));
+    tools.vault.keep("s3cr3t-token");
+    let run = format!("true {} s3cr3t-token", "x".repeat(50));
+    let target = made(json!({ "kind": "command", "run": run }), &tools).unwrap();
+    assert!(!target.told().contains("s3"), "{}", target.told());
+}
+
+#[tokio::test]
+async fn an_api_gets_the_order_once() {
+    let app = App::start().await;
+    app.route("/v/a%2Fb%20c", Reply::with(200, ""));
+    let options = json!({
+        "kind": "http", "url": app.at("/").replace("http://", "http://me:pass@") + "v/{{version}}?slot={{slot}}",
+        "headers": { "X-Token": "s3cr3t" },
+    });
+    let tools = tools(Path::new("/"));
+    let target = made(options, &tools).unwrap();
+    let (outcome, _) = deploy(&*target, &order("a/b c")).await;
+    let said = outcome.unwrap();
+    assert_eq!(
+        said,
+        format!("POST {} answered 200", app.at("/") + "v/{{version}}")
+    );
+    let seen = app.seen();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(
+        (&*seen[0].method, &*seen[0].path),
+        ("POST", "/v/a%2Fb%20c?slot=blue")
+    );
+    assert_eq!(seen[0].headers["x-token"], "s3cr3t");
+    assert_eq!(seen[0].headers["content-type"], "application/json");
+    let body: Value = serde_json::from_str(&seen[0].body).unwrap();
+    let wanted =
+        json!({ "app": "shop", "environment": "production", "slot": "blue", "version": "a/b c" });
+    assert_eq!(body, wanted);
+}
+
+#[tokio::test]
+async fn an_api_that_fails_is_quoted_and_a_lost_answer_is_called_lost() {
+    let app = App::start().await;
+    let tools = tools(Path::new("/"));
+    tools.vault.keep("s3cr3t-token");
+    let body = format!("{}s3cr3t-token", "no ".repeat(65));
+    app.route("/refuse", Reply::with(409, body));
+    app.route("/reset", Reply::Reset);
+    app.route(
+        "/moved",
+        Reply::with(307, "").header("Location", "/elsewhere"),
+    );
+    let failed = async |path: &str, more: Value| {
+        let mut options = json!({ "kind": "http", "url": app.at(path) });
+        for (key, value) in more.as_object().unwrap() {
+            options[key] = value.clone();
+        }
+        let target = made(options, &tools).unwrap();
+        deploy(&*target, &order("v1")).await.0
+    };
+    let Err(TargetError::Failed { said, last_words }) =
+        failed("/refuse", json!({ "expect-status": [200, 202] })).await
+    else {
+        panic!()
+    };
+    assert!(
+        said.contains(" answered 409 after ") && said.ends_with("wanted 200 or 202"),
+        "{said}"
+    );
+    assert!(last_words[0].ends_with("no ***"), "{last_words:?}");
+    assert!(
+        failed("/refuse", json!({ "expect-status": 409 }))
+            .await
+            .is_ok()
+    );
+
+    let lost = failed("/reset", json!({})).await.unwrap_err().to_string();
+    assert!(
+        lost.contains("lost") && lost.contains("may have begun"),
+        "{lost}"
+    );
+    let moved = failed("/moved", json!({})).await.unwrap_err().to_string();
+    assert!(moved.contains("answered 307"), "{moved}");
+    assert_eq!(app.seen().len(), 4, "nothing is repeated or followed");
+
+    let closed = made(
+        json!({ "kind": "http", "url": "http://127.0.0.1:1/" }),
+        &tools,
+    )
+    .unwrap();
+    let closed = deploy(&*closed, &order("v1")).await.0.unwrap_err();
+    assert!(matches!(closed, TargetError::OutOfReach(_)), "{closed:?}");
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused() {
+    for (options, said) in [
+        (json!({ "kind": "command", "run": "" }), "no command"),
+        (json!({ "kind": "command" }), "run"),
+        (
+            json!({ "kind": "directory", "from": "", "to": "x" }),
+            "from:",
+        ),
+        (
+            json!({ "kind": "directory", "from": "x", "to": "y", "keep": 0 }),
+            "keep:",
+        ),
+        (json!({ "kind": "http", "url": "ftp://x/" }), "url:"),
+        (
+            json!({ "kind": "http", "url": "http://x/{{slto}}" }),
+            "did you mean \"slot\"?",
+        ),
+        (
+            json!({ "kind": "http", "url": "http://x/", "body": "{{" }),
+            "body:",
+        ),
+        (
+            json!({ "kind": "http", "url": "http://x/", "headers": { "a b": "" } }),
+            "a b",
+        ),
+    ] {
+        let refused = made(options, &tools(Path::new("/"))).map(drop).unwrap_err();
+        assert!(refused.contains(said), "{refused}");
+    }
+}
