@@ -92,6 +92,8 @@ pub enum Fact {
     PreviousSlot(String),
     /// The weight of the slot that this run is about, in percent.
     Weight(u8),
+    /// The weight that the slot is to have at the end, in percent; for the record.
+    IntendedWeight(u8),
     /// The release that was asked for.
     Version(String),
     /// The release that answered.

@@ -101,7 +101,7 @@ impl Answers {
                 set(&mut page.json, field, release.into());
             }
             Mark::Text { path: at, .. } if without_query(at) == path => {
-                release.clone_into(&mut page.text)
+                release.clone_into(&mut page.text);
             }
             Mark::Json { .. } | Mark::Text { .. } => {}
         }

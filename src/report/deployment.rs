@@ -194,7 +194,7 @@ impl Facts {
             Fact::Slot(slot) => self.slot = Some(slot.clone()),
             Fact::PreviousSlot(slot) => self.previous = Some(slot.clone()),
             Fact::Version(version) => self.version = Some(version.clone()),
-            Fact::Weight(weight) => self.weight = Some(*weight),
+            Fact::IntendedWeight(weight) => self.weight = Some(*weight),
             _ => {}
         }
     }

@@ -189,6 +189,7 @@ impl Outputs {
             Fact::Slot(it) => ("slot", json!(it)),
             Fact::ActiveSlot(it) => ("active-slot", json!(it)),
             Fact::PreviousSlot(it) => ("previous-slot", json!(it)),
+            Fact::IntendedWeight(_) => return,
             Fact::Weight(it) => ("weight", json!(it)),
             Fact::Version(it) => ("version", json!(it)),
             Fact::ServedVersion(it) => ("served-version", json!(it)),
@@ -228,7 +229,7 @@ impl Listener for Outputs {
             Event::Failed { step, said, took } => self.step(false, step, said, *took),
             Event::Noticed(said) => self.notices.push(json!(said)),
             Event::Wrong { line, said, .. } => {
-                self.problems.push(json!({"line": line, "said": said}))
+                self.problems.push(json!({"line": line, "said": said}));
             }
             Event::Warned(said) => self.warnings.push(json!(said)),
             Event::Learned(fact) => self.learn(fact),

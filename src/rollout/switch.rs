@@ -53,6 +53,8 @@ pub async fn switch(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> 
         .await?;
     let slot = plan.goal.side(before.split);
     let to = Split::with(slot, plan.weight);
+    saga.stage()
+        .learned(Fact::IntendedWeight(plan.weight.percent()));
     let release = &release_of(saga, slot, plan.release.as_ref()).await?;
     let old = saga
         .step(PrepareWayBack {

@@ -82,7 +82,7 @@ fn begin(say: &Say, mode: &'static str) {
 fn know(say: &Say, slot: &str) {
     say(Event::Learned(Fact::Slot(slot.into())));
     say(Event::Learned(Fact::PreviousSlot("blue".into())));
-    say(Event::Learned(Fact::Weight(100)));
+    say(Event::Learned(Fact::IntendedWeight(100)));
     say(Event::Working {
         step: "deploy",
         said: "./deploy.sh".into(),
@@ -234,7 +234,7 @@ async fn only_a_release_with_all_traffic_replaces_the_last_one() {
         let story = async |say: &Say, mode, weight, decision| {
             begin(say, mode);
             say(Event::Learned(Fact::Slot("green".into())));
-            say(Event::Learned(Fact::Weight(weight)));
+            say(Event::Learned(Fact::IntendedWeight(weight)));
             end(say, decision, Reason::Done);
         };
         let before = run(&github, async |say: &Say| {

@@ -1,13 +1,13 @@
 //! The world that the tests run in: real proxies, real sockets, and strict stand-ins for what
 //! cannot be had. Everything listens on a port of its own and ends with its owner.
 
+pub(crate) mod app;
 pub(crate) mod github;
+pub(crate) mod haproxy;
+pub(crate) mod haproxy_relay;
 pub(crate) mod load;
 pub(crate) mod nginx;
 pub(crate) mod slack;
 pub(crate) mod stand_in;
-pub(crate) mod haproxy;
-pub(crate) mod haproxy_relay;
-pub(crate) mod weights_service;
-pub(crate) mod app;
 pub(crate) mod tls;
+pub(crate) mod weights_service;
