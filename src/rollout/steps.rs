@@ -122,7 +122,7 @@ impl Step for AskSlot {
 pub struct Deploy<'a> {
     /// The slot.
     pub into: Side,
-    /// How traffic is divided now.
+    /// How traffic is divided, as far as is known where there is no router to ask.
     pub split: Split,
     /// The release.
     pub release: &'a Release,
@@ -136,7 +136,12 @@ impl Step for Deploy<'_> {
 
     async fn act(self, stage: &Stage) -> Result<Made<()>, Fault> {
         let slot = stage.slots.on(self.into);
-        let weight = self.split.weight(self.into);
+        // Read again: somebody may have moved traffic since the story began.
+        let split = match stage.router.as_deref() {
+            Some(router) => router.read().await?.split,
+            None => self.split,
+        };
+        let weight = split.weight(self.into);
         if weight.percent() > 0 {
             let other = stage.slots.name(self.into.other());
             return Err(Fault::new(Reason::SlotIsActive, format!("{} receives traffic, so nothing is deployed to it", slot.name))
@@ -346,12 +351,19 @@ impl Step for Shift<'_> {
         let at = Instant::now();
         let applied = router.apply(&change).await;
         self.felt.written(at, at.elapsed());
-        let mut lost = "";
+        let mut note = "";
         match applied {
             Ok(()) => {}
             // The effect may be there without the answer: the router itself knows.
             Err(RouterError::Lost(_)) if router.read().await?.split == self.to => {
-                lost = " (its answer was lost; read back)";
+                note = " (its answer was lost; read back)";
+            }
+            // Somebody was faster and made the same change, or ours was made twice: what is
+            // there is what is wanted, and is proved like any other.
+            Err(RouterError::Conflict { .. })
+                if router.read().await.is_ok_and(|now| now.split == self.to) =>
+            {
+                note = " (it was there already)";
             }
             Err(failed) => return Err(failed.into()),
         }
@@ -366,7 +378,7 @@ impl Step for Shift<'_> {
         ));
         stage.learned(Fact::Weight(self.to.weight(self.slot).percent()));
         let said = format!(
-            "{} {} -> {}    {confirmed}{lost}",
+            "{} {} -> {}    {confirmed}{note}",
             stage.slots.name(self.slot),
             self.before.split.weight(self.slot),
             self.to.weight(self.slot),
