@@ -9,6 +9,8 @@
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod processes;
 mod seams;
 #[cfg(test)]
