@@ -24,6 +24,7 @@ fn router(mut options: Value) -> Result<Box<dyn Router>, String> {
         url: format!("http://{name}.test").parse().unwrap(),
     };
     let tools = Tools {
+        vault: cutover::platform::secret::Vault::default(),
         http: Http::default(),
         app: "shop".to_owned(),
         environment: "production".to_owned(),
