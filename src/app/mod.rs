@@ -7,8 +7,10 @@
 mod choice;
 mod dispatch;
 mod help;
+mod records;
 mod secrets;
 mod session;
+mod staged;
 
 use std::ffi::OsString;
 

@@ -10,6 +10,9 @@
 mod contract;
 #[cfg(test)]
 mod processes;
+#[cfg(test)]
 mod seams;
+#[cfg(test)]
+mod tidy;
 #[cfg(test)]
 mod world;

@@ -244,6 +244,23 @@ fn build(manner: Manner) -> Result<reqwest::Client, reqwest::Error> {
     builder.build()
 }
 
+/// `path` (which may have a query) below a base address: what the base's own path holds stays
+/// in front.
+pub fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    let (path, query) = path
+        .split_once('?')
+        .map_or((path, None), |(path, query)| (path, Some(query)));
+    let below = format!(
+        "{}/{}",
+        base.path().trim_end_matches('/'),
+        path.trim_start_matches('/')
+    );
+    url.set_path(&below);
+    url.set_query(query);
+    url
+}
+
 /// The innermost cause, which is the one that says something, without the URL around it.
 fn cause_of(failed: &reqwest::Error) -> String {
     let mut said = String::new();
@@ -259,5 +276,25 @@ fn cause_of(failed: &reqwest::Error) -> String {
         "failed".to_owned()
     } else {
         said
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_stays_below_its_base() {
+        let at = |base: &str, path| below(&Url::parse(base).unwrap(), path).to_string();
+        assert_eq!(at("http://h", "/health"), "http://h/health");
+        assert_eq!(
+            at("http://h/app/", "/health?deep=1"),
+            "http://h/app/health?deep=1"
+        );
+        assert_eq!(at("http://h/app", "/"), "http://h/app/");
+        assert_eq!(
+            at("http://h", "//evil.example/x"),
+            "http://h/evil.example/x"
+        );
     }
 }
