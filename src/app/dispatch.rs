@@ -2,31 +2,19 @@
 //! modes themselves can tell their stories.
 
 use std::io::Write as _;
-use std::time::Duration;
 
-use crate::cast::{self, Audience};
+use crate::cast::{self};
 use crate::config::check::unknown;
-use crate::config::file::Strategy;
 use crate::config::inputs::Inputs;
 use crate::error::Refusal;
-use crate::github::Repository;
-use crate::github::deployments::Deployments;
-use crate::github::record::{Record, Run};
 use crate::model::ending::{Ending, Reason};
 use crate::model::event::{Event, Fact, Headline};
-use crate::model::release::Release;
-use crate::modes::{
-    MODES, deploy_slot, health_check, notify, rehearse, rollback, rollout, smoke_test,
-    switch_traffic,
-};
+use crate::modes::{MODES, notify, rehearse, smoke_test};
 use crate::notifiers;
 use crate::platform::text;
 use crate::probes::Subject;
 use crate::rehearsal::environment::BUILT_IN;
-use crate::report::deployment::{RunInfo, recorder};
-use crate::report::news;
 use crate::rollout::patience::Check;
-use crate::rollout::stage::{Recorded, Stage};
 
 use super::choice::{self, Choice};
 use super::help::COMMANDS;
