@@ -36,19 +36,7 @@ impl Session {
         let info = RunInfo {
             sha: self.context.sha.clone().unwrap_or_default(),
             run_url: self.context.run_url.clone(),
-            run: Run {
-                id: self
-                    .context
-                    .run_id
-                    .map(|id| id.to_string())
-                    .unwrap_or_default(),
-                attempt: self
-                    .context
-                    .run_attempt
-                    .map(|nth| nth.to_string())
-                    .unwrap_or_default(),
-                job: self.context.job.clone().unwrap_or_default(),
-            },
+            run: self.run(),
         };
         let deployments = self.deployments(inputs);
         let (listener, keeping) = recorder(deployments, info, self.vault.clone(), self.say.clone());
@@ -75,7 +63,24 @@ impl Session {
         ending
     }
 
-    fn deployments(&self, inputs: &Inputs) -> Option<Deployments> {
+    /// Which run this is, as records name it.
+    pub(super) fn run(&self) -> Run {
+        Run {
+            id: self
+                .context
+                .run_id
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
+            attempt: self
+                .context
+                .run_attempt
+                .map(|nth| nth.to_string())
+                .unwrap_or_default(),
+            job: self.context.job.clone().unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn deployments(&self, inputs: &Inputs) -> Option<Deployments> {
         let token = inputs.token.as_ref()?;
         let (Some(owner), Some(name)) = (&self.context.owner, &self.context.repository) else {
             (self.say)(Event::Warned(

@@ -5,7 +5,7 @@ use crate::config::check::unknown;
 use crate::config::file::Strategy;
 use crate::config::inputs::Inputs;
 use crate::error::Refusal;
-use crate::model::ending::Ending;
+use crate::model::ending::{Decision, Ending};
 use crate::model::event::{Fact, Headline};
 use crate::model::release::Release;
 use crate::modes::{deploy_slot, health_check, rollback, rollout, smoke_test, switch_traffic};
@@ -40,22 +40,27 @@ impl Session {
             stage.learned(Fact::Version(release.as_str().to_owned()));
         }
         stage.recorded = self.last_record(mode, &choice.name, inputs).await;
+        let leaves_a_record = matches!(
+            mode,
+            "deploy-slot" | "switch-traffic" | "rollout" | "rollback"
+        ) && !inputs.dry_run;
+        if leaves_a_record {
+            stage.ledger = self.open_ledger(mode, &choice.name, inputs);
+        }
         let act = async {
             let ending = self.act(&stage, mode, inputs, &strategy, release).await;
             self.ended(&ending);
             ending
         };
-        let leaves_a_record = matches!(
-            mode,
-            "deploy-slot" | "switch-traffic" | "rollout" | "rollback"
-        );
-        let ending = if leaves_a_record && !inputs.dry_run {
-            self.recorded(inputs, &audience, act).await
-        } else if inputs.dry_run {
-            act.await
-        } else {
-            self.told(&audience, act).await
+        let ending = match (leaves_a_record, inputs.dry_run) {
+            (true, _) => self.recorded(inputs, &audience, act).await,
+            (false, true) => act.await,
+            (false, false) => self.told(&audience, act).await,
         };
+        // A run that is stuck is tried again by the post step.
+        if ending.decision != Decision::Stuck {
+            stage.ledger.close();
+        }
         Ok(ending)
     }
 

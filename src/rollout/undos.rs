@@ -9,11 +9,10 @@ use async_trait::async_trait;
 use crate::model::ending::Reason;
 use crate::model::event::Fact;
 use crate::model::fault::Fault;
-use crate::model::release::Release;
-use crate::model::split::Split;
-use crate::routers::{Reading, RouterError};
+use crate::routers::RouterError;
 
 use super::felt::Felt;
+use super::ledger::WayBack;
 use super::saga::{Undo, Undone};
 use super::stage::Stage;
 
@@ -22,20 +21,16 @@ const PROOF: Duration = Duration::from_secs(3);
 
 /// Puts traffic back to where it was, and proves it.
 pub struct PutTrafficBack {
-    before: Reading,
-    ours: Split,
-    old: Option<Release>,
-    felt: Arc<Felt>,
+    way_back: WayBack,
+    felt: Option<Arc<Felt>>,
     restored: AtomicBool,
 }
 
 impl PutTrafficBack {
-    /// To what was read before `ours` was applied; `old` is the release that was live.
-    pub fn new(before: Reading, ours: Split, old: Option<Release>, felt: Arc<Felt>) -> Self {
+    /// With what users feel of it, where that is measured.
+    pub fn new(way_back: WayBack, felt: Option<Arc<Felt>>) -> Self {
         Self {
-            before,
-            ours,
-            old,
+            way_back,
             felt,
             restored: AtomicBool::new(false),
         }
@@ -44,8 +39,8 @@ impl PutTrafficBack {
     /// Whether the router is to be written: not if it is as before, never over somebody else's change.
     async fn is_ours_to_restore(&self, stage: &Stage) -> Result<bool, Fault> {
         match stage.router()?.read().await {
-            Ok(now) if now.split == self.before.split => Ok(false),
-            Ok(now) if now.split == self.ours => Ok(true),
+            Ok(now) if now.split == self.way_back.before.split => Ok(false),
+            Ok(now) if now.split == self.way_back.ours => Ok(true),
             Ok(now) => Err(Fault::new(
                 Reason::ChangedByOthers,
                 format!(
@@ -66,14 +61,19 @@ impl Undo for PutTrafficBack {
         "back"
     }
 
+    fn way_back(&self) -> WayBack {
+        self.way_back.clone()
+    }
+
     fn by_hand(&self, stage: &Stage) -> String {
         format!(
             "cutover switch-traffic --environment {} --to {} --weight {}",
             stage.environment,
-            stage.slots.name(self.before.split.active()),
-            self.before
+            stage.slots.name(self.way_back.before.split.active()),
+            self.way_back
+                .before
                 .split
-                .weight(self.before.split.active())
+                .weight(self.way_back.before.split.active())
                 .percent()
         )
     }
@@ -85,14 +85,19 @@ impl Undo for PutTrafficBack {
         }
         let router = stage.router()?;
         if to_restore {
-            router.restore(&self.before).await?;
+            router.restore(&self.way_back.before).await?;
             self.restored.store(true, Ordering::Relaxed);
         }
-        router.confirm(self.before.split).await?;
-        let side = self.before.split.active();
-        let slot = self.ours.active();
+        router.confirm(self.way_back.before.split).await?;
+        let side = self.way_back.before.split.active();
+        let slot = self.way_back.ours.active();
         let mut proved = "read back".to_owned();
-        if let Some(old) = self.old.as_ref().filter(|_| self.before.split.is_whole()) {
+        if let Some(old) = self
+            .way_back
+            .old
+            .as_ref()
+            .filter(|_| self.way_back.before.split.is_whole())
+        {
             stage
                 .prove(old, PROOF.min(stage.proof.within.get()))
                 .await?;
@@ -100,13 +105,17 @@ impl Undo for PutTrafficBack {
         }
         stage.learned(Fact::ActiveSlot(stage.slots.name(side).to_owned()));
         stage.learned(Fact::PreviousSlot(stage.slots.name(slot).to_owned()));
-        stage.learned(Fact::Weight(self.before.split.weight(slot).percent()));
-        self.felt.settle(stage).await;
+        stage.learned(Fact::Weight(
+            self.way_back.before.split.weight(slot).percent(),
+        ));
+        if let Some(felt) = &self.felt {
+            felt.settle(stage).await;
+        }
         let said = format!(
             "{} {} -> {}    {proved}",
             stage.slots.name(slot),
-            self.ours.weight(slot),
-            self.before.split.weight(slot),
+            self.way_back.ours.weight(slot),
+            self.way_back.before.split.weight(slot),
         );
         Ok((Undone::TakenBack, said))
     }
