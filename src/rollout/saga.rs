@@ -19,6 +19,7 @@ use crate::model::event::Event;
 use crate::model::fault::Fault;
 use crate::platform::retry::{Again, Backoff};
 
+use super::ledger::WayBack;
 use super::stage::Stage;
 
 /// How often and how long taking back is tried. It ends before the runner's patience does.
@@ -67,6 +68,10 @@ pub enum Undone {
 pub trait Undo: Send + Sync {
     /// Its short name in the log.
     fn name(&self) -> &'static str;
+
+    /// What the ledger says of it, for whoever has to keep it when this process cannot. `None`
+    /// where traffic is to stay where the step puts it.
+    fn way_back(&self) -> Option<WayBack>;
 
     /// The command for a person, should it fail.
     fn by_hand(&self, stage: &Stage) -> String;
@@ -175,13 +180,23 @@ impl<'s> Saga<'s> {
         }
     }
 
-    /// Promises to take something back, should the story stop from here on.
-    pub fn undo_with(&mut self, promise: impl Undo + 'static) {
+    /// Promises to take something back, should the story stop from here on. The promise is on
+    /// disk when this returns.
+    ///
+    /// # Errors
+    /// When it cannot be written down; then nothing may be changed.
+    pub fn undo_with(&mut self, promise: impl Undo + 'static) -> Result<(), Halt> {
+        match promise.way_back() {
+            Some(way_back) => self.stage.ledger.promise(way_back)?,
+            None => self.stage.ledger.commit(),
+        }
         self.promises.push(Box::new(promise));
+        Ok(())
     }
 
     /// The point of no return: from here on, back is not safer.
     pub fn commit(&mut self) {
+        self.stage.ledger.commit();
         self.promises.clear();
         self.committed = true;
     }
@@ -222,6 +237,9 @@ impl<'s> Saga<'s> {
                     left.push(promise.by_hand(self.stage));
                 }
             }
+        }
+        if left.is_empty() && !self.committed && !all.contains(&Undone::Stays) {
+            self.stage.ledger.settle();
         }
         if !left.is_empty() {
             Unwound::Left(left)

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cutover::model::ending::Decision::{self, Failed, Held, Promoted, RolledBack, Stuck};
 
+use cutover::rollout::ledger::Progress;
 use orders::{Call, Fault, Order};
 use theatre::{NEW, OLD, Outcome, Story, Theatre};
 
@@ -115,6 +116,15 @@ impl Cell {
         must(
             outcome.served == served,
             format!("users get {}, not {served}", outcome.served),
+        );
+        let progress = match (ending.decision, self.story) {
+            (Promoted | Held, _) | (Stuck, Story::Rollback) => Progress::Committed,
+            (Stuck, _) => Progress::Promised,
+            _ => Progress::Begun,
+        };
+        must(
+            outcome.progress == progress,
+            format!("the ledger says {:?}, not {progress:?}", outcome.progress),
         );
         if !ending.is_good() {
             let traffic = match weight {

@@ -15,6 +15,7 @@ use cutover::platform::secret::Vault;
 use cutover::rehearsal::environment::Script;
 use cutover::rehearsal::world::World;
 use cutover::rollout::blue_green::{Plan, blue_green};
+use cutover::rollout::ledger::{Ledger, Note, Progress, SCHEMA_VERSION};
 use cutover::rollout::patience::Check;
 use cutover::rollout::saga::Saga;
 use cutover::rollout::stage::Stage;
@@ -66,6 +67,8 @@ pub(super) struct Outcome {
     pub(super) weight: u64,
     /// The release that the public URL answers with.
     pub(super) served: String,
+    /// What a run that comes after a killed one would find.
+    pub(super) progress: Progress,
     /// How many of the ordered faults have happened.
     pub(super) happened: u32,
     /// What was said, step by step, for a failure of the test.
@@ -153,6 +156,10 @@ async fn told(story: Story, ordered: &[Order], http: &Http) -> Outcome {
     }
     put_faults_between(&mut stage, &orders);
 
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = directory.path().join("ledger");
+    stage.ledger = Ledger::open(ledger.clone(), note()).unwrap();
+
     let ending = tell(story, &stage, &staged).await;
     let happened = orders.happened();
     let weight = u64::from(router.read().await.unwrap().split.second.percent());
@@ -160,6 +167,7 @@ async fn told(story: Story, ordered: &[Order], http: &Http) -> Outcome {
     let said = said.lock().unwrap().clone();
     Outcome {
         ending,
+        progress: Ledger::read(&ledger).unwrap().progress,
         weight,
         served,
         happened,
@@ -208,6 +216,17 @@ fn put_faults_between(stage: &mut Stage, orders: &Orders) {
     };
     between(&mut stage.smoke, Call::Smoke);
     between(&mut stage.health, Call::Watch);
+}
+
+fn note() -> Note {
+    Note {
+        schema_version: SCHEMA_VERSION,
+        mode: "rollout".to_owned(),
+        config: ".github/cutover.yml".to_owned(),
+        environment: "production".to_owned(),
+        progress: Progress::Begun,
+        way_back: None,
+    }
 }
 
 async fn tell(story: Story, stage: &Stage, staged: &Environment) -> Ending {
