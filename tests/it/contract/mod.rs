@@ -1,9 +1,13 @@
 //! What leaves the process, read the way its readers read it.
 
 mod commands;
+mod doors;
 mod files;
+mod leaks;
 mod log;
 mod outputs;
+mod program;
+mod refusals;
 mod summary;
 
 use std::time::Duration;
