@@ -4,6 +4,7 @@ mod commands;
 mod doors;
 mod files;
 mod leaks;
+mod leaks_by_kind;
 mod log;
 mod outputs;
 mod program;
