@@ -18,12 +18,13 @@ use crate::world::github::{Github, TOKEN};
 use crate::world::slack::{Channel, SECRET};
 
 /// Secrets by the names of their variables: awkward ones, and one that a URL can carry.
-const SECRETS: [(&str, &str); 5] = [
+const SECRETS: [(&str, &str); 6] = [
     ("INPUT_TOKEN", TOKEN),
     ("DB_PASSWORD", "d4tab4se/pass+word="),
     ("PLAIN", "Pl4in s3cret/+&=\"'é%x"),
     ("LINES", "f1rst-of-the-lines\n5econd-of-the-lines"),
     ("IN_URL", "1n-a-url~é!s3cret"),
+    ("TAME", "t4me.s3cret/of-ours"),
 ];
 
 /// Everything that a run has said to anybody but those whom the secret is for.
@@ -128,7 +129,7 @@ pub(super) fn config(ways: &[url::Url; 5], hooks: &[Channel]) -> Value {
     let headers = json!({ "Authorization": "Bearer ${PLAIN}", "X-Key": "${DB_PASSWORD}" });
     let look = json!({
         "kind": "http", "path": "/health?key=${IN_URL}", "headers": headers, "retries": 0,
-        "body": "${PLAIN} ${LINES}", "timeout": "2s",
+        "body": "${PLAIN} ${LINES} ${TAME}", "timeout": "2s",
     });
     let expecting = json!({
         "kind": "http", "path": "/health", "retries": 0,
