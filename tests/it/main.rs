@@ -12,4 +12,6 @@ mod contract;
 mod processes;
 mod seams;
 #[cfg(test)]
+mod stories;
+#[cfg(test)]
 mod world;
