@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -17,6 +16,8 @@ use cutover::model::slot::{Slot, Slots};
 use cutover::platform::http::{Http, Look};
 use tempfile::TempDir;
 use url::Url;
+
+use super::ports;
 
 const NGINX: &str = "/usr/sbin/nginx";
 
@@ -36,8 +37,7 @@ impl Site {
         let directory = tempfile::tempdir().unwrap();
         // The workers run as another user, as they do in life, and must be able to look in.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let held = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [port, spare, blue, green] = held.each_ref().map(|l| l.local_addr().unwrap().port());
+        let [port, spare, blue, green] = [(); 4].map(|()| ports::free());
         Self {
             directory,
             port,

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -150,9 +152,17 @@ impl Shop {
         self.configure(&of(self.front()), &of(self.nginx.site.spare));
     }
 
-    /// The release that is in a slot.
-    pub(crate) fn put(&self, slot: &str, release: &str) {
-        put(&self.nginx.site, slot, release);
+    /// Who answers a user, past all caches: the slot and its release.
+    pub(crate) fn answers(&self) -> String {
+        let ask = |path: &str| {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.front())).unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer.rsplit_once("\r\n\r\n").unwrap().1.trim().to_owned()
+        };
+        format!("{} {}", ask("/"), ask("/release"))
     }
 
     /// The files of the slots and the router, by their names.
@@ -165,7 +175,8 @@ impl Shop {
             files.extend(flags.map(|flag| flag.unwrap().path()));
         }
         files.extend(self.haproxy.iter().map(|it| it.ground.path("weight.map")));
-        let read = |path: &PathBuf| Some((self.told(path.to_str()?), fs::read_to_string(path).ok()?));
+        let read =
+            |path: &PathBuf| Some((self.told(path.to_str()?), fs::read_to_string(path).ok()?));
         files.iter().filter_map(read).collect()
     }
 
@@ -184,11 +195,17 @@ impl Shop {
         let site = &self.nginx.site;
         let mut text = text.replace(site.directory().to_str().unwrap(), "/shop");
         if let Some(haproxy) = &self.haproxy {
-            text = text.replace(haproxy.ground.directory.path().to_str().unwrap(), "/haproxy");
+            text = text.replace(
+                haproxy.ground.directory.path().to_str().unwrap(),
+                "/haproxy",
+            );
         }
         let slots = site.slots();
         for (slot, name) in [(slots.first, "blue.shop"), (slots.second, "green.shop")] {
-            text = text.replace(slot.url.as_str().trim_end_matches('/'), &format!("http://{name}"));
+            text = text.replace(
+                slot.url.as_str().trim_end_matches('/'),
+                &format!("http://{name}"),
+            );
         }
         for port in [self.front(), site.spare] {
             text = text.replace(&format!("http://127.0.0.1:{port}"), "http://shop");
@@ -199,7 +216,10 @@ impl Shop {
             (r"slowest \d[\d.]* m?s", "slowest [time]"),
             (r"p95 \d[\d.]* m?s", "p95 [time]"),
         ] {
-            text = Regex::new(pattern).unwrap().replace_all(&text, instead).into_owned();
+            text = Regex::new(pattern)
+                .unwrap()
+                .replace_all(&text, instead)
+                .into_owned();
         }
         text
     }
@@ -210,13 +230,18 @@ impl Ran {
     pub(crate) fn of(child: Child) -> Self {
         let output = child.wait_with_output().unwrap();
         let printed = String::from_utf8(output.stdout).unwrap();
-        let (log, table) = printed.rsplit_once("\n\n").unwrap_or((&printed, ""));
+        Self::read(output.status.code(), &printed)
+    }
+
+    /// What was printed, and how it ended.
+    pub(crate) fn read(code: Option<i32>, printed: &str) -> Self {
+        let (log, table) = printed.rsplit_once("\n\n").unwrap_or((printed, ""));
         let row = |row: &str| {
             let (name, value) = row.trim_start().split_once(' ')?;
             Some((name.to_owned(), value.trim().to_owned()))
         };
         Self {
-            code: output.status.code().unwrap_or(-1),
+            code: code.unwrap_or(-1),
             log: log.to_owned(),
             outputs: table.lines().filter_map(row).collect(),
         }
@@ -230,7 +255,8 @@ impl Ran {
     /// An output that is a number.
     pub(crate) fn number(&self, name: &str) -> f64 {
         let text = self.output(name);
-        text.parse().unwrap_or_else(|_| panic!("{name} is {text:?} in {}", self.log))
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is {text:?} in {}", self.log))
     }
 }
 
