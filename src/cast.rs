@@ -83,6 +83,7 @@ pub fn stage(
             environment: name.to_owned(),
             slots: slots.clone(),
             directory: tools.directory.clone(),
+            vault: tools.vault.clone(),
         };
         let block = &environment.router.as_ref()?.0;
         fitting("router", build(routers::KINDS, block, &with), &mut misfits)

@@ -7,13 +7,15 @@
 mod choice;
 mod dispatch;
 mod help;
+mod records;
 mod secrets;
 mod session;
+mod staged;
 
 use std::ffi::OsString;
 
 use crate::cast;
-use crate::config::inputs::{self, Asked};
+use crate::config::command_line::{self, Asked};
 use crate::error::Refusal;
 
 use session::Session;
@@ -25,7 +27,7 @@ pub type Variables = Vec<(OsString, OsString)>;
 
 /// Runs what is asked for and returns the exit code.
 pub fn main(arguments: impl Iterator<Item = OsString>, environment: Variables) -> u8 {
-    let asked = inputs::read(arguments, environment.iter().cloned());
+    let asked = command_line::read(arguments, environment.iter().cloned());
     match &asked {
         Ok(Asked::Help) => return help::print(&help::text()),
         Ok(Asked::Version) => {

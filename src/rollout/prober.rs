@@ -12,9 +12,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::model::figures::Figures;
 use crate::model::release::{Mark, Release};
-use crate::platform::http::{Http, Look};
+use crate::platform::http::{Http, Look, below};
 
-use super::looks::at_path;
 use super::stage::Stage;
 
 /// How long the end waits for answers that are still out.
@@ -52,7 +51,7 @@ impl Prober {
             .as_deref()
             .unwrap_or_else(|| stage.mark.path());
         let gun = Gun {
-            look: Look::at(at_path(&stage.url, path), settings.timeout.get()),
+            look: Look::at(below(&stage.url, path), settings.timeout.get()),
             http: stage.http.clone(),
             mark: stage.mark.clone(),
             shots: Arc::default(),

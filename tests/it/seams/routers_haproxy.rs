@@ -38,6 +38,7 @@ pub(crate) fn router_of(
         url: url.parse().unwrap(),
     };
     let tools = Tools {
+        vault: cutover::platform::secret::Vault::default(),
         http: Http::default(),
         app: "shop".to_owned(),
         environment: "production".to_owned(),
