@@ -27,32 +27,35 @@ impl Session {
         let mut stage = self.stage(&choice, mode, inputs)?;
         let audience = cast::audience(&choice.environment().notify, &self.http);
         let audience = audience.map_err(|misfits| choice.refuse(misfits))?;
-        self.begin(Headline {
-            mode,
-            environment: Some(choice.name.clone()),
-            app: Some(stage.app.clone()),
-            release: release.as_ref().map(|release| release.as_str().to_owned()),
-            strategy: (mode == "rollout").then(|| strategy.name().to_owned()),
-        });
-        stage.learned(Fact::Environment(choice.name.clone()));
-        stage.learned(Fact::EnvironmentUrl(stage.url.to_string()));
-        if let Some(release) = &release {
-            stage.learned(Fact::Version(release.as_str().to_owned()));
-        }
-        stage.recorded = self.last_record(mode, &choice.name, inputs).await;
-        let act = async {
-            let ending = self.act(&stage, mode, inputs, &strategy, release).await;
-            self.ended(&ending);
-            ending
-        };
         let leaves_a_record = matches!(
             mode,
             "deploy-slot" | "switch-traffic" | "rollout" | "rollback"
         );
-        let ending = if leaves_a_record && !inputs.dry_run {
-            self.recorded(inputs, &audience, act).await
-        } else if inputs.dry_run {
+        // The first word is a part of it: the record and the news are about what it says.
+        let act = async {
+            self.begin(Headline {
+                mode,
+                environment: Some(choice.name.clone()),
+                app: Some(stage.app.clone()),
+                release: release.as_ref().map(|release| release.as_str().to_owned()),
+                strategy: (mode == "rollout").then(|| strategy.name().to_owned()),
+            });
+            stage.learned(Fact::Environment(choice.name.clone()));
+            stage.learned(Fact::EnvironmentUrl(stage.url.to_string()));
+            if let Some(release) = &release {
+                stage.learned(Fact::Version(release.as_str().to_owned()));
+            }
+            if leaves_a_record {
+                stage.recorded = self.last_record(mode, &choice.name, inputs).await;
+            }
+            let ending = self.act(&stage, mode, inputs, &strategy, release).await;
+            self.ended(&ending);
+            ending
+        };
+        let ending = if inputs.dry_run {
             act.await
+        } else if leaves_a_record {
+            self.recorded(inputs, &audience, act).await
         } else {
             self.told(&audience, act).await
         };
