@@ -146,23 +146,17 @@ impl Shop {
         fs::write(&path, old.replace(from, to)).unwrap();
     }
 
-    /// Users come through a cache that keeps `/release` for a minute.
+    /// Users come through a cache that keeps for a minute what it was asked for, and was asked.
     pub(crate) fn put_a_cache_in_front(&self) {
         let of = |port: u16| format!("    url: http://127.0.0.1:{port}\n");
         self.configure(&of(self.front()), &of(self.nginx.site.spare));
+        assert_eq!(ask(self.nginx.site.spare, "/release"), "v1");
     }
 
     /// Who answers a user, past all caches: the slot and its release.
     pub(crate) fn answers(&self) -> String {
-        let ask = |path: &str| {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.front())).unwrap();
-            let request = format!("GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n");
-            stream.write_all(request.as_bytes()).unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
-            answer.rsplit_once("\r\n\r\n").unwrap().1.trim().to_owned()
-        };
-        format!("{} {}", ask("/"), ask("/release"))
+        let front = self.front();
+        format!("{} {}", ask(front, "/"), ask(front, "/release"))
     }
 
     /// The files of the slots and the router, by their names.
@@ -214,6 +208,8 @@ impl Shop {
             (r"(?m) {2,}\d[\d.]* (ms|s)$", "   [time]"),
             (r"\d[\d,]* requests?", "[n] requests"),
             (r"slowest \d[\d.]* m?s", "slowest [time]"),
+            (r"after \d[\d.]* m?s", "after [time]"),
+            (r"generation \d+-[0-9a-f]+", "generation [generation]"),
             (r"p95 \d[\d.]* m?s", "p95 [time]"),
         ] {
             text = Regex::new(pattern)
@@ -316,4 +312,15 @@ fn cache(site: &Site) -> String {
          server {{ listen 127.0.0.1:{spare}; location / {{ proxy_pass http://127.0.0.1:{port}; \
          proxy_cache cache; proxy_cache_valid 1m; }} }}\n"
     )
+}
+
+/// What a user gets, on a new connection.
+fn ask(port: u16, path: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    body.trim().to_owned()
 }
