@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod figures;
+#[cfg(test)]
 mod processes;
 #[cfg(test)]
 mod seams;
