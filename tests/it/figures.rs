@@ -14,7 +14,7 @@ use cutover::platform::text::{duration, thousands};
 use crate::stories::load::under_load;
 use crate::world::load::Manner;
 use crate::world::nginx::{Lines, Nginx, Site};
-use crate::world::shop::{Ran, Shop, Way, program};
+use crate::world::shop::{self, Ran, Shop, Way, program};
 
 /// Where the tables go.
 const FIGURES: &str = "FIGURES";
@@ -184,6 +184,7 @@ async fn row(name: &str, port: u16, switch: impl Fn()) -> String {
 
 /// What people have today.
 struct Script {
+    _slots: Nginx,
     nginx: Nginx,
 }
 
@@ -200,6 +201,7 @@ exit 1
 
 impl Script {
     fn open() -> Self {
+        let slots = shop::slots();
         let nginx = Nginx::start(|site: &Site| {
             let live = site.path("live.conf");
             fs::write(&live, "map \"\" $live_slot { default blue; }\n").unwrap();
@@ -208,17 +210,20 @@ impl Script {
                 let name = slot.name;
                 format!("upstream {name} {{ server 127.0.0.1:{port}; keepalive 32; }}\n")
             };
-            let slots = site.slots();
+            let both = slots.site.slots();
             Lines {
-                http: upstream(slots.first)
-                    + &upstream(slots.second)
+                http: upstream(both.first)
+                    + &upstream(both.second)
                     + &format!("include \"{}\";\n", live.display()),
                 server: "location / { proxy_http_version 1.1; proxy_set_header Connection \"\"; \
                          proxy_pass http://$live_slot; }"
                     .to_owned(),
             }
         });
-        Self { nginx }
+        Self {
+            _slots: slots,
+            nginx,
+        }
     }
 
     fn switch(&self) {

@@ -68,7 +68,7 @@ fn a_good_release_is_promoted_on_haproxy() {
 #[test]
 fn a_good_release_is_promoted_by_a_reload() {
     let shop = Shop::open(Way::Include);
-    let summary = shop.nginx.site.path("summary.md");
+    let summary = shop.path("summary.md");
     let mut run = shop.command("rollout --version=v2");
     let ran = Ran::of(run.env("GITHUB_STEP_SUMMARY", &summary).spawn().unwrap());
     let summary = std::fs::read_to_string(summary).unwrap();
