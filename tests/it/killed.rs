@@ -1,17 +1,23 @@
 //! A rollout that is killed outright at every single point, and the post step after it: traffic
 //! is on one good slot, the record is closed, and nothing is left.
 
-use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
+use std::time::Duration;
 
 use cutover::model::release::Mark;
 use cutover::rehearsal::answers::Answers;
 use cutover::rehearsal::world::World;
+use futures_util::future::join_all;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use crate::world::gate::{Watchman, When, open};
 use crate::world::github::{Github, TOKEN};
+
+/// More than a rollout asks questions.
+const POINTS: usize = 24;
+
+const KILL: &str = "-KILL";
 
 /// The whole world of one run.
 struct Scene {
@@ -92,6 +98,24 @@ impl Scene {
         body.split("\"version\"").next().unwrap().to_owned()
     }
 
+    /// How many ledgers there are.
+    fn ledgers(&self) -> usize {
+        let names = std::fs::read_dir(self.home.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
+        names
+            .filter(|name| name.to_string_lossy().starts_with("cutover-ledger"))
+            .count()
+    }
+
+    /// Runs the post step, which must end well, and returns its log.
+    async fn finished(&self) -> String {
+        let output = self.command("finish").output().await.unwrap();
+        let log = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{log}");
+        log
+    }
+
     fn left_open(&self) -> Vec<String> {
         let ids = self.github.deployments();
         let states = ids
@@ -126,79 +150,86 @@ environments:
     )
 }
 
-fn ledgers(home: &Path) -> usize {
-    let names = std::fs::read_dir(home)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name());
-    names
-        .filter(|name| name.to_string_lossy().starts_with("cutover-ledger"))
-        .count()
-}
+/// How long a signalled run may take: the runner kills it after 10 s.
+const RUNNER: Duration = Duration::from_secs(10);
 
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// Kills a rollout at its `at`-th question; `None` when it ended before.
-async fn killed_at(at: usize, when: When) -> Option<String> {
+/// Sends a rollout a signal at its `at`-th question; `None` when it ended before.
+async fn signalled_at(signal: &'static str, at: usize, when: When) -> Option<String> {
     let watchman = Watchman::new(at, when);
     let scene = Scene::set(&watchman).await;
     let mut rollout = scene.command("rollout").spawn().unwrap();
-    let pid = rollout.id().unwrap();
+    let pid = rollout.id().unwrap().to_string();
     watchman.shall(move || {
-        std::process::Command::new("kill")
-            .args(["-9", &pid.to_string()])
-            .status()
-            .unwrap();
+        let kill = std::process::Command::new("kill")
+            .args([signal, &pid])
+            .status();
+        assert!(kill.unwrap().success());
     });
-    let status = rollout.wait().await.unwrap();
+    let point = format!("{signal} {when:?} at {at:>2}");
+    let status = tokio::time::timeout(RUNNER, rollout.wait()).await;
+    let status = status
+        .unwrap_or_else(|_| panic!("{point}: it goes on"))
+        .unwrap();
     if watchman.asked() < at {
         assert!(status.success(), "{status}");
-        assert_eq!(
-            (scene.served().await.as_str(), ledgers(scene.home.path())),
-            ("v2", 0)
-        );
+        assert_eq!((scene.served().await.as_str(), scene.ledgers()), ("v2", 0));
         return None;
     }
+    if signal != KILL {
+        assert!(
+            matches!(status.code(), Some(0 | 40 | 130)),
+            "{point}: {status}"
+        );
+    }
     let before = scene.weights().await;
-    let finished = scene.command("finish").output().await.unwrap();
-    let log = said(&finished);
-    assert!(finished.status.success(), "killed at {at} {when:?}: {log}");
+    let log = scene.finished().await;
     let (weights, served) = (scene.weights().await, scene.served().await);
-    let whole = weights.contains("\"blue\":100") || weights.contains("\"green\":100");
-    assert!(whole, "killed at {at} {when:?}: {weights}\n{log}");
-    let expected = if weights.contains("\"blue\":100") {
-        "v1"
-    } else {
-        "v2"
+    let expected = match (
+        weights.contains("\"blue\":100"),
+        weights.contains("\"green\":100"),
+    ) {
+        (true, _) => "v1",
+        (_, true) => "v2",
+        _ => panic!("{point}: {weights}\n{log}"),
     };
-    assert_eq!(served, expected, "killed at {at} {when:?}");
-    assert_eq!(scene.left_open(), [""; 0], "killed at {at} {when:?}: {log}");
-    assert_eq!(ledgers(scene.home.path()), 0, "killed at {at} {when:?}");
-    let again = scene.command("finish").output().await.unwrap();
+    assert_eq!(served, expected, "{point}");
+    assert_eq!(scene.left_open(), [""; 0], "{point}: {log}");
+    assert_eq!(scene.ledgers(), 0, "{point}");
     assert!(
-        again.status.success() && said(&again).contains("nothing was left open"),
-        "{}",
-        said(&again)
+        scene.finished().await.contains("nothing was left open"),
+        "{point}"
     );
-    let moved = if before == weights {
-        "where it was"
+    let traffic = if before == weights {
+        "stays"
     } else {
-        "put back"
+        "goes back"
     };
     Some(format!(
-        "killed {when:?} question {at:>2}: users get {served}, traffic {moved}"
+        "{point}: {status}; then users get {served}: traffic {traffic}"
     ))
+}
+
+/// All points side by side: a hanging one takes its seconds.
+async fn at_every_point(signal: &'static str, when: When) {
+    let rows = join_all((1..=POINTS).map(|at| signalled_at(signal, at, when))).await;
+    let rows: Vec<String> = rows.into_iter().flatten().collect();
+    println!("{}", rows.join("\n"));
+    assert!(
+        (10..POINTS).contains(&rows.len()),
+        "{} points of a rollout",
+        rows.len()
+    );
 }
 
 #[tokio::test]
 async fn a_run_that_is_killed_at_any_point_is_finished_by_the_post_step() {
     for when in [When::Before, When::AfterEffect] {
-        let mut at = 1;
-        while let Some(row) = killed_at(at, when).await {
-            println!("{row}");
-            at += 1;
-        }
-        assert!(at > 12, "a rollout asks more often than {at} times");
+        at_every_point(KILL, when).await;
     }
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_at_any_point_ends_in_time_by_itself() {
+    at_every_point("-INT", When::InPassing).await;
+    at_every_point("-TERM", When::Hanging).await;
 }

@@ -15,6 +15,10 @@ pub(crate) enum When {
     Before,
     /// The server has answered, and nobody hears the answer.
     AfterEffect,
+    /// Before, and the question goes on its way as if nothing had been.
+    InPassing,
+    /// Before, and the question hangs: no answer, no end of the connection.
+    Hanging,
 }
 
 /// What all gates of a world share.
@@ -82,9 +86,16 @@ async fn pass(mut client: TcpStream, server: String, watchman: Watchman) -> Opti
             watchman.act();
             return None;
         }
+        if ours && watchman.when == When::Hanging {
+            watchman.act();
+            std::future::pending::<()>().await;
+        }
+        if ours && watchman.when == When::InPassing {
+            watchman.act();
+        }
         server.write_all(&question[..n]).await.ok()?;
         let n = server.read(&mut answer).await.ok()?;
-        if ours {
+        if ours && watchman.when == When::AfterEffect {
             watchman.act();
             return None;
         }
