@@ -9,6 +9,8 @@ mod processes;
 #[cfg(test)]
 mod seams;
 #[cfg(test)]
+mod stories;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod world;

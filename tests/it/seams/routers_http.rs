@@ -9,7 +9,7 @@ use cutover::routers::{KINDS, Router, RouterError, Tools};
 use serde_json::{Value, json};
 
 use super::routers_haproxy::{change, go, keeps_the_contract, split};
-use crate::world::haproxy::free_port;
+use crate::world::ports;
 use crate::world::weights_service::{Next, Request, Service, TOKEN};
 
 /// A router and what it drives.
@@ -242,7 +242,7 @@ async fn a_service_that_makes_no_sense_is_refused() {
 async fn nobody_there_is_out_of_reach() {
     let url = format!(
         "http://me:secret@127.0.0.1:{}/weights?key=secret",
-        free_port()
+        ports::free()
     );
     let router = router(json!({"url": url})).unwrap();
     let failed = router.read().await.unwrap_err();

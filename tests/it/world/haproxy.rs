@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::ports;
+
 /// A place for a HAProxy, with the slots' servers already running.
 pub(crate) struct Ground {
     pub(crate) directory: TempDir,
@@ -30,7 +32,7 @@ impl Ground {
             directory: tempfile::tempdir().unwrap(),
             blue: SlotServer::start("blue"),
             green: SlotServer::start("green"),
-            front: free_port(),
+            front: ports::free(),
         }
     }
 
@@ -222,15 +224,6 @@ impl KeptAlive {
         self.0.read_exact(&mut body)?;
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
-}
-
-/// A port that nobody listens on now.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 /// A server that answers every request with its name.

@@ -8,6 +8,8 @@ pub(crate) mod haproxy;
 pub(crate) mod haproxy_relay;
 pub(crate) mod load;
 pub(crate) mod nginx;
+pub(crate) mod ports;
+pub(crate) mod shop;
 pub(crate) mod slack;
 pub(crate) mod stand_in;
 pub(crate) mod tls;
