@@ -15,7 +15,7 @@ use super::ledger::WayBack;
 use super::saga::{Halt, Saga};
 use super::stage::Stage;
 use super::steps::{AskSlot, PrepareWayBack, ProveServed, ReadTraffic, Shift};
-use super::undos::PutTrafficBack;
+use super::undos::{LookWhereItStays, PutTrafficBack};
 use super::watch::felt_in_all;
 
 /// Where traffic shall go.
@@ -127,6 +127,7 @@ pub async fn rollback(saga: &mut Saga<'_>, expect_active: Option<&str>) -> Resul
         bad.clone(),
         release.clone(),
     );
+    saga.undo_with(LookWhereItStays::new(before.clone(), to))?;
     saga.step(Shift {
         before: &before,
         to,

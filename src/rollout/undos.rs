@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use crate::model::ending::Reason;
 use crate::model::event::Fact;
 use crate::model::fault::Fault;
-use crate::routers::RouterError;
+use crate::model::split::Split;
+use crate::routers::{Reading, RouterError};
 
 use super::felt::Felt;
 use super::ledger::WayBack;
@@ -23,7 +24,8 @@ const PROOF: Duration = Duration::from_secs(3);
 pub struct PutTrafficBack {
     way_back: WayBack,
     felt: Option<Arc<Felt>>,
-    restored: AtomicBool,
+    /// Whether our change was seen: from then on it is one that was taken back.
+    was_there: AtomicBool,
 }
 
 impl PutTrafficBack {
@@ -32,7 +34,7 @@ impl PutTrafficBack {
         Self {
             way_back,
             felt,
-            restored: AtomicBool::new(false),
+            was_there: AtomicBool::new(false),
         }
     }
 
@@ -41,13 +43,7 @@ impl PutTrafficBack {
         match stage.router()?.read().await {
             Ok(now) if now.split == self.way_back.before.split => Ok(false),
             Ok(now) if now.split == self.way_back.ours => Ok(true),
-            Ok(now) => Err(Fault::new(
-                Reason::ChangedByOthers,
-                format!(
-                    "someone else moved traffic meanwhile: {}; it was left there",
-                    now.split.told(&stage.slots)
-                ),
-            )),
+            Ok(now) => Err(moved_by_others(stage, now.split)),
             // A write that stopped half way is what restoring is for.
             Err(RouterError::Drifted { .. } | RouterError::Refused(_)) => Ok(true),
             Err(failed) => Err(failed.into()),
@@ -61,8 +57,8 @@ impl Undo for PutTrafficBack {
         "back"
     }
 
-    fn way_back(&self) -> WayBack {
-        self.way_back.clone()
+    fn way_back(&self) -> Option<WayBack> {
+        Some(self.way_back.clone())
     }
 
     fn by_hand(&self, stage: &Stage) -> String {
@@ -80,13 +76,14 @@ impl Undo for PutTrafficBack {
 
     async fn take_back(&self, stage: &Stage) -> Result<(Undone, String), Fault> {
         let to_restore = self.is_ours_to_restore(stage).await?;
-        if !to_restore && !self.restored.load(Ordering::Relaxed) {
+        // Noted before it is put back: the answer to that may get lost after its effect, too.
+        let was_there = self.was_there.fetch_or(to_restore, Ordering::Relaxed) || to_restore;
+        if !was_there {
             return Ok((Undone::Untouched, String::new()));
         }
         let router = stage.router()?;
         if to_restore {
             router.restore(&self.way_back.before).await?;
-            self.restored.store(true, Ordering::Relaxed);
         }
         router.confirm(self.way_back.before.split).await?;
         let side = self.way_back.before.split.active();
@@ -119,4 +116,58 @@ impl Undo for PutTrafficBack {
         );
         Ok((Undone::TakenBack, said))
     }
+}
+
+/// Finds out whether a rollback has reached the router. It is not taken back: what it came from
+/// is what somebody wanted to be rid of.
+pub struct LookWhereItStays {
+    before: Reading,
+    to: Split,
+}
+
+impl LookWhereItStays {
+    /// After what was read before `to` was applied.
+    pub const fn new(before: Reading, to: Split) -> Self {
+        Self { before, to }
+    }
+}
+
+#[async_trait]
+impl Undo for LookWhereItStays {
+    fn name(&self) -> &'static str {
+        "stays"
+    }
+
+    fn way_back(&self) -> Option<WayBack> {
+        None
+    }
+
+    fn by_hand(&self, stage: &Stage) -> String {
+        format!(
+            "cutover switch-traffic --environment {} --to {}",
+            stage.environment,
+            stage.slots.name(self.to.active())
+        )
+    }
+
+    async fn take_back(&self, stage: &Stage) -> Result<(Undone, String), Fault> {
+        let now = stage.router()?.read().await?.split;
+        if now == self.before.split {
+            return Ok((Undone::Untouched, String::new()));
+        }
+        if now == self.to {
+            return Ok((Undone::Stays, now.told(&stage.slots)));
+        }
+        Err(moved_by_others(stage, now))
+    }
+}
+
+fn moved_by_others(stage: &Stage, now: Split) -> Fault {
+    Fault::new(
+        Reason::ChangedByOthers,
+        format!(
+            "someone else moved traffic meanwhile: {}; it was left there",
+            now.told(&stage.slots)
+        ),
+    )
 }
