@@ -30,6 +30,7 @@ impl Session {
         match word {
             "check" => self.check(inputs),
             "router-config" => self.router_config(inputs),
+            "finish" => self.finish(inputs).await,
             "notify" => self.notify(inputs).await.map(Some),
             "rehearse" => self.rehearse(inputs).await.map(Some),
             "smoke-test" | "health-check" if inputs.url.is_some() => {
@@ -204,7 +205,7 @@ impl Session {
     }
 
     /// Prints an answer, without secrets.
-    fn print(&self, text: &str) {
+    pub(super) fn print(&self, text: &str) {
         let _ = std::io::stdout().write_all(self.vault.redact(text).as_bytes());
     }
 }

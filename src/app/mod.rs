@@ -6,11 +6,14 @@
 
 mod choice;
 mod dispatch;
+mod finish;
 mod help;
+mod ledgers;
 mod records;
 mod secrets;
 mod session;
 mod staged;
+mod trace;
 
 use std::ffi::OsString;
 
@@ -44,12 +47,15 @@ pub fn main(arguments: impl Iterator<Item = OsString>, environment: Variables) -
     else {
         return 70;
     };
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         let session = Session::open(environment);
         match asked {
             Ok(Asked::Run(word, inputs)) => session.hold(&word, &inputs).await,
             Err(problems) => session.refuse("", &Refusal::of_inputs(problems)),
             Ok(Asked::Help | Asked::Version) => 0,
         }
-    })
+    });
+    // A name that is still being looked up must not keep a cancelled run alive.
+    runtime.shutdown_background();
+    code
 }

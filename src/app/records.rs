@@ -40,19 +40,7 @@ impl Session {
         let info = RunInfo {
             sha: self.context.sha.clone().unwrap_or_default(),
             run_url: self.context.run_url.clone(),
-            run: Run {
-                id: self
-                    .context
-                    .run_id
-                    .map(|id| id.to_string())
-                    .unwrap_or_default(),
-                attempt: self
-                    .context
-                    .run_attempt
-                    .map(|nth| nth.to_string())
-                    .unwrap_or_default(),
-                job: self.context.job.clone().unwrap_or_default(),
-            },
+            run: self.run(),
         };
         let (listener, keeping) = recorder(deployments, info, self.vault.clone(), self.say.clone());
         self.journal.add(listener);
@@ -78,8 +66,18 @@ impl Session {
         ending
     }
 
+    /// Which run this is, as records name it.
+    pub(super) fn run(&self) -> Run {
+        let text = |number: Option<u64>| number.map(|it| it.to_string()).unwrap_or_default();
+        Run {
+            id: text(self.context.run_id),
+            attempt: text(self.context.run_attempt.map(u64::from)),
+            job: self.context.job.clone().unwrap_or_default(),
+        }
+    }
+
     /// The records of this repository; `None` without a token.
-    fn deployments(&self, inputs: &Inputs) -> Result<Option<Deployments>, String> {
+    pub(super) fn deployments(&self, inputs: &Inputs) -> Result<Option<Deployments>, String> {
         let Some(token) = &inputs.token else {
             return Ok(None);
         };
@@ -99,6 +97,9 @@ impl Session {
         environment: &str,
         inputs: &Inputs,
     ) -> Option<Recorded> {
+        if !matches!(mode, "deploy-slot" | "switch-traffic" | "rollout") {
+            return None;
+        }
         let deployments = match self.deployments(inputs) {
             Ok(deployments) => deployments?,
             Err(said) => {
@@ -106,9 +107,6 @@ impl Session {
                 return None;
             }
         };
-        if mode == "rollback" {
-            return None;
-        }
         let latest = tokio::time::timeout(LAST_RECORD, deployments.latest(environment)).await;
         match latest {
             Ok(Ok(record)) => record.and_then(recorded),

@@ -5,7 +5,7 @@ use crate::config::check::unknown;
 use crate::config::file::Strategy;
 use crate::config::inputs::Inputs;
 use crate::error::Refusal;
-use crate::model::ending::Ending;
+use crate::model::ending::{Decision, Ending};
 use crate::model::event::{Fact, Headline};
 use crate::model::release::Release;
 use crate::modes::{deploy_slot, health_check, rollback, rollout, smoke_test, switch_traffic};
@@ -27,10 +27,11 @@ impl Session {
         let mut stage = self.stage(&choice, mode, inputs)?;
         let audience = cast::audience(&choice.environment().notify, &self.http);
         let audience = audience.map_err(|misfits| choice.refuse(misfits))?;
-        let leaves_a_record = matches!(
-            mode,
-            "deploy-slot" | "switch-traffic" | "rollout" | "rollback"
-        );
+        let changes_something = !inputs.dry_run
+            && matches!(
+                mode,
+                "deploy-slot" | "switch-traffic" | "rollout" | "rollback"
+            );
         // The first word is a part of it: the record and the news are about what it says.
         let act = async {
             self.begin(Headline {
@@ -45,20 +46,23 @@ impl Session {
             if let Some(release) = &release {
                 stage.learned(Fact::Version(release.as_str().to_owned()));
             }
-            if leaves_a_record {
-                stage.recorded = self.last_record(mode, &choice.name, inputs).await;
+            stage.recorded = self.last_record(mode, &choice.name, inputs).await;
+            if changes_something {
+                stage.ledger = self.open_ledger(mode, &choice.name, inputs);
             }
             let ending = self.act(&stage, mode, inputs, &strategy, release).await;
             self.ended(&ending);
             ending
         };
-        let ending = if inputs.dry_run {
-            act.await
-        } else if leaves_a_record {
-            self.recorded(inputs, &audience, act).await
-        } else {
-            self.told(&audience, act).await
+        let ending = match (changes_something, inputs.dry_run) {
+            (true, _) => self.recorded(inputs, &audience, act).await,
+            (false, true) => act.await,
+            (false, false) => self.told(&audience, act).await,
         };
+        // A run that is stuck is tried again by the post step.
+        if ending.decision != Decision::Stuck {
+            stage.ledger.close();
+        }
         Ok(ending)
     }
 

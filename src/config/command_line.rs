@@ -4,6 +4,7 @@
 //! declared input. What the values mean is decided in `inputs`.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use crate::platform::text::nearest;
 
@@ -21,7 +22,11 @@ pub enum Asked {
     Run(String, Box<Inputs>),
 }
 
-/// Reads the command line (without the program's name) and the environment.
+/// The name under which the program is the post step: a container's `post-entrypoint` takes no
+/// arguments.
+pub const POST_STEP: &str = "cutover-finish";
+
+/// Reads the command line (with the program's name first) and the environment.
 ///
 /// # Errors
 /// All problems with the inputs.
@@ -30,6 +35,11 @@ pub fn read(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Asked, Vec<Problem>> {
     let (mut given, mut problems) = from_environment(environment);
+    let mut arguments = arguments.into_iter();
+    let program = arguments.next().unwrap_or_default();
+    let is_post_step = Path::new(&program)
+        .file_name()
+        .is_some_and(|name| name == POST_STEP);
     let mut modes = Vec::new();
     let mut parser = lexopt::Parser::from_args(arguments);
     loop {
@@ -93,7 +103,11 @@ pub fn read(
         ));
     }
     let (named, inputs) = Inputs::parse(given, &mut problems);
-    let mode = modes.pop().or(named);
+    let mode = if is_post_step {
+        Some("finish".to_owned())
+    } else {
+        modes.pop().or(named)
+    };
     match mode {
         _ if !problems.is_empty() => Err(problems),
         None => Ok(Asked::Help),
@@ -154,7 +168,7 @@ mod tests {
 
     fn asked(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Asked, Vec<Problem>> {
         read(
-            arguments.iter().map(Into::into),
+            ["cutover"].iter().chain(arguments).map(Into::into),
             environment
                 .iter()
                 .map(|(key, value)| (key.into(), value.into())),

@@ -86,16 +86,24 @@ impl Prober {
         figures
     }
 
-    /// From `moment` to the end of the last answer of another release than `intended`.
-    pub fn last_other(&self, intended: &Release, moment: Instant) -> Option<Duration> {
+    /// From `from` to the end of the last answer of another release than `intended`, among those
+    /// asked for until `until`.
+    pub fn last_other(
+        &self,
+        intended: &Release,
+        from: Instant,
+        until: Instant,
+    ) -> Option<Duration> {
+        let other = |shot: &&Shot| {
+            shot.release
+                .as_ref()
+                .is_some_and(|release| !release.is(intended))
+        };
         self.lock()
             .iter()
-            .filter(|shot| {
-                shot.release
-                    .as_ref()
-                    .is_some_and(|release| !release.is(intended))
-            })
-            .filter_map(|shot| shot.ended.checked_duration_since(moment))
+            .filter(|shot| shot.due <= until)
+            .filter(other)
+            .filter_map(|shot| shot.ended.checked_duration_since(from))
             .max()
     }
 

@@ -3,7 +3,11 @@
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod figures;
+#[cfg(test)]
+mod killed;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]

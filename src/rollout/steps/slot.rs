@@ -56,7 +56,7 @@ impl Step for AskSlot {
 pub struct Deploy<'a> {
     /// The slot.
     pub into: Side,
-    /// How traffic is divided now.
+    /// How traffic is divided, as far as is known where there is no router to ask.
     pub split: Split,
     /// The release.
     pub release: &'a Release,
@@ -70,7 +70,12 @@ impl Step for Deploy<'_> {
 
     async fn act(self, stage: &Stage) -> Result<Made<()>, Fault> {
         let slot = stage.slots.on(self.into);
-        let weight = self.split.weight(self.into);
+        // Read again: somebody may have moved traffic since the story began.
+        let split = match stage.router.as_deref() {
+            Some(router) => router.read().await?.split,
+            None => self.split,
+        };
+        let weight = split.weight(self.into);
         if weight.percent() > 0 {
             let other = stage.slots.name(self.into.other());
             return Err(Fault::new(Reason::SlotIsActive, format!("{} receives traffic, so nothing is deployed to it", slot.name))

@@ -165,12 +165,19 @@ impl Step for Shift<'_> {
         let at = Instant::now();
         let applied = router.apply(&change).await;
         self.felt.written(at, at.elapsed());
-        let mut lost = "";
+        let mut note = "";
         match applied {
             Ok(()) => {}
             // The effect may be there without the answer: the router itself knows.
             Err(RouterError::Lost(_)) if router.read().await?.split == self.to => {
-                lost = " (its answer was lost; read back)";
+                note = " (its answer was lost; read back)";
+            }
+            // Somebody was faster and made the same change, or ours was made twice: what is
+            // there is what is wanted, and is proved like any other.
+            Err(RouterError::Conflict { .. })
+                if router.read().await.is_ok_and(|now| now.split == self.to) =>
+            {
+                note = " (it was there already)";
             }
             Err(failed) => return Err(failed.into()),
         }
@@ -185,7 +192,7 @@ impl Step for Shift<'_> {
         ));
         stage.learned(Fact::Weight(self.to.weight(self.slot).percent()));
         let said = format!(
-            "{} {} -> {}    {confirmed}{lost}",
+            "{} {} -> {}    {confirmed}{note}",
             stage.slots.name(self.slot),
             self.before.split.weight(self.slot),
             self.to.weight(self.slot),

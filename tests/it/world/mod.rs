@@ -2,6 +2,7 @@
 //! cannot be had. Everything listens on a port of its own and ends with its owner.
 
 pub(crate) mod app;
+pub(crate) mod gate;
 pub(crate) mod github;
 pub(crate) mod haproxy;
 pub(crate) mod haproxy_relay;
