@@ -137,6 +137,7 @@ fn a_script_that_fails_leaves_traffic_alone() {
     failed: the deployment failed
       measured   echo no space left on device; exit 3 ended with 3 after [time], wanted 0; it said: no space left on device
       traffic    100 % on blue, says the router
+      next       the slot receives no traffic: correct the deployment, then run again
     ");
     assert_eq!(ran.code, 10);
     assert_eq!(shop.state(), before);
@@ -208,6 +209,7 @@ fn a_run_that_is_cancelled_under_watch_puts_traffic_back() {
       back       green 100 % -> 0 %    proved on blue (v1)   [time]
     rolled back: the run was cancelled
       traffic    100 % on blue, says the router
+      next       run it again when it suits; it begins anew
     ");
         }
         assert_eq!(ran.code, 130);
