@@ -17,6 +17,7 @@ use crate::model::slot::{Slot, Slots};
 use crate::notifiers::{Notifier, Routing};
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
+use crate::rollout::ledger::Ledger;
 use crate::rollout::patience::Check;
 use crate::rollout::stage::Stage;
 use crate::{notifiers, probes, routers, targets};
@@ -83,6 +84,7 @@ pub fn stage(
             environment: name.to_owned(),
             slots: slots.clone(),
             directory: tools.directory.clone(),
+            vault: tools.vault.clone(),
         };
         let block = &environment.router.as_ref()?.0;
         fitting("router", build(routers::KINDS, block, &with), &mut misfits)
@@ -120,6 +122,7 @@ pub fn stage(
             proof: environment.proof,
             prober: environment.prober.clone(),
             recorded: None,
+            ledger: Ledger::default(),
             http: tools.http.clone(),
             say: tools.say.clone(),
             cancelled: tools.cancelled.clone(),

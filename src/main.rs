@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments = std::env::args_os().skip(1);
+    let arguments = std::env::args_os();
     let environment = cutover::actions::context::environment();
     ExitCode::from(cutover::app::main(arguments, environment))
 }

@@ -52,6 +52,8 @@ pub struct Context {
     pub job: Option<String>,
     /// GitHub's pages, without a slash at the end.
     pub server_url: String,
+    /// The step's id, `GITHUB_ACTION`.
+    pub step: Option<String>,
     /// GitHub's API, without a slash at the end.
     pub api_url: String,
     /// The page of this attempt.
@@ -115,6 +117,7 @@ impl Context {
             run_id,
             run_attempt,
             job: text("GITHUB_JOB"),
+            step: text("GITHUB_ACTION"),
             server_url,
             api_url: url("GITHUB_API_URL", API_URL),
             run_url,

@@ -6,14 +6,19 @@
 
 mod choice;
 mod dispatch;
+mod finish;
 mod help;
+mod ledgers;
+mod records;
 mod secrets;
 mod session;
+mod staged;
+mod trace;
 
 use std::ffi::OsString;
 
 use crate::cast;
-use crate::config::inputs::{self, Asked};
+use crate::config::command_line::{self, Asked};
 use crate::error::Refusal;
 
 use session::Session;
@@ -25,7 +30,7 @@ pub type Variables = Vec<(OsString, OsString)>;
 
 /// Runs what is asked for and returns the exit code.
 pub fn main(arguments: impl Iterator<Item = OsString>, environment: Variables) -> u8 {
-    let asked = inputs::read(arguments, environment.iter().cloned());
+    let asked = command_line::read(arguments, environment.iter().cloned());
     match &asked {
         Ok(Asked::Help) => return help::print(&help::text()),
         Ok(Asked::Version) => {
@@ -42,12 +47,15 @@ pub fn main(arguments: impl Iterator<Item = OsString>, environment: Variables) -
     else {
         return 70;
     };
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         let session = Session::open(environment);
         match asked {
             Ok(Asked::Run(word, inputs)) => session.hold(&word, &inputs).await,
             Err(problems) => session.refuse("", &Refusal::of_inputs(problems)),
             Ok(Asked::Help | Asked::Version) => 0,
         }
-    })
+    });
+    // A name that is still being looked up must not keep a cancelled run alive.
+    runtime.shutdown_background();
+    code
 }

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -12,17 +13,22 @@ use crate::actions::{commands, files};
 use crate::cast::Tools;
 use crate::config::inputs::Inputs;
 use crate::error::Refusal;
-use crate::model::ending::Ending;
+use crate::model::ending::{Account, Decision, Ending, Reason};
 use crate::model::event::{Event, Headline, Say};
 use crate::modes::MODES;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
+use crate::platform::text;
 use crate::report::log::{Log, Style};
 use crate::report::outputs::Outputs;
 use crate::report::summary::Summary;
 use crate::report::{Journal, Shared};
 
-use super::{Variables, secrets};
+use super::{Variables, secrets, trace};
+
+/// How long a cancelled run has. The runner sends SIGINT, 7.5 s later SIGTERM, and 2.5 s after
+/// that the end.
+const AFTER_A_SIGNAL: Duration = Duration::from_secs(7);
 
 /// Everything that a run has, whatever its mode.
 pub(super) struct Session {
@@ -43,6 +49,7 @@ impl Session {
         let context = Context::read(environment.iter().cloned());
         let vault = Vault::default();
         secrets::keep_from_environment(&environment, &vault);
+        trace::begin(&context, &environment, &vault);
         let journal = Journal::default();
         let no_color = environment
             .iter()
@@ -76,13 +83,14 @@ impl Session {
         secrets::keep_from_inputs(inputs, &self.vault);
         let performed = tokio::select! {
             biased;
-            () = self.heed_signals() => return 130,
-            performed = self.perform(word, inputs) => performed,
+            () = self.heed_signals() => None,
+            performed = self.perform(word, inputs) => Some(performed),
         };
         match performed {
-            Ok(Some(ending)) => self.close(&ending, word),
-            Ok(None) => 0,
-            Err(refusal) => self.refuse(word, &refusal),
+            Some(Ok(Some(ending))) => self.close(&ending, word),
+            Some(Ok(None)) => 0,
+            Some(Err(refusal)) => self.refuse(word, &refusal),
+            None => self.give_up(word),
         }
     }
 
@@ -131,22 +139,43 @@ impl Session {
         }
     }
 
-    /// Cancels the run at the first signal, and never returns: the run ends by itself, with
-    /// traffic on a known good slot. Returns only where signals cannot be had.
+    /// Cancels the run at the first signal: it ends by itself then, with traffic on a known good
+    /// slot. Returns when it has not done so in time.
     async fn heed_signals(&self) {
         let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
         let [Ok(mut interrupt), Ok(mut terminate)] = signals else {
             return std::future::pending().await;
         };
-        loop {
-            let name = next(&mut interrupt, &mut terminate).await;
-            if !self.cancelled.is_cancelled() {
-                (self.say)(Event::Warned(format!(
-                    "{name}: the run is cancelled; traffic goes to a known good slot first"
-                )));
-                self.cancelled.cancel();
+        let name = next(&mut interrupt, &mut terminate).await;
+        (self.say)(Event::Warned(format!(
+            "{name}: the run is cancelled; traffic goes to a known good slot first"
+        )));
+        self.cancelled.cancel();
+        let more = async {
+            loop {
+                next(&mut interrupt, &mut terminate).await;
             }
-        }
+        };
+        let _: Result<(), _> = tokio::time::timeout(AFTER_A_SIGNAL, more).await;
+    }
+
+    /// The end of a run that a signal did not end in time.
+    fn give_up(self, word: &str) -> u8 {
+        let ending = Ending {
+            decision: Decision::Failed,
+            reason: Reason::Cancelled,
+            said: format!(
+                "cancelled, and not finished within {}",
+                text::duration(AFTER_A_SIGNAL)
+            ),
+            account: Account {
+                traffic: Some("not proved; the post step puts it back if it was moved".to_owned()),
+                next: Some("cutover finish".to_owned()),
+                ..Account::default()
+            },
+        };
+        self.ended(&ending);
+        self.close(&ending, word)
     }
 
     /// The runner gets its files, or a person the table.

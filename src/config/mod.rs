@@ -5,6 +5,7 @@
 //! and the seam's table of kinds builds it (`kinds`). No network, no file but the config.
 
 pub mod check;
+pub mod command_line;
 pub mod file;
 pub mod inputs;
 pub mod interpolate;

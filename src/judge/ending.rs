@@ -10,6 +10,8 @@ pub enum Unwound {
     Untouched,
     /// All that had been changed was taken back.
     TakenBack,
+    /// It had been changed and stays so, because back would not be safer.
+    Stays,
     /// Some of it could not be taken back; each with the command for a person.
     Left(Vec<String>),
 }
@@ -24,6 +26,7 @@ pub fn ending_of(
 ) -> Ending {
     let decision = match unwound {
         _ if committed => Decision::Held,
+        Unwound::Stays => Decision::Held,
         Unwound::Untouched => Decision::Failed,
         Unwound::TakenBack => Decision::RolledBack,
         Unwound::Left(_) => Decision::Stuck,
@@ -64,6 +67,7 @@ mod tests {
         assert_eq!(code(Reason::SmokeFailed, false, Unwound::Untouched), 10);
         assert_eq!(code(Reason::NotProved, false, Unwound::TakenBack), 20);
         assert_eq!(code(Reason::NotProved, true, Unwound::Untouched), 30);
+        assert_eq!(code(Reason::Bug, false, Unwound::Stays), 30);
         assert_eq!(code(Reason::NotProved, false, left()), 40);
         assert_eq!(code(Reason::Cancelled, false, Unwound::TakenBack), 130);
         assert_eq!(

@@ -55,5 +55,6 @@ impl Fault {
     /// The run was cancelled.
     pub fn cancelled() -> Self {
         Self::new(Reason::Cancelled, "the run was cancelled")
+            .next("run it again when it suits; it begins anew")
     }
 }

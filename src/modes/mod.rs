@@ -4,6 +4,7 @@
 //! deploys. `rollout` is the composition for those who want one step.
 
 pub mod deploy_slot;
+pub mod finish;
 pub mod health_check;
 pub mod notify;
 pub mod rehearse;
@@ -33,6 +34,10 @@ pub const MODES: &[(&str, &str)] = &[
         "deploy, smoke, switch, watch, and promote or take back, in one step",
     ),
     ("rollback", "put traffic back on the previous slot, at once"),
+    (
+        "finish",
+        "the post step: close what an interrupted run left open",
+    ),
     (
         "rehearse",
         "run a rollout against a stand-in inside this process, with faults to order",

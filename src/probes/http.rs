@@ -13,7 +13,7 @@ use super::{Ailment, Probe, Pulse, Subject, Tools};
 use crate::config::kinds::{Kind, plain_schema};
 use crate::config::request::{Headers, Verb};
 use crate::config::units::{HttpUrl, Span};
-use crate::platform::http::{Http, Look, Manner};
+use crate::platform::http::{Http, Look, Manner, below};
 use crate::platform::secret::Vault;
 use crate::platform::text;
 
@@ -113,7 +113,7 @@ impl Request {
     fn url(&self, at: &Subject) -> Result<Url, String> {
         match &self.aim {
             Aim::Url(url) => Ok(url.clone()),
-            Aim::Path(path) => at.url.join(path).map_err(|failed| failed.to_string()),
+            Aim::Path(path) => Ok(below(&at.url, path)),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::model::release::Release;
 use crate::model::split::Split;
 
 use super::felt::Felt;
+use super::ledger::WayBack;
 use super::saga::{Halt, Saga};
 use super::steps::{
     AskSlot, AwaitServed, Deploy, PrepareWayBack, ProveServed, ReadTraffic, Shift, SmokeTest,
@@ -88,12 +89,12 @@ pub async fn blue_green(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt
         old.clone(),
         release.clone(),
     ));
-    saga.undo_with(PutTrafficBack::new(
-        before.clone(),
-        to,
-        old.clone(),
-        Arc::clone(&felt),
-    ));
+    let way_back = WayBack {
+        before: before.clone(),
+        ours: to,
+        old: old.clone(),
+    };
+    saga.undo_with(PutTrafficBack::new(way_back, Some(Arc::clone(&felt))))?;
     let reason = format!("rollout of {release}");
     saga.step(Shift {
         before: &before,

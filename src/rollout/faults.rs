@@ -22,16 +22,18 @@ impl From<RouterError> for Fault {
                     .measured(what)
                     .next("check that it runs and that this machine can reach it, then run again")
             }
-            RouterError::Refused(what) => {
-                Self::new(Reason::RouterRefused, "the router refused").measured(what)
-            }
+            RouterError::Refused(what) => Self::new(Reason::RouterRefused, "the router refused")
+                .measured(what)
+                .next("correct what it says about itself or about the change, then run again"),
             RouterError::NotTaken(what) => Self::new(
                 Reason::RouterRefused,
                 "the router said yes and kept its old configuration",
             )
             .measured(what)
-            .wanted("the new generation on new connections"),
-            RouterError::Lost(_) => Self::new(Reason::OutOfReach, said),
+            .wanted("the new state in force")
+            .next("look at the router's own log; does someone or something else write its state?"),
+            RouterError::Lost(_) => Self::new(Reason::OutOfReach, said)
+                .next("check that it runs and that this machine can reach it, then run again"),
             RouterError::Drifted { said, repair } => {
                 Self::new(Reason::RouterDrifted, "the router disagrees with itself")
                     .measured(said)
@@ -52,10 +54,11 @@ impl From<TargetError> for Fault {
             )),
             None => fault.measured(said.clone()),
         };
+        let again = "the slot receives no traffic: correct the deployment, then run again";
         match &failed {
             TargetError::Failed { last_words, .. } => {
                 let fault = Self::new(Reason::DeployFailed, "the deployment failed");
-                with(fault, last_words)
+                with(fault, last_words).next(again)
             }
             TargetError::TimedOut {
                 after, last_words, ..
@@ -65,11 +68,12 @@ impl From<TargetError> for Fault {
                     "the deployment took too long and was ended",
                 )
                 .wanted(format!("an end within {}", text::duration(*after)));
-                with(fault, last_words)
+                with(fault, last_words).next(again)
             }
             TargetError::OutOfReach(what) => {
                 Self::new(Reason::OutOfReach, "the deployment could not begin")
                     .measured(what.clone())
+                    .next("check that it is there and can be reached, then run again")
             }
             TargetError::Cancelled => Self::cancelled(),
         }

@@ -101,18 +101,19 @@ impl Felt {
             release_after: Some(self.new.as_str().to_owned()),
             switch_ms: ms(took),
             proved_ms: known.proved.map(|proved| ms(proved - at)),
-            last_old_ms: self
-                .prober
-                .as_ref()
-                .filter(|_| self.to.is_whole())
-                .and_then(|prober| prober.last_other(&self.new, at))
-                .map(ms),
+            last_old_ms: self.last_old(at, known.proved),
             felt: self.all().map(|figures| figures.summary()),
             known_loss: stage
                 .router
                 .as_deref()
                 .and_then(|router| router.known_loss()),
         })
+    }
+
+    /// How long the old release went on answering; unknown until the new one is proved.
+    fn last_old(&self, at: Instant, proved: Option<Instant>) -> Option<f64> {
+        let prober = self.prober.as_ref().filter(|_| self.to.is_whole())?;
+        prober.last_other(&self.new, at, proved?).map(ms)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {

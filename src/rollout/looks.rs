@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::model::release::Release;
 use crate::model::slot::Side;
-use crate::platform::http::{Look, NoAnswer};
+use crate::platform::http::{Look, NoAnswer, below};
 use crate::platform::text;
 
 use super::stage::Stage;
@@ -53,7 +53,7 @@ impl Stage {
     }
 
     async fn served_at(&self, base: &Url, timeout: Duration) -> Served {
-        let url = at_path(base, self.mark.path());
+        let url = below(base, self.mark.path());
         let answer = match self.http.look(&Look::at(url, timeout)).await {
             Ok(answer) => answer,
             Err(none) => return Served::Silent(none),
@@ -68,42 +68,5 @@ impl Stage {
                 text::excerpt(&answer.text(), 80)
             )),
         }
-    }
-}
-
-/// `path` (which may have a query) below a base address: what the base's own path holds stays
-/// in front.
-pub fn at_path(base: &Url, path: &str) -> Url {
-    let mut url = base.clone();
-    let (path, query) = path
-        .split_once('?')
-        .map_or((path, None), |(path, query)| (path, Some(query)));
-    let below = format!(
-        "{}/{}",
-        base.path().trim_end_matches('/'),
-        path.trim_start_matches('/')
-    );
-    url.set_path(&below);
-    url.set_query(query);
-    url
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_stays_below_its_base() {
-        let at = |base: &str, path| at_path(&Url::parse(base).unwrap(), path).to_string();
-        assert_eq!(at("http://h", "/health"), "http://h/health");
-        assert_eq!(
-            at("http://h/app/", "/health?deep=1"),
-            "http://h/app/health?deep=1"
-        );
-        assert_eq!(at("http://h/app", "/"), "http://h/app/");
-        assert_eq!(
-            at("http://h", "//evil.example/x"),
-            "http://h/evil.example/x"
-        );
     }
 }

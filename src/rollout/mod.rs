@@ -7,6 +7,7 @@
 pub mod blue_green;
 mod faults;
 pub mod felt;
+pub mod ledger;
 pub mod looks;
 pub mod patience;
 pub mod prober;

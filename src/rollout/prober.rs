@@ -12,9 +12,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::model::figures::Figures;
 use crate::model::release::{Mark, Release};
-use crate::platform::http::{Http, Look};
+use crate::platform::http::{Http, Look, below};
 
-use super::looks::at_path;
 use super::stage::Stage;
 
 /// How long the end waits for answers that are still out.
@@ -52,7 +51,7 @@ impl Prober {
             .as_deref()
             .unwrap_or_else(|| stage.mark.path());
         let gun = Gun {
-            look: Look::at(at_path(&stage.url, path), settings.timeout.get()),
+            look: Look::at(below(&stage.url, path), settings.timeout.get()),
             http: stage.http.clone(),
             mark: stage.mark.clone(),
             shots: Arc::default(),
@@ -87,16 +86,24 @@ impl Prober {
         figures
     }
 
-    /// From `moment` to the end of the last answer of another release than `intended`.
-    pub fn last_other(&self, intended: &Release, moment: Instant) -> Option<Duration> {
+    /// From `from` to the end of the last answer of another release than `intended`, among those
+    /// asked for until `until`.
+    pub fn last_other(
+        &self,
+        intended: &Release,
+        from: Instant,
+        until: Instant,
+    ) -> Option<Duration> {
+        let other = |shot: &&Shot| {
+            shot.release
+                .as_ref()
+                .is_some_and(|release| !release.is(intended))
+        };
         self.lock()
             .iter()
-            .filter(|shot| {
-                shot.release
-                    .as_ref()
-                    .is_some_and(|release| !release.is(intended))
-            })
-            .filter_map(|shot| shot.ended.checked_duration_since(moment))
+            .filter(|shot| shot.due <= until)
+            .filter(other)
+            .filter_map(|shot| shot.ended.checked_duration_since(from))
             .max()
     }
 

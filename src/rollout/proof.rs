@@ -14,6 +14,7 @@ use crate::model::event::{Event, Fact};
 use crate::model::fault::Fault;
 use crate::model::release::Release;
 use crate::model::split::Weight;
+use crate::platform::http::below;
 use crate::platform::text;
 
 use super::looks::Served;
@@ -133,7 +134,7 @@ impl Stage {
 
     /// The public URL without user-info, for messages.
     pub fn url_to_show(&self) -> String {
-        let mut url = super::looks::at_path(&self.url, self.mark.path());
+        let mut url = below(&self.url, self.mark.path());
         // Both fail only for URLs that cannot have user-info at all.
         let _ = url.set_username("");
         let _ = url.set_password(None);

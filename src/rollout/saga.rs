@@ -19,6 +19,7 @@ use crate::model::event::Event;
 use crate::model::fault::Fault;
 use crate::platform::retry::{Again, Backoff};
 
+use super::ledger::WayBack;
 use super::stage::Stage;
 
 /// How often and how long taking back is tried. It ends before the runner's patience does.
@@ -58,6 +59,8 @@ pub enum Undone {
     Untouched,
     /// It was changed, and is as before again.
     TakenBack,
+    /// It was changed and stays so, because back would not be safer.
+    Stays,
 }
 
 /// A promise: how to take a step back. Holds what was seen before the step; can be kept twice.
@@ -65,6 +68,10 @@ pub enum Undone {
 pub trait Undo: Send + Sync {
     /// Its short name in the log.
     fn name(&self) -> &'static str;
+
+    /// What the ledger says of it, for whoever has to keep it when this process cannot. `None`
+    /// where traffic is to stay where the step puts it.
+    fn way_back(&self) -> Option<WayBack>;
 
     /// The command for a person, should it fail.
     fn by_hand(&self, stage: &Stage) -> String;
@@ -117,7 +124,8 @@ impl<'s> Saga<'s> {
             Err(panic) => bug(message_of(panic.as_ref())),
         };
         let unwound = saga.unwind(fault.reason).await;
-        let traffic = stage.traffic_now().await;
+        let traffic = AssertUnwindSafe(stage.traffic_now()).catch_unwind().await;
+        let traffic = traffic.unwrap_or_else(|_| Some("unknown".to_owned()));
         ending_of(fault, saga.committed, &unwound, traffic)
     }
 
@@ -172,25 +180,35 @@ impl<'s> Saga<'s> {
         }
     }
 
-    /// Promises to take something back, should the story stop from here on.
-    pub fn undo_with(&mut self, promise: impl Undo + 'static) {
+    /// Promises to take something back, should the story stop from here on. The promise is on
+    /// disk when this returns.
+    ///
+    /// # Errors
+    /// When it cannot be written down; then nothing may be changed.
+    pub fn undo_with(&mut self, promise: impl Undo + 'static) -> Result<(), Halt> {
+        match promise.way_back() {
+            Some(way_back) => self.stage.ledger.promise(way_back)?,
+            None => self.stage.ledger.commit(),
+        }
         self.promises.push(Box::new(promise));
+        Ok(())
     }
 
     /// The point of no return: from here on, back is not safer.
     pub fn commit(&mut self) {
+        self.stage.ledger.commit();
         self.promises.clear();
         self.committed = true;
     }
 
     async fn unwind(&mut self, reason: Reason) -> Unwound {
         let mut left = Vec::new();
-        let mut taken_back = false;
+        let mut all = Vec::new();
         while let Some(promise) = self.promises.pop() {
             let began = Instant::now();
             let kept = UNDO
                 .run(
-                    || promise.take_back(self.stage),
+                    || take_back(promise.as_ref(), self.stage),
                     |failed: &Fault| match failed.reason {
                         Reason::ChangedByOthers => Again::No,
                         _ => Again::Yes,
@@ -201,7 +219,7 @@ impl<'s> Saga<'s> {
             let step = promise.name();
             match kept {
                 Ok((undone, said)) => {
-                    taken_back |= undone == Undone::TakenBack;
+                    all.push(undone);
                     if !said.is_empty() {
                         self.stage.say(Event::Done { step, said, took });
                     }
@@ -220,12 +238,27 @@ impl<'s> Saga<'s> {
                 }
             }
         }
-        match (left.is_empty(), taken_back) {
-            (false, _) => Unwound::Left(left),
-            (true, true) => Unwound::TakenBack,
-            (true, false) => Unwound::Untouched,
+        if left.is_empty() && !self.committed && !all.contains(&Undone::Stays) {
+            self.stage.ledger.settle();
+        }
+        if !left.is_empty() {
+            Unwound::Left(left)
+        } else if all.contains(&Undone::Stays) {
+            Unwound::Stays
+        } else if all.contains(&Undone::TakenBack) {
+            Unwound::TakenBack
+        } else {
+            Unwound::Untouched
         }
     }
+}
+
+/// Keeps a promise once. A panic there is a failure like any other: it is tried again.
+async fn take_back(promise: &dyn Undo, stage: &Stage) -> Result<(Undone, String), Fault> {
+    let keeping = AssertUnwindSafe(promise.take_back(stage)).catch_unwind();
+    keeping
+        .await
+        .unwrap_or_else(|panic| Err(bug(message_of(panic.as_ref()))))
 }
 
 fn message_of(panic: &(dyn std::any::Any + Send)) -> &str {

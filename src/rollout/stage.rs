@@ -16,6 +16,7 @@ use crate::probes::Subject;
 use crate::routers::Router;
 use crate::targets::Target;
 
+use super::ledger::Ledger;
 use super::patience::Check;
 
 /// How long the router may take to say where traffic is, when all else is over.
@@ -47,6 +48,8 @@ pub struct Stage {
     pub prober: Prober,
     /// What the last record says about the active slot, where there is a record.
     pub recorded: Option<Recorded>,
+    /// What the run has promised, on disk.
+    pub ledger: Ledger,
     /// The HTTP clients.
     pub http: Http,
     /// Where events are said.

@@ -11,10 +11,11 @@ use crate::model::split::{Split, Weight};
 use crate::platform::text;
 
 use super::felt::Felt;
+use super::ledger::WayBack;
 use super::saga::{Halt, Saga};
 use super::stage::Stage;
 use super::steps::{AskSlot, PrepareWayBack, ProveServed, ReadTraffic, Shift};
-use super::undos::PutTrafficBack;
+use super::undos::{LookWhereItStays, PutTrafficBack};
 use super::watch::felt_in_all;
 
 /// Where traffic shall go.
@@ -72,12 +73,12 @@ pub async fn switch(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> 
         old.clone(),
         release.clone(),
     ));
-    saga.undo_with(PutTrafficBack::new(
-        before.clone(),
-        to,
-        old.clone(),
-        Arc::clone(&felt),
-    ));
+    let way_back = WayBack {
+        before: before.clone(),
+        ours: to,
+        old: old.clone(),
+    };
+    saga.undo_with(PutTrafficBack::new(way_back, Some(Arc::clone(&felt))))?;
     let reason = format!("switch-traffic to {release}");
     saga.step(Shift {
         before: &before,
@@ -126,6 +127,7 @@ pub async fn rollback(saga: &mut Saga<'_>, expect_active: Option<&str>) -> Resul
         bad.clone(),
         release.clone(),
     );
+    saga.undo_with(LookWhereItStays::new(before.clone(), to))?;
     saga.step(Shift {
         before: &before,
         to,

@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use crate::model::ending::Reason;
 use crate::model::event::Fact;
 use crate::model::fault::Fault;
-use crate::model::release::Release;
 use crate::model::split::Split;
 use crate::routers::{Reading, RouterError};
 
 use super::felt::Felt;
+use super::ledger::WayBack;
 use super::saga::{Undo, Undone};
 use super::stage::Stage;
 
@@ -22,37 +22,28 @@ const PROOF: Duration = Duration::from_secs(3);
 
 /// Puts traffic back to where it was, and proves it.
 pub struct PutTrafficBack {
-    before: Reading,
-    ours: Split,
-    old: Option<Release>,
-    felt: Arc<Felt>,
-    restored: AtomicBool,
+    way_back: WayBack,
+    felt: Option<Arc<Felt>>,
+    /// Whether our change was seen: from then on it is one that was taken back.
+    was_there: AtomicBool,
 }
 
 impl PutTrafficBack {
-    /// To what was read before `ours` was applied; `old` is the release that was live.
-    pub fn new(before: Reading, ours: Split, old: Option<Release>, felt: Arc<Felt>) -> Self {
+    /// With what users feel of it, where that is measured.
+    pub fn new(way_back: WayBack, felt: Option<Arc<Felt>>) -> Self {
         Self {
-            before,
-            ours,
-            old,
+            way_back,
             felt,
-            restored: AtomicBool::new(false),
+            was_there: AtomicBool::new(false),
         }
     }
 
     /// Whether the router is to be written: not if it is as before, never over somebody else's change.
     async fn is_ours_to_restore(&self, stage: &Stage) -> Result<bool, Fault> {
         match stage.router()?.read().await {
-            Ok(now) if now.split == self.before.split => Ok(false),
-            Ok(now) if now.split == self.ours => Ok(true),
-            Ok(now) => Err(Fault::new(
-                Reason::ChangedByOthers,
-                format!(
-                    "someone else moved traffic meanwhile: {}; it was left there",
-                    now.split.told(&stage.slots)
-                ),
-            )),
+            Ok(now) if now.split == self.way_back.before.split => Ok(false),
+            Ok(now) if now.split == self.way_back.ours => Ok(true),
+            Ok(now) => Err(moved_by_others(stage, now.split)),
             // A write that stopped half way is what restoring is for.
             Err(RouterError::Drifted { .. } | RouterError::Refused(_)) => Ok(true),
             Err(failed) => Err(failed.into()),
@@ -66,33 +57,44 @@ impl Undo for PutTrafficBack {
         "back"
     }
 
+    fn way_back(&self) -> Option<WayBack> {
+        Some(self.way_back.clone())
+    }
+
     fn by_hand(&self, stage: &Stage) -> String {
         format!(
             "cutover switch-traffic --environment {} --to {} --weight {}",
             stage.environment,
-            stage.slots.name(self.before.split.active()),
-            self.before
+            stage.slots.name(self.way_back.before.split.active()),
+            self.way_back
+                .before
                 .split
-                .weight(self.before.split.active())
+                .weight(self.way_back.before.split.active())
                 .percent()
         )
     }
 
     async fn take_back(&self, stage: &Stage) -> Result<(Undone, String), Fault> {
         let to_restore = self.is_ours_to_restore(stage).await?;
-        if !to_restore && !self.restored.load(Ordering::Relaxed) {
+        // Noted before it is put back: the answer to that may get lost after its effect, too.
+        let was_there = self.was_there.fetch_or(to_restore, Ordering::Relaxed) || to_restore;
+        if !was_there {
             return Ok((Undone::Untouched, String::new()));
         }
         let router = stage.router()?;
         if to_restore {
-            router.restore(&self.before).await?;
-            self.restored.store(true, Ordering::Relaxed);
+            router.restore(&self.way_back.before).await?;
         }
-        router.confirm(self.before.split).await?;
-        let side = self.before.split.active();
-        let slot = self.ours.active();
+        router.confirm(self.way_back.before.split).await?;
+        let side = self.way_back.before.split.active();
+        let slot = self.way_back.ours.active();
         let mut proved = "read back".to_owned();
-        if let Some(old) = self.old.as_ref().filter(|_| self.before.split.is_whole()) {
+        if let Some(old) = self
+            .way_back
+            .old
+            .as_ref()
+            .filter(|_| self.way_back.before.split.is_whole())
+        {
             stage
                 .prove(old, PROOF.min(stage.proof.within.get()))
                 .await?;
@@ -100,14 +102,72 @@ impl Undo for PutTrafficBack {
         }
         stage.learned(Fact::ActiveSlot(stage.slots.name(side).to_owned()));
         stage.learned(Fact::PreviousSlot(stage.slots.name(slot).to_owned()));
-        stage.learned(Fact::Weight(self.before.split.weight(slot).percent()));
-        self.felt.settle(stage).await;
+        stage.learned(Fact::Weight(
+            self.way_back.before.split.weight(slot).percent(),
+        ));
+        if let Some(felt) = &self.felt {
+            felt.settle(stage).await;
+        }
         let said = format!(
             "{} {} -> {}    {proved}",
             stage.slots.name(slot),
-            self.ours.weight(slot),
-            self.before.split.weight(slot),
+            self.way_back.ours.weight(slot),
+            self.way_back.before.split.weight(slot),
         );
         Ok((Undone::TakenBack, said))
     }
+}
+
+/// Finds out whether a rollback has reached the router. It is not taken back: what it came from
+/// is what somebody wanted to be rid of.
+pub struct LookWhereItStays {
+    before: Reading,
+    to: Split,
+}
+
+impl LookWhereItStays {
+    /// After what was read before `to` was applied.
+    pub const fn new(before: Reading, to: Split) -> Self {
+        Self { before, to }
+    }
+}
+
+#[async_trait]
+impl Undo for LookWhereItStays {
+    fn name(&self) -> &'static str {
+        "stays"
+    }
+
+    fn way_back(&self) -> Option<WayBack> {
+        None
+    }
+
+    fn by_hand(&self, stage: &Stage) -> String {
+        format!(
+            "cutover switch-traffic --environment {} --to {}",
+            stage.environment,
+            stage.slots.name(self.to.active())
+        )
+    }
+
+    async fn take_back(&self, stage: &Stage) -> Result<(Undone, String), Fault> {
+        let now = stage.router()?.read().await?.split;
+        if now == self.before.split {
+            return Ok((Undone::Untouched, String::new()));
+        }
+        if now == self.to {
+            return Ok((Undone::Stays, now.told(&stage.slots)));
+        }
+        Err(moved_by_others(stage, now))
+    }
+}
+
+fn moved_by_others(stage: &Stage, now: Split) -> Fault {
+    Fault::new(
+        Reason::ChangedByOthers,
+        format!(
+            "someone else moved traffic meanwhile: {}; it was left there",
+            now.told(&stage.slots)
+        ),
+    )
 }

@@ -20,6 +20,7 @@ use crate::config::kinds::Kind;
 use crate::model::slot::Slots;
 use crate::model::split::Split;
 use crate::platform::http::Http;
+use crate::platform::secret::Vault;
 
 /// All kinds, by name.
 pub const KINDS: &[Kind<dyn Router, Tools>] =
@@ -37,6 +38,8 @@ pub struct Tools {
     pub slots: Slots,
     /// What relative paths are relative to.
     pub directory: PathBuf,
+    /// What must not be shown of what a command prints.
+    pub vault: Vault,
 }
 
 /// What a router said: the split, and what is needed to change it and to put it back.

@@ -166,6 +166,7 @@ mod tests {
             url: format!("http://{name}.test").parse().unwrap(),
         };
         let tools = Tools {
+            vault: crate::platform::secret::Vault::default(),
             http: crate::platform::http::Http::default(),
             app: "shop".to_owned(),
             environment: "production".to_owned(),

@@ -1,13 +1,12 @@
-//! The two commands of the include form, run by the shell with an end to patience.
-//!
-//! Only the last lines of what a command prints are kept, for the message when it failed.
+//! The two commands of the include form, and what a message quotes when one fails.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
 
+use crate::platform::process::{self, End, Script};
+use crate::platform::secret::Vault;
 use crate::platform::text;
 
 /// How long `nginx -t` and a reload may take. A test looks up every upstream's name first.
@@ -20,13 +19,15 @@ const LAST_LINES: usize = 3;
 pub(super) struct Shell {
     line: String,
     directory: PathBuf,
+    vault: Vault,
 }
 
 impl Shell {
-    pub(super) fn new(line: &str, directory: &Path) -> Self {
+    pub(super) fn new(line: &str, directory: &Path, vault: &Vault) -> Self {
         Self {
             line: line.to_owned(),
             directory: directory.to_owned(),
+            vault: vault.clone(),
         }
     }
 
@@ -35,38 +36,37 @@ impl Shell {
         &self.line
     }
 
-    /// Runs it to its end.
+    /// Runs it to its end. A cancelled run waits for it: it is part of a router's write.
     ///
     /// # Errors
     /// A sentence with its last lines, when it did not end with 0 in time.
     pub(super) async fn run(&self) -> Result<(), String> {
         let line = &self.line;
-        let ran = Command::new("sh")
-            .args(["-c", line])
-            .current_dir(&self.directory)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let output = match tokio::time::timeout(PATIENCE, ran).await {
-            Ok(Ok(output)) => output,
-            Ok(Err(failed)) => return Err(format!("`{line}` could not be run: {failed}")),
-            Err(_) => {
-                let took = text::duration(PATIENCE);
-                return Err(format!("`{line}` did not end within {took}"));
-            }
+        let script = Script {
+            run: line,
+            directory: &self.directory,
+            variables: &[],
+            timeout: PATIENCE,
+            grace: Duration::ZERO,
+            vault: &self.vault,
         };
-        if output.status.success() {
+        let ran = process::run(&script, &|_| {}, &CancellationToken::new()).await;
+        let ran = ran.map_err(|failed| format!("`{line}` could not be run: {failed}"))?;
+        if ran.end == End::Code(0) {
             return Ok(());
         }
-        let printed = [output.stdout, output.stderr].concat();
-        let printed = String::from_utf8_lossy(&printed);
-        let lines: Vec<&str> = printed.lines().filter(|l| !l.trim().is_empty()).collect();
-        let last = lines[lines.len().saturating_sub(LAST_LINES)..].join(" | ");
-        let ended = match output.status.code() {
-            Some(code) => format!("ended with {code}"),
-            None => "was ended by a signal".to_owned(),
-        };
-        Err(format!("`{line}` {ended}: {}", text::excerpt(&last, 600)))
+        let printed: Vec<&str> = ran
+            .last_lines
+            .iter()
+            .map(String::as_str)
+            .filter(|one| !one.trim().is_empty())
+            .collect();
+        let last = printed[printed.len().saturating_sub(LAST_LINES)..].join(" | ");
+        Err(format!(
+            "`{line}` {}: {}",
+            ran.end,
+            text::excerpt(&last, 600)
+        ))
     }
 }
 
@@ -76,15 +76,19 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_lines_of_a_failed_command_are_told() {
-        let run = |line: &'static str| async move { Shell::new(line, Path::new("/")).run().await };
+        let run = |line: &'static str| async move {
+            Shell::new(line, Path::new("/"), &Vault::default())
+                .run()
+                .await
+        };
         assert_eq!(run("true").await, Ok(()));
         assert_eq!(
-            run("echo a; echo b; echo c >&2; echo d >&2; exit 3").await,
-            Err("`echo a; echo b; echo c >&2; echo d >&2; exit 3` ended with 3: b | c | d".into())
+            run("echo a; echo b; echo c; echo d; exit 3").await,
+            Err("`echo a; echo b; echo c; echo d; exit 3` ended with 3: b | c | d".into())
         );
         assert_eq!(
             run("kill -9 $$").await,
-            Err("`kill -9 $$` was ended by a signal: ".into())
+            Err("`kill -9 $$` was ended by signal 9: ".into())
         );
     }
 }

@@ -90,7 +90,7 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
                 return Err("`generation-url` is missing: `nginx -t` and the reload can both end with 0 while nginx keeps its old configuration, and only nginx's own answer shows it; `cutover router-config` prints the location to add".to_owned());
             };
             let nginx = |command: Option<String>, usual: &str| {
-                command::Shell::new(command.as_deref().unwrap_or(usual), &tools.directory)
+                command::Shell::new(command.as_deref().unwrap_or(usual), &tools.directory, &tools.vault)
             };
             Ok(Box::new(Include {
                 file,

@@ -7,7 +7,8 @@ use cutover::platform::http::Http;
 use cutover::routers::{Change, KINDS, Reading, Router, RouterError, Tools};
 use serde_json::{Value, json};
 
-use crate::world::haproxy::{Ground, HaProxy, free_port};
+use crate::world::haproxy::{Ground, HaProxy};
+use crate::world::ports;
 
 /// A router and what it drives.
 pub(crate) struct Fixture {
@@ -37,6 +38,7 @@ pub(crate) fn router_of(
         url: url.parse().unwrap(),
     };
     let tools = Tools {
+        vault: cutover::platform::secret::Vault::default(),
         http: Http::default(),
         app: "shop".to_owned(),
         environment: "production".to_owned(),
@@ -163,7 +165,7 @@ async fn a_map_keeps_the_contract_over_a_unix_socket() {
 #[tokio::test]
 async fn a_map_keeps_the_contract_over_tcp_without_its_file() {
     let ground = Ground::new();
-    let mut options = map_options(&ground, &format!("tcp:127.0.0.1:{}", free_port()));
+    let mut options = map_options(&ground, &format!("tcp:127.0.0.1:{}", ports::free()));
     options["state-file"] = "none".into();
     let made = started(ground, options);
     assert!(made.router.known_loss().unwrap().contains("reload"));
@@ -187,7 +189,7 @@ async fn weights_keep_the_contract() {
 #[tokio::test]
 async fn weights_keep_the_contract_over_tcp_without_a_file() {
     let ground = Ground::new();
-    let address = format!("127.0.0.1:{}", free_port());
+    let address = format!("127.0.0.1:{}", ports::free());
     let made = started(ground, json!({"address": address, "backend": "shop"}));
     assert!(made.router.known_loss().unwrap().contains("state-file"));
     keeps_the_contract(made.router.as_ref()).await;

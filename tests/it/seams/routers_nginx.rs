@@ -41,6 +41,7 @@ pub(super) struct OnNginx {
 
 fn tools(site: &Site) -> Tools {
     Tools {
+        vault: Vault::default(),
         http: Http::default(),
         app: "shop".to_owned(),
         environment: "test".to_owned(),

@@ -4,7 +4,7 @@
 //! the files' paths), and what it says haproxy.cfg needs is what HAProxy is then started with.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +14,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use super::ports;
 
 /// A place for a HAProxy, with the slots' servers already running.
 pub(crate) struct Ground {
@@ -30,7 +32,7 @@ impl Ground {
             directory: tempfile::tempdir().unwrap(),
             blue: SlotServer::start("blue"),
             green: SlotServer::start("green"),
-            front: free_port(),
+            front: ports::free(),
         }
     }
 
@@ -65,7 +67,9 @@ impl Ground {
 
     fn master(&self) -> Child {
         Command::new("haproxy")
-            .args(["-W", "-f", "usual.cfg", "-f", "lines.cfg"])
+            .args(["-W", "-S"])
+            .arg(self.path("master.sock"))
+            .args(["-f", "usual.cfg", "-f", "lines.cfg"])
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -89,7 +93,10 @@ impl HaProxy {
                 let log = std::fs::read_to_string(ground.path("haproxy.log")).unwrap();
                 unreachable!("HAProxy ended with {ended}:\n{log}");
             }
-            talk(&ground.path("observer.sock"), "show info").is_ok_and(|said| said.contains("Pid:"))
+            // The master starts itself anew once; a reload before that would be lost.
+            talk(&ground.path("master.sock"), "show proc").is_ok_and(|said| said.contains("worker"))
+                && talk(&ground.path("observer.sock"), "show info")
+                    .is_ok_and(|said| said.contains("Pid:"))
                 && TcpStream::connect(("127.0.0.1", ground.front)).is_ok()
         });
     }
@@ -107,7 +114,7 @@ impl HaProxy {
 
     /// The same, to be done by somebody else.
     pub(crate) fn reloader(&self) -> impl Fn() + Send + 'static {
-        let master = rustix::process::Pid::from_child(&self.master);
+        let master = self.ground.path("master.sock");
         let socket = self.ground.path("observer.sock");
         let worker = move || {
             let info = talk(&socket, "show info").ok()?;
@@ -116,7 +123,7 @@ impl HaProxy {
         };
         move || {
             let old = worker();
-            rustix::process::kill_process(master, rustix::process::Signal::USR2).unwrap();
+            talk(&master, "reload").unwrap();
             let mut in_a_row = 0;
             until("the new worker answers", || {
                 let now = worker();
@@ -178,6 +185,8 @@ pub(crate) fn talk(socket: &Path, line: &str) -> std::io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     stream.write_all(format!("{line}\n").as_bytes())?;
+    // The master's socket waits for the end of the commands.
+    stream.shutdown(Shutdown::Write)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
@@ -215,15 +224,6 @@ impl KeptAlive {
         self.0.read_exact(&mut body)?;
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
-}
-
-/// A port that nobody listens on now.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 /// A server that answers every request with its name.

@@ -44,7 +44,7 @@ pub(crate) struct Book {
     pub(crate) green: u64,
     pub(crate) version: u64,
     pub(crate) applied: u64,
-    /// Whether answers carry an ETag, and changes must carry If-Match.
+    /// Whether answers carry an ETag and a version, and changes must carry If-Match.
     pub(crate) etags: bool,
     /// GETs until what was accepted is applied.
     pub(crate) until_applied: u32,
@@ -185,11 +185,13 @@ fn answer(book: &mut Book, request: &Request) -> Said {
     match request.method.as_str() {
         "GET" => {
             let etag = book.etags.then(|| format!("\"{}\"", book.version));
-            let body = json!({
+            let mut body = json!({
                 "weights": {"blue": 100 - book.green, "green": book.green},
-                "version": book.version,
-                "applied": book.applied,
             });
+            if book.etags {
+                body["version"] = book.version.into();
+                body["applied"] = book.applied.into();
+            }
             match book.until_applied {
                 0 => book.applied = book.version,
                 n => book.until_applied = n - 1,

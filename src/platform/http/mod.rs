@@ -5,21 +5,19 @@
 //! [`NoAnswer`] says how far it got: name, connection, TLS or HTTP. Nothing here repeats a
 //! request; who may do that knows whether it is safe.
 
+mod phase;
+
 use std::collections::HashMap;
 use std::error::Error as _;
-use std::fmt;
-use std::io;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, redirect};
 use url::Url;
+
+pub use phase::Phase;
+use phase::{MarkConnected, Reached, SystemNames, phase_of};
 
 /// What this program calls itself.
 pub const USER_AGENT: &str = concat!("cutover/", env!("CARGO_PKG_VERSION"));
@@ -116,33 +114,9 @@ impl Answer {
     }
 }
 
-/// How far a request got before it failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Looking up the host's name.
-    Dns,
-    /// Opening the connection.
-    Tcp,
-    /// Agreeing on TLS.
-    Tls,
-    /// Sending the request and reading the answer.
-    Http,
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Dns => "DNS",
-            Self::Tcp => "TCP",
-            Self::Tls => "TLS",
-            Self::Http => "HTTP",
-        })
-    }
-}
-
 /// A request that got no whole answer.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{phase}: {said} after {}", super::text::duration(*.took))]
+#[error("{phase}: {said} after {}", crate::platform::text::duration(*.took))]
 pub struct NoAnswer {
     /// How far it got.
     pub phase: Phase,
@@ -197,10 +171,10 @@ impl Http {
         }
         let began = Instant::now();
         let reached = Reached::default();
-        let asked = REACHED.scope(reached.clone(), receive(request, began));
+        let asked = reached.follow(receive(request, began));
         let outcome = tokio::time::timeout(look.timeout, asked).await;
         let took = began.elapsed();
-        match outcome {
+        let answered = match outcome {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(failed)) => {
                 let phase = phase_of(&failed, reached.get());
@@ -217,7 +191,17 @@ impl Http {
                 took,
                 may_have_arrived: reached.get() == Phase::Http,
             }),
-        }
+        };
+        // The query and the user-info stay out: they are where secrets are.
+        tracing::debug!(
+            method = %look.method,
+            host = look.url.host_str(),
+            path = look.url.path(),
+            status = answered.as_ref().ok().map(|answer| answer.status),
+            failed = answered.as_ref().err().map(tracing::field::display),
+            took = %crate::platform::text::duration(took),
+        );
+        answered
     }
 }
 
@@ -270,124 +254,21 @@ fn build(manner: Manner) -> Result<reqwest::Client, reqwest::Error> {
     builder.build()
 }
 
-tokio::task_local! {
-    /// How far the request of this task got; written by the resolver and the connector below.
-    static REACHED: Reached;
-}
-
-/// A phase that several owners see.
-#[derive(Clone)]
-struct Reached(Arc<AtomicU8>);
-
-impl Reached {
-    const ORDER: [Phase; 4] = [Phase::Dns, Phase::Tcp, Phase::Tls, Phase::Http];
-
-    fn set(&self, phase: Phase) {
-        self.0.store(phase as u8, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> Phase {
-        Self::ORDER[usize::from(self.0.load(Ordering::Relaxed)).min(3)]
-    }
-}
-
-impl Default for Reached {
-    /// A reused connection is marked by nobody: it starts where a new one ends.
-    fn default() -> Self {
-        Self(Arc::new(AtomicU8::new(Phase::Http as u8)))
-    }
-}
-
-fn mark(phase: Phase) {
-    // Outside of a look (octocrab's requests) nobody asks for the phase.
-    let _ = REACHED.try_with(|reached| reached.set(phase));
-}
-
-/// The system's resolver (hosts file included), which marks when it begins and ends.
-struct SystemNames;
-
-impl Resolve for SystemNames {
-    fn resolve(&self, name: Name) -> Resolving {
-        mark(Phase::Dns);
-        let host = name.as_str().to_owned();
-        let found = tokio::task::spawn_blocking(move || {
-            std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), 0))
-                .map(Iterator::collect::<Vec<SocketAddr>>)
-        });
-        Box::pin(async move {
-            let addresses = found.await??;
-            mark(Phase::Tcp);
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// A layer around reqwest's connector that marks the beginning and the end of a connection.
-#[derive(Clone, Copy)]
-struct MarkConnected;
-
-impl<S> tower::Layer<S> for MarkConnected {
-    type Service = Connector<S>;
-
-    fn layer(&self, inner: S) -> Connector<S> {
-        Connector(inner)
-    }
-}
-
-#[derive(Clone)]
-struct Connector<S>(S);
-
-impl<S, R> tower::Service<R> for Connector<S>
-where
-    S: tower::Service<R>,
-    S::Future: Send + 'static,
-    S::Response: Send,
-    S::Error: Send,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: R) -> Self::Future {
-        mark(Phase::Tcp);
-        let connecting = self.0.call(request);
-        Box::pin(async move {
-            let connected = connecting.await;
-            if connected.is_ok() {
-                mark(Phase::Http);
-            }
-            connected
-        })
-    }
-}
-
-/// The phase an error belongs to: its own chain knows best, the marks are second.
-fn phase_of(failed: &reqwest::Error, reached: Phase) -> Phase {
-    let mut source = failed.source();
-    while let Some(cause) = source {
-        if is_tls(cause) {
-            return Phase::Tls;
-        }
-        source = cause.source();
-    }
-    match (reached, failed.is_connect()) {
-        (Phase::Http, true) => Phase::Tcp,
-        (reached, _) => reached,
-    }
-}
-
-/// Whether a cause is one of TLS, also within I/O errors, whose `source` passes over what they
-/// hold.
-fn is_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.is::<rustls::Error>()
-        || cause
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-            .is_some_and(|inner| is_tls(inner))
+/// `path` (which may have a query) below a base address: what the base's own path holds stays
+/// in front.
+pub fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    let (path, query) = path
+        .split_once('?')
+        .map_or((path, None), |(path, query)| (path, Some(query)));
+    let below = format!(
+        "{}/{}",
+        base.path().trim_end_matches('/'),
+        path.trim_start_matches('/')
+    );
+    url.set_path(&below);
+    url.set_query(query);
+    url
 }
 
 /// The innermost cause, which is the one that says something, without the URL around it.
@@ -405,5 +286,25 @@ fn cause_of(failed: &reqwest::Error) -> String {
         "failed".to_owned()
     } else {
         said
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_stays_below_its_base() {
+        let at = |base: &str, path| below(&Url::parse(base).unwrap(), path).to_string();
+        assert_eq!(at("http://h", "/health"), "http://h/health");
+        assert_eq!(
+            at("http://h/app/", "/health?deep=1"),
+            "http://h/app/health?deep=1"
+        );
+        assert_eq!(at("http://h/app", "/"), "http://h/app/");
+        assert_eq!(
+            at("http://h", "//evil.example/x"),
+            "http://h/evil.example/x"
+        );
     }
 }

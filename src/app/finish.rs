@@ -1,0 +1,80 @@
+//! Finding what was left open, and finishing it: traffic first, records second.
+
+use std::fs;
+
+use crate::config::inputs::Inputs;
+use crate::error::Refusal;
+use crate::github::record::{State, Status};
+use crate::model::ending::Ending;
+use crate::model::event::{Event, Fact, Headline};
+use crate::modes::finish;
+use crate::rollout::ledger::Note;
+
+use super::session::Session;
+
+impl Session {
+    /// The post step.
+    pub(super) async fn finish(&self, inputs: &Inputs) -> Result<Option<Ending>, Refusal> {
+        let mut last = None;
+        for (path, note) in self.open_ledgers(inputs) {
+            let inputs = Inputs {
+                config: note.config.clone(),
+                environment: Some(note.environment.clone()),
+                checks: None,
+                ..inputs.clone()
+            };
+            let ending = self.finish_one(&note, &inputs).await?;
+            if ending.is_good() {
+                let _ = fs::remove_file(&path);
+            }
+            last = Some(ending);
+        }
+        if last.is_none() {
+            self.print(&format!("cutover · finish: {}\n", finish::nothing().said));
+        }
+        Ok(last)
+    }
+
+    async fn finish_one(&self, note: &Note, inputs: &Inputs) -> Result<Ending, Refusal> {
+        let choice = self.choice(inputs)?;
+        let stage = self.stage(&choice, "finish", inputs)?;
+        self.begin(Headline {
+            mode: "finish",
+            environment: Some(note.environment.clone()),
+            app: Some(stage.app.clone()),
+            ..Headline::default()
+        });
+        stage.learned(Fact::Environment(note.environment.clone()));
+        let ending = finish::run(&stage, note).await;
+        self.ended(&ending);
+        self.close_records(inputs, &ending).await;
+        Ok(ending)
+    }
+
+    /// Closes the GitHub Deployments that the run left in progress.
+    async fn close_records(&self, inputs: &Inputs, ending: &Ending) {
+        let deployments = match self.deployments(inputs) {
+            Ok(Some(deployments)) => deployments,
+            Ok(None) => return,
+            Err(said) => return (self.say)(Event::Warned(said)),
+        };
+        let closed = async {
+            for id in deployments.left_open(&self.run()).await? {
+                let status = Status {
+                    state: State::Inactive,
+                    description: &ending.said,
+                    environment_url: None,
+                    log_url: self.context.run_url.as_deref(),
+                };
+                deployments.status(id, &status).await?;
+                (self.say)(Event::Noticed(format!(
+                    "GitHub Deployment {id} was left in progress, and is closed"
+                )));
+            }
+            Ok::<(), crate::github::GithubError>(())
+        };
+        if let Err(failed) = closed.await {
+            (self.say)(Event::Warned(failed.told()));
+        }
+    }
+}

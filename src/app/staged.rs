@@ -1,0 +1,165 @@
+//! The modes that act on a configured environment: what each needs is checked and built here.
+
+use crate::cast;
+use crate::config::check::unknown;
+use crate::config::file::Strategy;
+use crate::config::inputs::Inputs;
+use crate::error::Refusal;
+use crate::model::ending::{Decision, Ending};
+use crate::model::event::{Fact, Headline};
+use crate::model::release::Release;
+use crate::modes::{deploy_slot, health_check, rollback, rollout, smoke_test, switch_traffic};
+use crate::rollout::stage::Stage;
+
+use super::choice::Choice;
+use super::session::Session;
+
+impl Session {
+    /// The modes that act on a configured environment.
+    pub(super) async fn staged(
+        &self,
+        mode: &'static str,
+        inputs: &Inputs,
+    ) -> Result<Ending, Refusal> {
+        let choice = self.choice(inputs)?;
+        let release = self.release(mode, inputs)?;
+        let strategy = strategy(&choice, inputs)?;
+        let mut stage = self.stage(&choice, mode, inputs)?;
+        let audience = cast::audience(&choice.environment().notify, &self.http);
+        let audience = audience.map_err(|misfits| choice.refuse(misfits))?;
+        let changes_something = !inputs.dry_run
+            && matches!(
+                mode,
+                "deploy-slot" | "switch-traffic" | "rollout" | "rollback"
+            );
+        // The first word is a part of it: the record and the news are about what it says.
+        let act = async {
+            self.begin(Headline {
+                mode,
+                environment: Some(choice.name.clone()),
+                app: Some(stage.app.clone()),
+                release: release.as_ref().map(|release| release.as_str().to_owned()),
+                strategy: (mode == "rollout").then(|| strategy.name().to_owned()),
+            });
+            stage.learned(Fact::Environment(choice.name.clone()));
+            stage.learned(Fact::EnvironmentUrl(stage.url.to_string()));
+            if let Some(release) = &release {
+                stage.learned(Fact::Version(release.as_str().to_owned()));
+            }
+            stage.recorded = self.last_record(mode, &choice.name, inputs).await;
+            if changes_something {
+                stage.ledger = self.open_ledger(mode, &choice.name, inputs);
+            }
+            let ending = self.act(&stage, mode, inputs, &strategy, release).await;
+            self.ended(&ending);
+            ending
+        };
+        let ending = match (changes_something, inputs.dry_run) {
+            (true, _) => self.recorded(inputs, &audience, act).await,
+            (false, true) => act.await,
+            (false, false) => self.told(&audience, act).await,
+        };
+        // A run that is stuck is tried again by the post step.
+        if ending.decision != Decision::Stuck {
+            stage.ledger.close();
+        }
+        Ok(ending)
+    }
+
+    async fn act(
+        &self,
+        stage: &Stage,
+        mode: &str,
+        inputs: &Inputs,
+        strategy: &Strategy,
+        release: Option<Release>,
+    ) -> Ending {
+        match (mode, release) {
+            ("rollout", Some(release)) => rollout::run(stage, inputs, strategy, release).await,
+            ("deploy-slot", Some(release)) => {
+                deploy_slot::run(stage, inputs, &release, strategy.wait()).await
+            }
+            ("rollback", _) => rollback::run(stage, inputs).await,
+            ("smoke-test", _) => smoke_test::on_slot(stage, inputs.slot.as_deref()).await,
+            ("health-check", _) => health_check::run(stage, inputs.slot.as_deref()).await,
+            (_, release) => switch_traffic::run(stage, inputs, release).await,
+        }
+    }
+
+    fn release(&self, mode: &str, inputs: &Inputs) -> Result<Option<Release>, Refusal> {
+        match mode {
+            "deploy-slot" | "rollout" => {
+                let version = inputs.version.as_ref().or(self.context.sha.as_ref());
+                let said =
+                    "is missing: there is no commit SHA outside of a workflow; give `--version`";
+                version
+                    .map(Release::new)
+                    .map(Some)
+                    .ok_or_else(|| Refusal::of_input("version", said))
+            }
+            // The commit is no word on what was deployed before: only what the user says counts.
+            "switch-traffic" => Ok(inputs.version.as_ref().map(Release::new)),
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) fn stage(
+        &self,
+        choice: &Choice,
+        mode: &str,
+        inputs: &Inputs,
+    ) -> Result<Stage, Refusal> {
+        let tools = self.tools();
+        let (app, environment) = (&choice.config.file.app, choice.environment());
+        let mut stage = cast::stage(app, &choice.name, environment, &tools)
+            .map_err(|misfits| choice.refuse(misfits))?;
+        let needs: &[(&str, bool)] = match mode {
+            "rollout" => &[
+                ("router", stage.router.is_some()),
+                ("target", stage.target.is_some()),
+            ],
+            "switch-traffic" | "rollback" => &[("router", stage.router.is_some())],
+            "deploy-slot" => &[("target", stage.target.is_some())],
+            _ => &[],
+        };
+        let missing = needs.iter().filter(|(_, there)| !there);
+        let missing: Vec<_> = missing
+            .map(|(block, _)| {
+                (
+                    String::new(),
+                    format!("`{block}` is missing, and {mode} needs it"),
+                )
+            })
+            .collect();
+        if !missing.is_empty() {
+            let trimmed = choice.refuse(missing);
+            return Err(trimmed);
+        }
+        if let Some(text) = &inputs.checks {
+            let checks = cast::inline_checks(text, &tools).map_err(Refusal::of_inputs)?;
+            match mode {
+                "smoke-test" => stage.smoke = checks,
+                "health-check" => stage.health = checks,
+                _ => {
+                    return Err(Refusal::of_input(
+                        "checks",
+                        "is for smoke-test and health-check; a rollout's checks are in the config",
+                    ));
+                }
+            }
+        }
+        Ok(stage)
+    }
+}
+
+/// The strategy of the config, which the input may name but not exchange for one without settings.
+fn strategy(choice: &Choice, inputs: &Inputs) -> Result<Strategy, Refusal> {
+    let strategy = choice.environment().strategy.clone();
+    match inputs.strategy.as_deref() {
+        Some(name) if !Strategy::NAMES.contains(&name) => Err(Refusal::of_input(
+            "strategy",
+            unknown("strategy", name, Strategy::NAMES),
+        )),
+        _ => Ok(strategy),
+    }
+}

@@ -1,0 +1,204 @@
+//! The ledger: what a run has promised, on disk before the change is made.
+//!
+//! A run can be killed at any instant. Whoever comes after it (the post step, or a person with
+//! `cutover finish`) reads here how traffic was divided and whether the point of no return was
+//! passed. A ledger that is there belongs to a run that did not end.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ending::Reason;
+use crate::model::fault::Fault;
+use crate::model::release::Release;
+use crate::model::split::Split;
+use crate::platform::atomic_file;
+use crate::routers::Reading;
+
+/// The version of the note's form.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Progress {
+    /// Traffic is as it was found.
+    Begun,
+    /// Traffic may have been moved, and is to be put back.
+    Promised,
+    /// Traffic stays where it is.
+    Committed,
+}
+
+/// How to put traffic back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayBack {
+    /// What was read before the change.
+    pub before: Reading,
+    /// What the change was to make of it.
+    pub ours: Split,
+    /// The release that was live before, where one was.
+    pub old: Option<Release>,
+}
+
+/// What a run writes down. It holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// The version of this form.
+    pub schema_version: u32,
+    /// The mode.
+    pub mode: String,
+    /// The config file, as the run named it.
+    pub config: String,
+    /// The environment.
+    pub environment: String,
+    /// How far it has come.
+    pub progress: Progress,
+    /// How to put traffic back, once something is promised.
+    pub way_back: Option<WayBack>,
+}
+
+/// The ledger of a run. Without a path nothing is written: a dry run and a rehearsal need none.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    open: Option<(PathBuf, Mutex<Note>)>,
+}
+
+impl Ledger {
+    /// Opens a ledger, and writes its first note.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn open(path: PathBuf, note: Note) -> io::Result<Self> {
+        write(&path, &note)?;
+        Ok(Self {
+            open: Some((path, Mutex::new(note))),
+        })
+    }
+
+    /// Reads the note of a run that did not end.
+    ///
+    /// # Errors
+    /// When it is not there, or is none of ours.
+    pub fn read(path: &Path) -> io::Result<Note> {
+        let note: Note = serde_json::from_slice(&fs::read(path)?)?;
+        if note.schema_version == SCHEMA_VERSION {
+            Ok(note)
+        } else {
+            let said = format!(
+                "it has form {}, and this program writes {SCHEMA_VERSION}",
+                note.schema_version
+            );
+            Err(io::Error::new(io::ErrorKind::InvalidData, said))
+        }
+    }
+
+    /// Writes down how to put traffic back, before it is moved.
+    ///
+    /// # Errors
+    /// When it cannot be written: then nothing may be changed.
+    pub fn promise(&self, way_back: WayBack) -> Result<(), Fault> {
+        self.change(|note| {
+            note.progress = Progress::Promised;
+            note.way_back = Some(way_back);
+        })
+        .map_err(|failed| {
+            Fault::new(
+                Reason::OutOfReach,
+                "the way back could not be written down, so nothing was changed",
+            )
+            .measured(failed.to_string())
+            .next("is the disk of the runner full?")
+        })
+    }
+
+    /// Writes down that traffic stays where it is. Where that fails, a run that is killed right
+    /// now is taken back, which is safe too.
+    pub fn commit(&self) {
+        let _ = self.change(|note| note.progress = Progress::Committed);
+    }
+
+    /// Writes down that traffic is as it was found.
+    pub fn settle(&self) {
+        let _ = self.change(|note| note.progress = Progress::Begun);
+    }
+
+    /// The run has ended in a defined state: the ledger goes.
+    pub fn close(&self) {
+        if let Some((path, _)) = &self.open {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Note)) -> io::Result<()> {
+        let Some((path, note)) = &self.open else {
+            return Ok(());
+        };
+        let mut note = note.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut note);
+        write(path, &note)
+    }
+}
+
+fn write(path: &Path, note: &Note) -> io::Result<()> {
+    atomic_file::replace(path, &serde_json::to_vec_pretty(note)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::slot::Side;
+
+    fn note() -> Note {
+        Note {
+            schema_version: SCHEMA_VERSION,
+            mode: "rollout".into(),
+            config: ".github/cutover.yml".into(),
+            environment: "production".into(),
+            progress: Progress::Begun,
+            way_back: None,
+        }
+    }
+
+    fn way_back() -> WayBack {
+        WayBack {
+            before: Reading {
+                split: Split::all_to(Side::First),
+                revision: "7".into(),
+                saved: "w0".into(),
+            },
+            ours: Split::all_to(Side::Second),
+            old: Some(Release::new("v1")),
+        }
+    }
+
+    #[test]
+    fn what_is_promised_is_on_disk_before_the_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger");
+        let ledger = Ledger::open(path.clone(), note()).unwrap();
+        ledger.promise(way_back()).unwrap();
+        let read = Ledger::read(&path).unwrap();
+        assert_eq!(
+            (read.progress, read.way_back),
+            (Progress::Promised, Some(way_back()))
+        );
+        ledger.commit();
+        assert_eq!(Ledger::read(&path).unwrap().progress, Progress::Committed);
+        ledger.close();
+        assert!(Ledger::read(&path).is_err());
+    }
+
+    #[test]
+    fn a_promise_that_cannot_be_written_stops_the_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(directory.path().join("ledger"), note()).unwrap();
+        drop(directory);
+        let fault = ledger.promise(way_back()).unwrap_err();
+        assert_eq!(fault.reason, Reason::OutOfReach);
+        Ledger::default().promise(way_back()).unwrap();
+    }
+}

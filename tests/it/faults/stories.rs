@@ -1,0 +1,223 @@
+//! The way forward: every step × every fault.
+
+use super::orders::Call::{self, *};
+use super::orders::Fault::{self, *};
+use super::theatre::Story::{self, *};
+use super::*;
+
+/// For all calls of the step.
+const ALWAYS: u32 = u32::MAX;
+
+const DONE: (Decision, u8) = (Promoted, 0);
+const CANCELLED: (Decision, u8) = (Failed, 130);
+const CANCELLED_BACK: (Decision, u8) = (RolledBack, 130);
+const REFUSED: (Decision, u8) = (Failed, 10);
+const UNREACHED: (Decision, u8) = (Failed, 69);
+const BUG: (Decision, u8) = (Failed, 70);
+const BACK: (Decision, u8) = (RolledBack, 20);
+const HELD: (Decision, u8) = (Held, 30);
+
+fn cells(story: Story, call: Call, row: &[(Fault, u32, (Decision, u8))]) -> Vec<Cell> {
+    row.iter()
+        .map(|(fault, times, ends)| Cell::of(story, call, *fault, *times, *ends))
+        .collect()
+}
+
+/// The router's verbs before the write: one failure ends the run, and nothing was touched.
+const ROUTER_BEFORE: &[(Fault, u32, (Decision, u8))] = &[
+    (Before, 1, UNREACHED),
+    (After, 1, REFUSED),
+    (Lost, 1, UNREACHED),
+    (Repeated, 1, DONE),
+    (CancelBefore, 1, CANCELLED),
+    (CancelAfter, 1, CANCELLED),
+    (PanicBefore, 1, BUG),
+    (PanicAfter, 1, BUG),
+];
+
+/// Questions to a slot by which nothing stands or falls: silence is an answer.
+const ASKED: &[(Fault, u32, (Decision, u8))] = &[
+    (Before, 1, DONE),
+    (Before, ALWAYS, DONE),
+    (Lost, ALWAYS, DONE),
+    (Repeated, 1, DONE),
+    (CancelBefore, 1, CANCELLED),
+    (CancelAfter, 1, CANCELLED),
+];
+
+/// Looks that are repeated until time is up.
+const PATIENT: &[(Fault, u32, (Decision, u8))] = &[
+    (Before, 1, DONE),
+    (Before, ALWAYS, REFUSED),
+    (Lost, 1, DONE),
+    (Lost, ALWAYS, REFUSED),
+    (Repeated, ALWAYS, DONE),
+    (CancelBefore, 1, CANCELLED),
+    (CancelAfter, 1, CANCELLED),
+];
+
+/// The router's write. What was changed is put back; what was not is not.
+const WRITE: &[(Fault, u32, (Decision, u8))] = &[
+    (Before, 1, UNREACHED),
+    (After, 1, BACK),
+    (Lost, 1, DONE),
+    (LostBefore, 1, UNREACHED),
+    (Repeated, 1, DONE),
+    (CancelBefore, 1, CANCELLED_BACK),
+    (CancelAfter, 1, CANCELLED_BACK),
+    (PanicBefore, 1, BUG),
+    (PanicAfter, 1, BACK),
+];
+
+/// Reading the write back.
+const READ_BACK: &[(Fault, u32, (Decision, u8))] = &[
+    (Before, 1, BACK),
+    (After, 1, BACK),
+    (Lost, 1, BACK),
+    (Repeated, 1, DONE),
+    (CancelAfter, 1, CANCELLED_BACK),
+    (PanicBefore, 1, BACK),
+    (PanicAfter, 1, BACK),
+];
+
+/// Asking the public URL after the switch.
+const PROOF: &[(Fault, u32, (Decision, u8))] = &[
+    (Before, 1, DONE),
+    (Before, ALWAYS, BACK),
+    (Lost, 1, DONE),
+    (Lost, ALWAYS, BACK),
+    (Repeated, ALWAYS, DONE),
+    (CancelBefore, 1, CANCELLED_BACK),
+    (CancelAfter, 1, CANCELLED_BACK),
+];
+
+#[test]
+fn a_rollout_ends_well_whatever_happens() {
+    let mut all = cells(Rollout, Read, ROUTER_BEFORE);
+    all.extend(cells(Rollout, Ask, ASKED));
+    all.extend(cells(
+        Rollout,
+        Deploy,
+        &[
+            (Before, 1, UNREACHED),
+            (After, 1, REFUSED),
+            (Lost, 1, REFUSED),
+            (Repeated, 1, DONE),
+            (CancelBefore, 1, CANCELLED),
+            (CancelAfter, 1, CANCELLED),
+            (PanicBefore, 1, BUG),
+            (PanicAfter, 1, BUG),
+        ],
+    ));
+    all.extend(cells(Rollout, Serves, PATIENT));
+    all.extend(cells(Rollout, Smoke, PATIENT));
+    all.extend(cells(
+        Rollout,
+        Smoke,
+        &[(PanicBefore, 1, BUG), (PanicAfter, 1, BUG)],
+    ));
+    all.extend(cells(Rollout, Prepare, ROUTER_BEFORE));
+    all.extend(cells(
+        Rollout,
+        LookBack,
+        &[
+            (Before, 1, REFUSED),
+            (Lost, 1, REFUSED),
+            (Repeated, 1, DONE),
+            (CancelAfter, 1, CANCELLED),
+        ],
+    ));
+    all.extend(cells(Rollout, Apply, WRITE));
+    all.extend(cells(Rollout, Confirm, READ_BACK));
+    all.extend(cells(Rollout, Prove, PROOF));
+    all.extend(cells(
+        Rollout,
+        Watch,
+        &[
+            (Before, 1, DONE),
+            (Before, ALWAYS, BACK),
+            (Lost, ALWAYS, BACK),
+            (Repeated, ALWAYS, DONE),
+            (CancelBefore, 1, CANCELLED_BACK),
+            (CancelAfter, 1, CANCELLED_BACK),
+            (PanicBefore, 1, BACK),
+            (PanicAfter, 1, BACK),
+        ],
+    ));
+    play_all("rollout, blue-green", &all);
+}
+
+#[test]
+fn a_switch_ends_well_whatever_happens() {
+    let mut all = cells(Switch, Read, ROUTER_BEFORE);
+    all.extend(cells(
+        Switch,
+        Ask,
+        &[
+            // Nothing is sent to a slot that does not say what it serves.
+            (Before, 1, REFUSED),
+            (Lost, 1, REFUSED),
+            (Repeated, 1, DONE),
+            (CancelBefore, 1, CANCELLED),
+            (CancelAfter, 1, CANCELLED),
+        ],
+    ));
+    all.extend(cells(Switch, Prepare, ROUTER_BEFORE));
+    all.extend(cells(Switch, Apply, WRITE));
+    all.extend(cells(Switch, Confirm, READ_BACK));
+    all.extend(cells(Switch, Prove, PROOF));
+    play_all("switch-traffic", &all);
+}
+
+/// There is no way back from the way back: once the router has it, traffic stays, proved or not.
+#[test]
+fn a_rollback_says_where_traffic_stayed() {
+    let mut all = cells(Rollback, Read, ROUTER_BEFORE);
+    all.extend(cells(
+        Rollback,
+        Ask,
+        &[
+            (Before, 1, REFUSED),
+            (Repeated, 1, DONE),
+            (CancelAfter, 1, CANCELLED),
+        ],
+    ));
+    all.extend(cells(
+        Rollback,
+        Apply,
+        &[
+            (Before, 1, UNREACHED),
+            (After, 1, HELD),
+            (Lost, 1, DONE),
+            (LostBefore, 1, UNREACHED),
+            (Repeated, 1, DONE),
+            (CancelBefore, 1, HELD),
+            (CancelAfter, 1, HELD),
+            (PanicBefore, 1, BUG),
+            (PanicAfter, 1, HELD),
+        ],
+    ));
+    all.extend(cells(
+        Rollback,
+        Confirm,
+        &[
+            (Before, 1, HELD),
+            (After, 1, HELD),
+            (Lost, 1, HELD),
+            (Repeated, 1, DONE),
+            (PanicBefore, 1, HELD),
+        ],
+    ));
+    all.extend(cells(
+        Rollback,
+        Prove,
+        &[
+            (Before, 1, DONE),
+            (Before, ALWAYS, HELD),
+            (Lost, ALWAYS, HELD),
+            (CancelBefore, 1, HELD),
+            (CancelAfter, 1, HELD),
+        ],
+    ));
+    play_all("rollback", &all);
+}

@@ -1,0 +1,274 @@
+//! A run of a story in a world of its own, with faults; and what became of it.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use cutover::cast::{self, Tools};
+use cutover::config::file::{self, Environment, Strategy};
+use cutover::config::units::HttpUrl;
+use cutover::model::ending::{Decision, Ending};
+use cutover::model::event::Event;
+use cutover::model::release::Release;
+use cutover::model::split::Weight;
+use cutover::platform::http::{Http, Look};
+use cutover::platform::secret::Vault;
+use cutover::rehearsal::environment::Script;
+use cutover::rehearsal::world::World;
+use cutover::rollout::blue_green::{Plan, blue_green};
+use cutover::rollout::ledger::{Ledger, Note, Progress, SCHEMA_VERSION};
+use cutover::rollout::patience::Check;
+use cutover::rollout::saga::Saga;
+use cutover::rollout::stage::Stage;
+use cutover::rollout::switch::{Goal, Switch, rollback, switch};
+
+use super::faulty::{FaultyProbe, FaultyRouter, FaultyTarget};
+use super::orders::{Call, Order, Orders};
+use super::relay::Relay;
+
+/// The release that is live at first, on blue.
+pub(super) const OLD: &str = "91be33d";
+/// The release that is to go live, on green.
+pub(super) const NEW: &str = "4f2a9c1";
+
+/// The times are short, and long enough for a machine that has other things to do.
+const CONFIG: &str = r#"
+version: 1
+app: storefront
+environments:
+  production:
+    url: http://127.0.0.1:1
+    slots:
+      blue: { url: "http://127.0.0.1:2" }
+      green: { url: "http://127.0.0.1:3" }
+    release: { kind: header, name: X-Release }
+    smoke:
+      - { kind: http, path: /smoke, retries: 1, interval: 10ms }
+    health:
+      checks:
+        - { kind: http, path: /health, fall: 2 }
+    strategy: { kind: blue-green, wait: 2s, watch: 150ms, max-error-rate: 100% }
+    proof: { answers: 3, within: 2s }
+    prober: { rate: 50, path: /prober }
+"#;
+
+/// A story that is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Story {
+    Rollout,
+    Switch,
+    Rollback,
+}
+
+/// What became of a run.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) ending: Ending,
+    /// The weight of the second slot, as the router has it.
+    pub(super) weight: u64,
+    /// The release that the public URL answers with.
+    pub(super) served: String,
+    /// What a run that comes after a killed one would find.
+    pub(super) progress: Progress,
+    /// How many of the ordered faults have happened.
+    pub(super) happened: u32,
+    /// What was said, step by step, for a failure of the test.
+    pub(super) said: Vec<String>,
+}
+
+impl Outcome {
+    /// The decision and the exit code.
+    pub(super) fn verdict(&self) -> (Decision, u8) {
+        (self.ending.decision, self.ending.exit_code())
+    }
+
+    /// In a cell of the table.
+    pub(super) fn told(&self) -> String {
+        format!("{} {}", self.ending.decision, self.ending.exit_code())
+    }
+}
+
+/// Where stories are told: a runtime and its HTTP clients, which take long to make.
+pub(super) struct Theatre {
+    runtime: tokio::runtime::Runtime,
+    http: Http,
+}
+
+/// The tasks that the pools of the two HTTP clients keep for themselves.
+const OF_THE_POOLS: usize = 2;
+
+impl Theatre {
+    pub(super) fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        Self {
+            runtime: runtime.unwrap(),
+            http: Http::default(),
+        }
+    }
+
+    /// Tells a story with faults, and sees that nothing of it is left.
+    pub(super) fn play(&self, story: Story, orders: &[Order]) -> Outcome {
+        self.runtime.block_on(async {
+            let outcome = told(story, orders, &self.http).await;
+            let began = Instant::now();
+            loop {
+                let left = tokio::runtime::Handle::current()
+                    .metrics()
+                    .num_alive_tasks();
+                if left <= OF_THE_POOLS {
+                    return outcome;
+                }
+                let long = began.elapsed() > Duration::from_secs(5);
+                assert!(!long, "{left} tasks are left over: {orders:?}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+    }
+}
+
+async fn told(story: Story, ordered: &[Order], http: &Http) -> Outcome {
+    let orders = Orders::of(ordered);
+    let environment = environment();
+    let mut script = Script::of(&environment);
+    let names = ["blue".to_owned(), "green".to_owned()];
+    let world = World::open(names, script.answers(), OLD).await.unwrap();
+    let mut staged = script.staged(&environment, &world);
+    let relays = [
+        Relay::to(&world.public, &[Call::Prove], &orders).await,
+        Relay::to(&world.slots[0], &[Call::Ask, Call::LookBack], &orders).await,
+        Relay::to(&world.slots[1], &[Call::Ask, Call::Serves], &orders).await,
+    ];
+    staged.url = url_of(&relays[0]);
+    for (slot, relay) in staged.slots.values_mut().zip(&relays[1..]) {
+        slot.url = url_of(relay);
+    }
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let tools = tools(&orders, &said, http);
+    let mut stage = cast::stage("storefront", "production", &staged, &tools).unwrap();
+    let hands = cast::stage("storefront", "production", &staged, &tools).unwrap();
+    let router = hands.router.as_deref().unwrap();
+    if story != Story::Rollout {
+        deploy(&world, &tools.http, "green", NEW).await;
+    }
+    if story == Story::Rollback {
+        super::faulty::move_traffic(router, 100).await;
+    }
+    put_faults_between(&mut stage, &orders);
+
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = directory.path().join("ledger");
+    stage.ledger = Ledger::open(ledger.clone(), note()).unwrap();
+
+    let ending = tell(story, &stage, &staged).await;
+    let happened = orders.happened();
+    let weight = u64::from(router.read().await.unwrap().split.second.percent());
+    let served = served(&world, &tools.http).await;
+    let said = said.lock().unwrap().clone();
+    Outcome {
+        ending,
+        progress: Ledger::read(&ledger).unwrap().progress,
+        weight,
+        served,
+        happened,
+        said,
+    }
+}
+
+fn environment() -> Environment {
+    let vault = Vault::default();
+    let config = file::read(CONFIG, &cast::schema(), &|_| None, &vault).unwrap();
+    config.file.environments["production"].clone()
+}
+
+fn url_of(relay: &Relay) -> HttpUrl {
+    relay.url.as_str().parse().unwrap()
+}
+
+fn tools(orders: &Orders, said: &Arc<Mutex<Vec<String>>>, http: &Http) -> Tools {
+    let (hearing, said) = (orders.clone(), Arc::clone(said));
+    Tools {
+        http: http.clone(),
+        directory: "/".into(),
+        vault: Vault::default(),
+        say: Arc::new(move |event| {
+            hearing.hear(&event);
+            if !matches!(event, Event::Working { .. } | Event::Learned(_)) {
+                said.lock().unwrap().push(format!("{event:?}"));
+            }
+        }),
+        cancelled: orders.1.clone(),
+    }
+}
+
+fn put_faults_between(stage: &mut Stage, orders: &Orders) {
+    let router = stage.router.take().unwrap();
+    stage.router = Some(Box::new(FaultyRouter(router, orders.clone())));
+    let target = stage.target.take().unwrap();
+    stage.target = Some(Box::new(FaultyTarget(target, orders.clone())));
+    let between = |checks: &mut Vec<Check>, call| {
+        let faulty = checks.drain(..).map(|check| Check {
+            probe: Box::new(FaultyProbe(check.probe, orders.clone(), call)),
+            patience: check.patience,
+        });
+        let faulty: Vec<_> = faulty.collect();
+        checks.extend(faulty);
+    };
+    between(&mut stage.smoke, Call::Smoke);
+    between(&mut stage.health, Call::Watch);
+}
+
+fn note() -> Note {
+    Note {
+        schema_version: SCHEMA_VERSION,
+        mode: "rollout".to_owned(),
+        config: ".github/cutover.yml".to_owned(),
+        environment: "production".to_owned(),
+        progress: Progress::Begun,
+        way_back: None,
+    }
+}
+
+async fn tell(story: Story, stage: &Stage, staged: &Environment) -> Ending {
+    let Strategy::BlueGreen(settings) = staged.strategy;
+    let plan = Plan {
+        release: Release::new(NEW),
+        expect_active: None,
+        settings,
+    };
+    let to_green = Switch {
+        goal: Goal::Idle,
+        weight: Weight::ALL,
+        release: None,
+        expect_active: None,
+    };
+    Saga::tell(stage, async |saga: &mut Saga<'_>| match story {
+        Story::Rollout => blue_green(saga, &plan).await,
+        Story::Switch => switch(saga, &to_green).await,
+        Story::Rollback => rollback(saga, None).await,
+    })
+    .await
+}
+
+async fn deploy(world: &World, http: &Http, slot: &str, version: &str) {
+    let body = serde_json::json!({ "slot": slot, "version": version });
+    let look = Look {
+        method: reqwest::Method::POST,
+        body: Some(body.to_string().into_bytes()),
+        ..Look::at(world.deploy.clone(), Duration::from_secs(5))
+    };
+    assert_eq!(http.look(&look).await.unwrap().status, 200);
+}
+
+/// The release that users get; all of them the same one, or both with a `/`.
+async fn served(world: &World, http: &Http) -> String {
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        let look = Look::at(world.public.clone(), Duration::from_secs(5));
+        let answer = http.look(&look).await.unwrap();
+        all.push(answer.header("x-release").unwrap_or("nothing").to_owned());
+    }
+    all.sort();
+    all.dedup();
+    all.join("/")
+}
