@@ -53,8 +53,10 @@ impl Session {
 
     /// Closes the GitHub Deployments that the run left in progress.
     async fn close_records(&self, inputs: &Inputs, ending: &Ending) {
-        let Some(deployments) = self.deployments(inputs) else {
-            return;
+        let deployments = match self.deployments(inputs) {
+            Ok(Some(deployments)) => deployments,
+            Ok(None) => return,
+            Err(said) => return (self.say)(Event::Warned(said)),
         };
         let closed = async {
             for id in deployments.left_open(&self.run()).await? {

@@ -13,6 +13,7 @@ mod records;
 mod secrets;
 mod session;
 mod staged;
+mod trace;
 
 use std::ffi::OsString;
 use std::io::Write as _;

@@ -22,30 +22,33 @@ use super::session::Session;
 const LAST_RECORD: Duration = Duration::from_secs(10);
 
 impl Session {
-    /// Runs `act` with a GitHub record beside it, and tells people afterwards.
+    /// Runs `act`, from its first word on, with a GitHub record beside it, and tells people
+    /// afterwards.
     pub(super) async fn recorded(
         &self,
         inputs: &Inputs,
         audience: &Audience,
         act: impl Future<Output = Ending>,
     ) -> Ending {
-        if inputs.token.is_none() && !self.context.in_workflow {
+        let deployments = match self.deployments(inputs) {
             // At a terminal nobody expects a record.
-            return self.told(audience, act).await;
-        }
+            Ok(None) if !self.context.in_workflow => return self.told(audience, act).await,
+            // Nothing is printed before the first word, so `act` says it.
+            Err(_) => return self.told(audience, act).await,
+            Ok(deployments) => deployments,
+        };
         let info = RunInfo {
             sha: self.context.sha.clone().unwrap_or_default(),
             run_url: self.context.run_url.clone(),
             run: self.run(),
         };
-        let deployments = self.deployments(inputs);
         let (listener, keeping) = recorder(deployments, info, self.vault.clone(), self.say.clone());
         self.journal.add(listener);
         let (ending, ()) = tokio::join!(self.told(audience, act), keeping);
         ending
     }
 
-    /// Runs `act` and tells people how it ended.
+    /// Runs `act`, from its first word on, and tells people how it ended.
     pub(super) async fn told(
         &self,
         audience: &Audience,
@@ -65,33 +68,26 @@ impl Session {
 
     /// Which run this is, as records name it.
     pub(super) fn run(&self) -> Run {
+        let text = |number: Option<u64>| number.map(|it| it.to_string()).unwrap_or_default();
         Run {
-            id: self
-                .context
-                .run_id
-                .map(|id| id.to_string())
-                .unwrap_or_default(),
-            attempt: self
-                .context
-                .run_attempt
-                .map(|nth| nth.to_string())
-                .unwrap_or_default(),
+            id: text(self.context.run_id),
+            attempt: text(self.context.run_attempt.map(u64::from)),
             job: self.context.job.clone().unwrap_or_default(),
         }
     }
 
-    pub(super) fn deployments(&self, inputs: &Inputs) -> Option<Deployments> {
-        let token = inputs.token.as_ref()?;
-        let (Some(owner), Some(name)) = (&self.context.owner, &self.context.repository) else {
-            (self.say)(Event::Warned(
-                "GITHUB_REPOSITORY is not set, so there is no GitHub record".to_owned(),
-            ));
-            return None;
+    /// The records of this repository; `None` without a token.
+    pub(super) fn deployments(&self, inputs: &Inputs) -> Result<Option<Deployments>, String> {
+        let Some(token) = &inputs.token else {
+            return Ok(None);
         };
-        let repository = Repository::of(&self.context.api_url, &format!("{owner}/{name}"))?;
-        Deployments::new(&self.http, token, &repository)
-            .map_err(|failed| (self.say)(Event::Warned(failed.to_string())))
-            .ok()
+        let (Some(owner), Some(name)) = (&self.context.owner, &self.context.repository) else {
+            return Err("GITHUB_REPOSITORY is not set, so there is no GitHub record".to_owned());
+        };
+        let repository = Repository::of(&self.context.api_url, &format!("{owner}/{name}"))
+            .ok_or("GITHUB_REPOSITORY is not an owner and a name, so there is no GitHub record")?;
+        let deployments = Deployments::new(&self.http, token, &repository);
+        deployments.map(Some).map_err(|failed| failed.to_string())
     }
 
     /// What the last record says, for the modes that stop when it differs from the router.
@@ -101,10 +97,16 @@ impl Session {
         environment: &str,
         inputs: &Inputs,
     ) -> Option<Recorded> {
-        if !matches!(mode, "deploy-slot" | "switch-traffic" | "rollout") || inputs.token.is_none() {
+        if !matches!(mode, "deploy-slot" | "switch-traffic" | "rollout") {
             return None;
         }
-        let deployments = self.deployments(inputs)?;
+        let deployments = match self.deployments(inputs) {
+            Ok(deployments) => deployments?,
+            Err(said) => {
+                (self.say)(Event::Warned(said));
+                return None;
+            }
+        };
         let latest = tokio::time::timeout(LAST_RECORD, deployments.latest(environment)).await;
         match latest {
             Ok(Ok(record)) => record.and_then(recorded),

@@ -28,7 +28,7 @@ use crate::report::outputs::Outputs;
 use crate::report::summary::Summary;
 use crate::report::{Journal, Shared};
 
-use super::{COMMANDS, Variables, secrets};
+use super::{COMMANDS, Variables, secrets, trace};
 
 /// How long a cancelled run has. The runner sends SIGINT, 7.5 s later SIGTERM, and 2.5 s after
 /// that the end.
@@ -53,6 +53,7 @@ impl Session {
         let context = Context::read(environment.iter().cloned());
         let vault = Vault::default();
         secrets::keep_from_environment(&environment, &vault);
+        trace::begin(&context, &environment, &vault);
         let journal = Journal::default();
         let no_color = environment
             .iter()

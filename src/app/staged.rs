@@ -27,32 +27,34 @@ impl Session {
         let mut stage = self.stage(&choice, mode, inputs)?;
         let audience = cast::audience(&choice.environment().notify, &self.http);
         let audience = audience.map_err(|misfits| choice.refuse(misfits))?;
-        self.begin(Headline {
-            mode,
-            environment: Some(choice.name.clone()),
-            app: Some(stage.app.clone()),
-            release: release.as_ref().map(|release| release.as_str().to_owned()),
-            strategy: (mode == "rollout").then(|| strategy.name().to_owned()),
-        });
-        stage.learned(Fact::Environment(choice.name.clone()));
-        stage.learned(Fact::EnvironmentUrl(stage.url.to_string()));
-        if let Some(release) = &release {
-            stage.learned(Fact::Version(release.as_str().to_owned()));
-        }
-        stage.recorded = self.last_record(mode, &choice.name, inputs).await;
-        let leaves_a_record = matches!(
-            mode,
-            "deploy-slot" | "switch-traffic" | "rollout" | "rollback"
-        ) && !inputs.dry_run;
-        if leaves_a_record {
-            stage.ledger = self.open_ledger(mode, &choice.name, inputs);
-        }
+        let changes_something = !inputs.dry_run
+            && matches!(
+                mode,
+                "deploy-slot" | "switch-traffic" | "rollout" | "rollback"
+            );
+        // The first word is a part of it: the record and the news are about what it says.
         let act = async {
+            self.begin(Headline {
+                mode,
+                environment: Some(choice.name.clone()),
+                app: Some(stage.app.clone()),
+                release: release.as_ref().map(|release| release.as_str().to_owned()),
+                strategy: (mode == "rollout").then(|| strategy.name().to_owned()),
+            });
+            stage.learned(Fact::Environment(choice.name.clone()));
+            stage.learned(Fact::EnvironmentUrl(stage.url.to_string()));
+            if let Some(release) = &release {
+                stage.learned(Fact::Version(release.as_str().to_owned()));
+            }
+            stage.recorded = self.last_record(mode, &choice.name, inputs).await;
+            if changes_something {
+                stage.ledger = self.open_ledger(mode, &choice.name, inputs);
+            }
             let ending = self.act(&stage, mode, inputs, &strategy, release).await;
             self.ended(&ending);
             ending
         };
-        let ending = match (leaves_a_record, inputs.dry_run) {
+        let ending = match (changes_something, inputs.dry_run) {
             (true, _) => self.recorded(inputs, &audience, act).await,
             (false, true) => act.await,
             (false, false) => self.told(&audience, act).await,

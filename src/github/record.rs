@@ -33,7 +33,7 @@ pub struct Content {
     pub version: String,
     /// The share of traffic that the slot was to have; `None` where that was not known yet.
     pub weight: Option<u8>,
-    /// The slot that had the traffic before.
+    /// The other slot: the one that had the traffic before, or shares it.
     pub previous: Option<String>,
     /// The run that made it.
     #[serde(flatten)]

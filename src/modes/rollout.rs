@@ -5,6 +5,7 @@ use crate::config::inputs::Inputs;
 use crate::model::ending::{Decision, Ending, Reason};
 use crate::model::release::Release;
 use crate::model::split::Split;
+use crate::platform::text;
 use crate::rollout::blue_green::{Plan, blue_green};
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
@@ -44,11 +45,11 @@ async fn planned(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
     })
     .await?;
     let said = format!(
-        "{} would go into {} by {}; then {} smoke checks; then traffic from {} to {}",
+        "{} would go into {} by {}; then {}; then traffic from {} to {}",
         plan.release,
         stage.slots.name(idle),
         stage.target()?.told(),
-        stage.smoke.len(),
+        text::count(stage.smoke.len() as u64, "smoke check"),
         before.split.told(&stage.slots),
         to.told(&stage.slots),
     );

@@ -121,7 +121,8 @@ struct Facts {
     environment: Option<String>,
     environment_url: Option<String>,
     slot: Option<String>,
-    previous: Option<String>,
+    /// The two slots, in the order in which they were named.
+    seen: Vec<String>,
     version: Option<String>,
     weight: Option<u8>,
     receipt: Option<Receipt>,
@@ -192,7 +193,9 @@ impl Facts {
             Fact::Environment(name) => self.environment = Some(name.clone()),
             Fact::EnvironmentUrl(url) => self.environment_url = Some(url.clone()),
             Fact::Slot(slot) => self.slot = Some(slot.clone()),
-            Fact::PreviousSlot(slot) => self.previous = Some(slot.clone()),
+            Fact::ActiveSlot(slot) | Fact::PreviousSlot(slot) if !self.seen.contains(slot) => {
+                self.seen.push(slot.clone());
+            }
             Fact::Version(version) => self.version = Some(version.clone()),
             Fact::IntendedWeight(weight) => self.weight = Some(*weight),
             _ => {}
@@ -203,13 +206,15 @@ impl Facts {
         if self.mode.is_empty() {
             return None;
         }
+        let slot = self.slot.clone()?;
         let content = Content {
             mode: self.mode.to_owned(),
-            slot: self.slot.clone()?,
             version: self.version.clone()?,
             weight: self.intended(),
-            previous: self.previous.clone(),
+            // A record is opened before the switch: then the idle slot is the previous one still.
+            previous: self.seen.iter().find(|name| **name != slot).cloned(),
             run: run.clone(),
+            slot,
         };
         Some((self.environment.clone()?, content))
     }

@@ -5,9 +5,15 @@ mod contract;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod figures;
+#[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod processes;
 #[cfg(test)]
 mod seams;
+#[cfg(test)]
+mod stories;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

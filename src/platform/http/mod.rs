@@ -174,7 +174,7 @@ impl Http {
         let asked = reached.follow(receive(request, began));
         let outcome = tokio::time::timeout(look.timeout, asked).await;
         let took = began.elapsed();
-        match outcome {
+        let answered = match outcome {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(failed)) => {
                 let phase = phase_of(&failed, reached.get());
@@ -191,7 +191,17 @@ impl Http {
                 took,
                 may_have_arrived: reached.get() == Phase::Http,
             }),
-        }
+        };
+        // The query and the user-info stay out: they are where secrets are.
+        tracing::debug!(
+            method = %look.method,
+            host = look.url.host_str(),
+            path = look.url.path(),
+            status = answered.as_ref().ok().map(|answer| answer.status),
+            failed = answered.as_ref().err().map(tracing::field::display),
+            took = %crate::platform::text::duration(took),
+        );
+        answered
     }
 }
 

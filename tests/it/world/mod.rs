@@ -2,11 +2,14 @@
 //! cannot be had. Everything listens on a port of its own and ends with its owner.
 
 pub(crate) mod app;
+pub(crate) mod gate;
 pub(crate) mod github;
 pub(crate) mod haproxy;
 pub(crate) mod haproxy_relay;
 pub(crate) mod load;
 pub(crate) mod nginx;
+pub(crate) mod ports;
+pub(crate) mod shop;
 pub(crate) mod slack;
 pub(crate) mod stand_in;
 pub(crate) mod tls;

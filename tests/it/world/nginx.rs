@@ -1,11 +1,11 @@
 //! A real nginx: two slots behind one public port, a prefix and ports of its own.
 //!
-//! The slots answer with their name in `X-Slot` and their release in `X-Release`. What comes
-//! between the public port and the slots is for the test to say. It ends with its owner.
+//! The slots answer with their name in `X-Slot` and their release in `X-Release`; at `/release`
+//! they serve the file of that name in the directory named like the slot, if there is one. What
+//! comes between the public port and the slots is for the test to say. It ends with its owner.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ use cutover::platform::http::{Http, Look};
 use tempfile::TempDir;
 use url::Url;
 
+use super::ports;
+
 const NGINX: &str = "/usr/sbin/nginx";
 
 /// Where an nginx is going to run.
@@ -24,6 +26,8 @@ pub(crate) struct Site {
     directory: TempDir,
     /// Where users reach it.
     pub(crate) port: u16,
+    /// For one more server, where a test wants one.
+    pub(crate) spare: u16,
     blue: u16,
     green: u16,
 }
@@ -33,11 +37,11 @@ impl Site {
         let directory = tempfile::tempdir().unwrap();
         // The workers run as another user, as they do in life, and must be able to look in.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [port, blue, green] = held.each_ref().map(|l| l.local_addr().unwrap().port());
+        let [port, spare, blue, green] = [(); 4].map(|()| ports::free());
         Self {
             directory,
             port,
+            spare,
             blue,
             green,
         }
@@ -75,13 +79,14 @@ impl Site {
     }
 
     fn configuration(&self, lines: &Lines) -> String {
-        let (at, port) = (self.directory.path().display(), self.port);
+        let (at, port) = (self.directory().display(), self.port);
         let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
         let temps: String = kinds.map(|k| format!("{k}_temp_path {at}/{k};\n")).concat();
         let slot = |name: &str, port: u16| {
             format!(
                 "server {{ listen 127.0.0.1:{port}; add_header X-Slot {name}; \
-                 add_header X-Release {name}-1; location / {{ return 200 \"{name}\\n\"; }} }}\n"
+                 add_header X-Release {name}-1; location / {{ return 200 \"{name}\\n\"; }} \
+                 location = /release {{ root {at}/{name}; }} }}\n"
             )
         };
         let slots = slot("blue", self.blue) + &slot("green", self.green);

@@ -1,0 +1,67 @@
+# The image of the action. Two targets:
+#   (default)  the program, and what people's deploy scripts call: sh, bash, curl, jq, git, ssh
+#   slim       the program and the CA roots, nothing else
+# The base images are arguments, so that the same file builds from mirrors or from local copies.
+# A release names them by digest.
+ARG RUST_IMAGE=rust:1.95-slim-bookworm
+ARG BASE_IMAGE=debian:bookworm-slim
+
+FROM ${RUST_IMAGE} AS build
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+WORKDIR /src
+# Static, so that one binary serves both targets. `--target` keeps the flag away from macros.
+ENV RUSTFLAGS="-C target-feature=+crt-static" \
+    CARGO_TARGET_DIR=/build
+# The dependencies alone first: this layer changes with Cargo.lock, not with every commit.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir -p src tests/it; \
+    echo 'fn main() {}' | tee src/main.rs > tests/it/main.rs; \
+    touch src/lib.rs; \
+    cargo build --release --locked --bin cutover --target "$(rustc -vV | sed -n 's/^host: //p')"
+COPY src src
+# The newer time makes cargo build the crate again. `--version` is the smoke test.
+RUN touch src/main.rs src/lib.rs; \
+    cargo build --release --locked --bin cutover --target "$(rustc -vV | sed -n 's/^host: //p')"; \
+    mkdir -p /out/tmp; \
+    chmod 1777 /out/tmp; \
+    cp /build/*/release/cutover /out/cutover; \
+    ln -s cutover /out/cutover-finish; \
+    /out/cutover --version
+
+FROM ${BASE_IMAGE} AS full
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+# The weight is git's: Perl, which it needs for sending mail and for Subversion only, and its servers, each a
+# whole git. dpkg is told what is left out and stays in order, so that a script can still
+# `apt-get install` what it needs.
+# hadolint ignore=DL3008
+RUN printf 'path-exclude %s\n' /usr/bin/scalar /usr/bin/git-shell '/usr/share/gitweb/*' \
+        /usr/lib/git-core/git-daemon /usr/lib/git-core/git-http-backend /usr/lib/git-core/git-http-fetch \
+        /usr/lib/git-core/git-http-push /usr/lib/git-core/git-imap-send /usr/lib/git-core/git-shell \
+        /usr/lib/git-core/scalar '/usr/lib/openssh/*' > /etc/dpkg/dpkg.cfg.d/cutover; \
+    apt-get update; \
+    apt-get install -y --no-install-recommends ca-certificates curl git jq openssh-client; \
+    sed -i '/^Package: git$/,/^$/s/, perl, liberror-perl//' /var/lib/dpkg/status; \
+    apt-get autoremove -y --purge -o APT::AutoRemove::SuggestsImportant=false; \
+    apt-get check; \
+    ln -sf ../../bin/git /usr/lib/git-core/git; \
+    git --version; \
+    apt-get clean; \
+    rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/* /var/lib/dpkg/*-old
+
+# The program and the roots, as they shall lie in an image.
+FROM scratch AS slim
+COPY --from=full /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /out/ /
+LABEL org.opencontainers.image.title="cutover" \
+      org.opencontainers.image.description="Puts a new version in front of users without dropping a request, and takes it back by itself when the version is bad." \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+ENTRYPOINT ["/cutover"]
+
+FROM full
+COPY --from=build /out/ /
+LABEL org.opencontainers.image.title="cutover" \
+      org.opencontainers.image.description="Puts a new version in front of users without dropping a request, and takes it back by itself when the version is bad." \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+# Root, because the runner's files belong to the runner's user; no WORKDIR, because the runner
+# sets it. The post step starts the same program by its other name.
+ENTRYPOINT ["/cutover"]
