@@ -126,6 +126,26 @@ impl Vault {
         }
     }
 
+    /// Registers a URL that is itself a secret, such as a webhook's: whoever has it can post. Its
+    /// path is one too, and so is a part of it that looks made up; words in it are none.
+    pub fn keep_address(&self, text: &str) {
+        let Ok(url) = url::Url::parse(text.trim()) else {
+            return;
+        };
+        self.keep(text);
+        self.keep(url.as_str());
+        self.keep_user_info(text.trim());
+        self.keep(url.path());
+        let values = url.query_pairs().map(|(_, value)| value.into_owned());
+        let parts = url.path().split('/').map(ToOwned::to_owned).chain(values);
+        let made_up = |part: &String| {
+            part.len() >= 8 && part.contains(|c: char| c.is_ascii_digit() || c.is_ascii_uppercase())
+        };
+        for part in parts.filter(made_up) {
+            self.keep(&part);
+        }
+    }
+
     /// `text` with every known secret replaced by [`MASK`].
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -228,6 +248,16 @@ mod tests {
         vault.keep("token");
         vault.keep("token-with-more");
         assert_eq!(vault.redact("x token-with-more"), "x ***");
+    }
+
+    #[test]
+    fn an_address_to_post_to_is_a_secret_and_its_words_are_none() {
+        let vault = Vault::default();
+        vault.keep_address("https://hooks.slack.com/services/T00/B00/s3cr3tPart?wait=k3yk3yk3y");
+        assert_eq!(
+            vault.redact("/services/T00/B00/s3cr3tPart s3cr3tPart k3yk3yk3y services true"),
+            "*** *** *** services true"
+        );
     }
 
     #[test]
