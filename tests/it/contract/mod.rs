@@ -4,6 +4,7 @@ mod commands;
 mod files;
 mod log;
 mod outputs;
+mod shipped;
 mod summary;
 
 use std::time::Duration;
