@@ -9,6 +9,7 @@ mod log;
 mod outputs;
 mod program;
 mod refusals;
+mod shipped;
 mod summary;
 
 use std::time::Duration;
