@@ -193,10 +193,8 @@ impl Facts {
             Fact::Environment(name) => self.environment = Some(name.clone()),
             Fact::EnvironmentUrl(url) => self.environment_url = Some(url.clone()),
             Fact::Slot(slot) => self.slot = Some(slot.clone()),
-            Fact::ActiveSlot(slot) | Fact::PreviousSlot(slot) => {
-                if !self.seen.contains(slot) {
-                    self.seen.push(slot.clone());
-                }
+            Fact::ActiveSlot(slot) | Fact::PreviousSlot(slot) if !self.seen.contains(slot) => {
+                self.seen.push(slot.clone());
             }
             Fact::Version(version) => self.version = Some(version.clone()),
             Fact::IntendedWeight(weight) => self.weight = Some(*weight),

@@ -5,6 +5,8 @@ mod contract;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod figures;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod processes;

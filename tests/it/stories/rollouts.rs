@@ -68,7 +68,7 @@ fn a_good_release_is_promoted_on_haproxy() {
 #[test]
 fn a_good_release_is_promoted_by_a_reload() {
     let shop = Shop::open(Way::Include);
-    let summary = shop.nginx.site.path("summary.md");
+    let summary = shop.path("summary.md");
     let mut run = shop.command("rollout --version=v2");
     let ran = Ran::of(run.env("GITHUB_STEP_SUMMARY", &summary).spawn().unwrap());
     let summary = std::fs::read_to_string(summary).unwrap();
@@ -137,6 +137,7 @@ fn a_script_that_fails_leaves_traffic_alone() {
     failed: the deployment failed
       measured   echo no space left on device; exit 3 ended with 3 after [time], wanted 0; it said: no space left on device
       traffic    100 % on blue, says the router
+      next       the slot receives no traffic: correct the deployment, then run again
     ");
     assert_eq!(ran.code, 10);
     assert_eq!(shop.state(), before);
@@ -208,6 +209,7 @@ fn a_run_that_is_cancelled_under_watch_puts_traffic_back() {
       back       green 100 % -> 0 %    proved on blue (v1)   [time]
     rolled back: the run was cancelled
       traffic    100 % on blue, says the router
+      next       run it again when it suits; it begins anew
     ");
         }
         assert_eq!(ran.code, 130);

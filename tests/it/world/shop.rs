@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use regex_lite::Regex;
@@ -33,8 +33,15 @@ pub(crate) enum Way {
 
 /// Everything that runs, and the directory where a user would call the program.
 pub(crate) struct Shop {
-    pub(crate) nginx: Nginx,
-    haproxy: Option<HaProxy>,
+    /// The slots, in an nginx that is never touched; its directory is the user's.
+    slots: Nginx,
+    proxy: Proxy,
+}
+
+/// What is in front of the slots.
+enum Proxy {
+    Nginx(Nginx),
+    HaProxy(HaProxy),
 }
 
 /// What a run of the program came to.
@@ -75,72 +82,38 @@ echo \"$SLOT has $VERSION\"
 impl Shop {
     /// Opens one with v1 on blue, which has all traffic, and v0 on green.
     pub(crate) fn open(way: Way) -> Self {
-        match way {
-            Way::Flags | Way::Include => Self::with_nginx(way),
-            Way::Map => Self::with_haproxy(),
-        }
+        let slots = slots();
+        let proxy = match way {
+            Way::Flags | Way::Include => Proxy::Nginx(nginx(way, &slots.site)),
+            Way::Map => Proxy::HaProxy(haproxy(&slots.site)),
+        };
+        Self { slots, proxy }
     }
 
-    fn with_nginx(way: Way) -> Self {
-        let nginx = Nginx::start(|site| {
-            let router = match way {
-                Way::Flags => json!({ "kind": "nginx", "flags": "flags" }),
-                _ => json!({
-                    "kind": "nginx", "include": "live.conf", "test": site.command("-t -q"),
-                    "reload": site.command("-s reload"), "generation-url": site.url("/__slot"),
-                }),
-            };
-            furnish(site, &router, site.port);
-            let lines = router_config(site);
-            let (http, rest) = lines.split_once("# 2. ").unwrap();
-            let (server, rest) = rest.split_once("# 3. ").unwrap();
-            if way == Way::Flags {
-                let command = rest.lines().last().unwrap().trim_start_matches('#');
-                let made = Command::new("sh").args(["-c", command]).status().unwrap();
-                assert!(made.success(), "{command}");
-            } else {
-                fs::write(site.path("live.conf"), rest.split_once(":\n").unwrap().1).unwrap();
-            }
-            Lines {
-                http: http.to_owned() + &cache(site),
-                server: format!("# {server}"),
-            }
-        });
-        Self {
-            nginx,
-            haproxy: None,
-        }
-    }
-
-    fn with_haproxy() -> Self {
-        let nginx = Nginx::start(|_| Lines {
-            http: String::new(),
-            server: "return 404;".to_owned(),
-        });
-        let ground = Ground::new();
-        let map = ground.text_path("weight.map");
-        fs::write(&map, "green_weight 0\n").unwrap();
-        let router = json!({
-            "kind": "haproxy", "address": format!("unix:{}", ground.text_path("admin.sock")),
-            "map": map, "key": "green_weight",
-        });
-        furnish(&nginx.site, &router, ground.front);
-        let haproxy = ground.start(&router_config(&nginx.site));
-        Self {
-            nginx,
-            haproxy: Some(haproxy),
-        }
+    /// The directory where the user calls the program.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.slots.site.path(name)
     }
 
     /// Where users come in.
     pub(crate) fn front(&self) -> u16 {
-        let proxy = self.haproxy.as_ref();
-        proxy.map_or(self.nginx.site.port, |proxy| proxy.ground.front)
+        match &self.proxy {
+            Proxy::Nginx(nginx) => nginx.site.port,
+            Proxy::HaProxy(haproxy) => haproxy.ground.front,
+        }
+    }
+
+    /// The directory of the proxy.
+    fn proxy(&self) -> &Path {
+        match &self.proxy {
+            Proxy::Nginx(nginx) => nginx.site.directory(),
+            Proxy::HaProxy(haproxy) => haproxy.ground.directory.path(),
+        }
     }
 
     /// Changes a line of the config.
     pub(crate) fn configure(&self, from: &str, to: &str) {
-        let path = self.nginx.site.path("cutover.yml");
+        let path = self.path("cutover.yml");
         let old = fs::read_to_string(&path).unwrap();
         assert!(old.contains(from), "{from} is not in {old}");
         fs::write(&path, old.replace(from, to)).unwrap();
@@ -148,9 +121,12 @@ impl Shop {
 
     /// Users come through a cache that keeps for a minute what it was asked for, and was asked.
     pub(crate) fn put_a_cache_in_front(&self) {
+        let Proxy::Nginx(nginx) = &self.proxy else {
+            panic!("the cache is nginx's");
+        };
         let of = |port: u16| format!("    url: http://127.0.0.1:{port}\n");
-        self.configure(&of(self.front()), &of(self.nginx.site.spare));
-        assert_eq!(ask(self.nginx.site.spare, "/release"), "v1");
+        self.configure(&of(nginx.site.port), &of(nginx.site.spare));
+        assert_eq!(ask(nginx.site.spare, "/release"), "v1");
     }
 
     /// Who answers a user, past all caches: the slot and its release.
@@ -161,14 +137,15 @@ impl Shop {
 
     /// The files of the slots and the router, by their names.
     pub(crate) fn state(&self) -> BTreeMap<String, String> {
-        let site = &self.nginx.site;
-        let mut files: Vec<PathBuf> = ["blue/release", "green/release", "live.conf"]
-            .map(|name| site.path(name))
-            .into();
-        if let Ok(flags) = fs::read_dir(site.path("flags")) {
+        let mut files = vec![
+            self.path("blue/release"),
+            self.path("green/release"),
+            self.path("live.conf"),
+            self.proxy().join("weight.map"),
+        ];
+        if let Ok(flags) = fs::read_dir(self.path("flags")) {
             files.extend(flags.map(|flag| flag.unwrap().path()));
         }
-        files.extend(self.haproxy.iter().map(|it| it.ground.path("weight.map")));
         let read =
             |path: &PathBuf| Some((self.told(path.to_str()?), fs::read_to_string(path).ok()?));
         files.iter().filter_map(read).collect()
@@ -176,7 +153,7 @@ impl Shop {
 
     /// The program with its arguments, in the shop's directory.
     pub(crate) fn command(&self, arguments: &str) -> Command {
-        command(&self.nginx.site, arguments)
+        command(&self.slots.site, arguments)
     }
 
     /// Runs the program to its end.
@@ -186,22 +163,19 @@ impl Shop {
 
     /// A text without what differs from run to run: ports, places, times and counts.
     pub(crate) fn told(&self, text: &str) -> String {
-        let site = &self.nginx.site;
-        let mut text = text.replace(site.directory().to_str().unwrap(), "/shop");
-        if let Some(haproxy) = &self.haproxy {
-            text = text.replace(
-                haproxy.ground.directory.path().to_str().unwrap(),
-                "/haproxy",
-            );
-        }
-        let slots = site.slots();
+        let mut text = text
+            .replace(self.slots.site.directory().to_str().unwrap(), "/shop")
+            .replace(self.proxy().to_str().unwrap(), "/proxy");
+        let slots = self.slots.site.slots();
         for (slot, name) in [(slots.first, "blue.shop"), (slots.second, "green.shop")] {
-            text = text.replace(
-                slot.url.as_str().trim_end_matches('/'),
-                &format!("http://{name}"),
-            );
+            let url = slot.url.as_str().trim_end_matches('/');
+            text = text.replace(url, &format!("http://{name}"));
         }
-        for port in [self.front(), site.spare] {
+        let mut ports = vec![self.front()];
+        if let Proxy::Nginx(nginx) = &self.proxy {
+            ports.push(nginx.site.spare);
+        }
+        for port in ports {
             text = text.replace(&format!("http://127.0.0.1:{port}"), "http://shop");
         }
         for (pattern, instead) in [
@@ -260,6 +234,54 @@ impl Ran {
 pub(crate) fn program() -> PathBuf {
     let other = std::env::var_os(PROGRAM);
     other.map_or_else(|| env!("CARGO_BIN_EXE_cutover").into(), PathBuf::from)
+}
+
+/// The slots, by themselves.
+pub(crate) fn slots() -> Nginx {
+    Nginx::start(|_| Lines {
+        http: String::new(),
+        server: "return 404;".to_owned(),
+    })
+}
+
+fn nginx(way: Way, slots: &Site) -> Nginx {
+    Nginx::start(|site| {
+        let router = match way {
+            Way::Flags => json!({ "kind": "nginx", "flags": "flags" }),
+            _ => json!({
+                "kind": "nginx", "include": "live.conf", "test": site.command("-t -q"),
+                "reload": site.command("-s reload"), "generation-url": site.url("/__slot"),
+            }),
+        };
+        furnish(slots, &router, site.port);
+        let lines = router_config(slots);
+        let (http, rest) = lines.split_once("# 2. ").unwrap();
+        let (server, rest) = rest.split_once("# 3. ").unwrap();
+        if way == Way::Flags {
+            let command = rest.lines().last().unwrap().trim_start_matches('#');
+            let made = Command::new("sh").args(["-c", command]).status().unwrap();
+            assert!(made.success(), "{command}");
+        } else {
+            let (_, content) = rest.split_once(":\n").unwrap();
+            fs::write(slots.path("live.conf"), content).unwrap();
+        }
+        Lines {
+            http: http.to_owned() + &cache(site),
+            server: format!("# {server}"),
+        }
+    })
+}
+
+fn haproxy(slots: &Site) -> HaProxy {
+    let ground = Ground::new();
+    let map = ground.text_path("weight.map");
+    fs::write(&map, "green_weight 0\n").unwrap();
+    let router = json!({
+        "kind": "haproxy", "address": format!("unix:{}", ground.text_path("admin.sock")),
+        "map": map, "key": "green_weight",
+    });
+    furnish(slots, &router, ground.front);
+    ground.start(&router_config(slots))
 }
 
 fn command(site: &Site, arguments: &str) -> Command {
