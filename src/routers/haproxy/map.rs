@@ -316,7 +316,7 @@ impl Router for MapEntry {
         let (Some(file), Some(text)) = (&self.file, &now.text) else {
             return self.commit(wanted, Some(&now)).await;
         };
-        file.write(&with_entry(text, &self.key, wanted))?;
+        file.write(&with_entry(text, &self.key, wanted)).await?;
         let failed = match self.commit(wanted, Some(&now)).await {
             Ok(()) => return Ok(()),
             // The effect is unknown, and so is which text would be right.
@@ -329,7 +329,8 @@ impl Router for MapEntry {
         {
             return Ok(());
         }
-        file.write(text).map_err(|unwritten| RouterError::Drifted {
+        let put_back = file.write(text).await;
+        put_back.map_err(|unwritten| RouterError::Drifted {
             said: format!("{failed}; and the file could not be put back: {unwritten}"),
             repair: format!(
                 "echo '{} {}' > {}",
@@ -373,10 +374,11 @@ impl Router for MapEntry {
         };
         if let Some(file) = &self.file {
             match saved.file {
-                Some(text) => file.write(&text)?,
+                Some(text) => file.write(&text).await?,
                 None => {
                     let text = file.text()?.unwrap_or_default();
-                    file.write(&with_entry(&text, &self.key, saved.weight))?;
+                    file.write(&with_entry(&text, &self.key, saved.weight))
+                        .await?;
                 }
             }
         }
