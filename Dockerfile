@@ -30,16 +30,23 @@ RUN touch src/main.rs src/lib.rs; \
 
 FROM ${BASE_IMAGE} AS full
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
-# git needs Perl for sending mail and for Subversion only, and Perl is half of git's weight.
-# dpkg is told so, and stays in order: a script can still `apt-get install` what it needs.
+# The weight is git's: Perl, which it needs for sending mail and for Subversion only, and its servers, each a
+# whole git. dpkg is told what is left out and stays in order, so that a script can still
+# `apt-get install` what it needs.
 # hadolint ignore=DL3008
-RUN apt-get update; \
+RUN printf 'path-exclude %s\n' /usr/bin/scalar /usr/bin/git-shell '/usr/share/gitweb/*' \
+        /usr/lib/git-core/git-daemon /usr/lib/git-core/git-http-backend /usr/lib/git-core/git-http-fetch \
+        /usr/lib/git-core/git-http-push /usr/lib/git-core/git-imap-send /usr/lib/git-core/git-shell \
+        /usr/lib/git-core/scalar '/usr/lib/openssh/*' > /etc/dpkg/dpkg.cfg.d/cutover; \
+    apt-get update; \
     apt-get install -y --no-install-recommends ca-certificates curl git jq openssh-client; \
     sed -i '/^Package: git$/,/^$/s/, perl, liberror-perl//' /var/lib/dpkg/status; \
-    apt-get autoremove -y --purge; \
+    apt-get autoremove -y --purge -o APT::AutoRemove::SuggestsImportant=false; \
     apt-get check; \
+    ln -sf ../../bin/git /usr/lib/git-core/git; \
     git --version; \
-    rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/log/*
+    apt-get clean; \
+    rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/* /var/lib/dpkg/*-old
 
 # The program and the roots, as they shall lie in an image.
 FROM scratch AS slim

@@ -313,6 +313,9 @@ impl Router for MapEntry {
         };
         let now = self.expect(change).await?;
         let wanted = change.to.second;
+        if now.weight == wanted {
+            return Ok(());
+        }
         let (Some(file), Some(text)) = (&self.file, &now.text) else {
             return self.commit(wanted, Some(&now)).await;
         };
@@ -323,8 +326,9 @@ impl Router for MapEntry {
             Err(lost @ RouterError::Lost(_)) => return Err(lost),
             Err(failed) => failed,
         };
+        let memory = self.memory().await;
         // A reload in between has read the new file: then this is what is in force.
-        if let Ok(memory) = self.memory().await
+        if let Ok(memory) = &memory
             && only_weight(&memory.entries, &self.key) == Ok(wanted)
         {
             return Ok(());
@@ -339,7 +343,11 @@ impl Router for MapEntry {
                 file.path.display()
             ),
         })?;
-        Err(failed)
+        match memory {
+            Ok(_) => Err(failed),
+            // Such a reload may have been, and there is nobody to ask.
+            Err(unseen) => Err(RouterError::Lost(format!("{failed}; then {unseen}"))),
+        }
     }
 
     async fn confirm(&self, split: Split) -> Result<Confirmed, RouterError> {

@@ -269,6 +269,9 @@ impl Router for ServerWeights {
         let _lock = self.lock().await?;
         let from = self.expect(change).await?;
         let to = pair_of(change.to);
+        if from == to {
+            return Ok(());
+        }
         self.go(from, to).await?;
         let Err(unsaved) = self.save(to).await else {
             return Ok(());

@@ -142,6 +142,9 @@ impl Router for Service {
     async fn apply(&self, change: &Change) -> Result<(), RouterError> {
         self.can_do(change.to)?;
         let from = self.expect(change).await?;
+        if from.split == change.to {
+            return Ok(());
+        }
         self.change(&from, change.to, &change.reason).await
     }
 

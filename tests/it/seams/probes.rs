@@ -266,12 +266,12 @@ async fn redirects_are_followed_only_on_demand() {
 }
 
 #[tokio::test]
-async fn a_path_is_one_of_the_subject_whatever_its_own_path() {
+async fn a_path_is_below_the_subject_s_own() {
     let app = App::start().await;
-    app.route("/health", Reply::with(200, ""));
+    app.route("/shop/health", Reply::with(200, ""));
     let probe = made(json!({ "kind": "http", "path": "/health" }), &tools("/")).unwrap();
     let subject = Subject {
-        url: app.url.join("shop/index.html?x#y").unwrap(),
+        url: app.url.join("shop/?x#y").unwrap(),
         variables: Vec::new(),
     };
     assert!(probe.look(&subject).await.is_ok());

@@ -1,19 +1,104 @@
 //! The `haproxy` router on a real HAProxy that was started with the lines it asks for.
 
-use cutover::config::kinds::{self, Block};
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
 use cutover::model::slot::{Slot, Slots};
-use cutover::model::split::{Split, Weight};
 use cutover::platform::http::Http;
-use cutover::routers::{Change, KINDS, Reading, Router, RouterError, Tools};
+use cutover::routers::{Router, RouterError, Tools};
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
+use super::routers::{Fixture, Plug, Winners, change, routed, split};
 use crate::world::haproxy::{Ground, HaProxy};
 use crate::world::ports;
 
-/// A router and what it drives.
-pub(crate) struct Fixture {
+pub(super) fn plugs() -> Vec<Plug> {
+    fn plug(form: &'static str, set_up: fn() -> BoxFuture<'static, Box<dyn Fixture>>) -> Plug {
+        let kind = "haproxy";
+        Plug { kind, form, set_up }
+    }
+    vec![
+        plug("map", || Box::pin(async { boxed(by_map()) })),
+        plug("map without its file", || {
+            Box::pin(async { boxed(by_map_without_its_file()) })
+        }),
+        plug("weights", || Box::pin(async { boxed(by_weights()) })),
+        plug("weights without a file", || {
+            Box::pin(async { boxed(by_weights_without_a_file()) })
+        }),
+    ]
+}
+
+fn boxed(made: OnHaProxy) -> Box<dyn Fixture> {
+    Box::new(made)
+}
+
+/// A router and the HAProxy that it drives.
+pub(crate) struct OnHaProxy {
     pub(crate) router: Box<dyn Router>,
     pub(crate) haproxy: HaProxy,
+    options: Value,
+}
+
+#[async_trait]
+impl Fixture for OnHaProxy {
+    fn router(&self) -> Box<dyn Router> {
+        router(&self.haproxy.ground, self.options.clone()).unwrap()
+    }
+
+    fn state(&self) -> String {
+        let ground = &self.haproxy.ground;
+        if self.options.get("map").is_some() {
+            return format!("{}, filed {}", in_memory(self), file(self));
+        }
+        // The rest of that file counts seconds; the columns are the names and the user's weight.
+        let weights = self.haproxy.cli("get weight shop/blue; get weight shop/g2");
+        let filed = std::fs::read_to_string(ground.path("server-state")).unwrap_or_default();
+        let servers = filed.lines().filter(|line| line.contains(" shop "));
+        let servers: Vec<_> = servers
+            .map(|line| line.split(' ').collect::<Vec<_>>())
+            .map(|row| format!("{} {}", row[3], row[7]))
+            .collect();
+        format!("{weights}, filed {servers:?}")
+    }
+
+    fn between(&self) -> Vec<u8> {
+        vec![25, 60]
+    }
+
+    fn impossible(&self) -> Option<u8> {
+        None
+    }
+
+    fn of_two_writers(&self) -> Winners {
+        let has_file = self.options["state-file"] != "none";
+        match self.options.get("map") {
+            // The lock beside the file is there for either.
+            _ if has_file => Winners::One,
+            // Each may see that the other has prepared something, and give way.
+            Some(_) => Winners::OneAtMost,
+            None => Winners::OneOrBoth,
+        }
+    }
+
+    async fn answers(&self, times: usize) -> Option<BTreeMap<String, usize>> {
+        let green = self.haproxy.green_of(times);
+        let counted = [("blue", times - green), ("green", green)];
+        Some(counted.map(|(slot, n)| (slot.to_owned(), n)).into())
+    }
+}
+
+/// The map file.
+pub(crate) fn file(made: &OnHaProxy) -> String {
+    std::fs::read_to_string(made.haproxy.ground.path("w.map")).unwrap()
+}
+
+/// The map's entry in HAProxy's memory, without its address there.
+pub(crate) fn in_memory(made: &OnHaProxy) -> String {
+    let map = made.haproxy.ground.text_path("w.map");
+    let said = made.haproxy.cli(&format!("show map {map}"));
+    said.split_once(' ').unwrap().1.to_owned()
 }
 
 /// How a router of that ground is made.
@@ -32,7 +117,6 @@ pub(crate) fn router_of(
     [blue, green]: [String; 2],
 ) -> Result<Box<dyn Router>, String> {
     options["kind"] = "haproxy".into();
-    let block: Block = serde_json::from_value(options).unwrap();
     let slot = |name: &str, url: String| Slot {
         name: name.to_owned(),
         url: url.parse().unwrap(),
@@ -48,31 +132,35 @@ pub(crate) fn router_of(
         },
         directory: ground.directory.path().to_owned(),
     };
-    kinds::build(KINDS, &block, &tools)
+    routed(options, &tools)
 }
 
 pub(crate) fn map_options(ground: &Ground, address: &str) -> Value {
     json!({"address": address, "map": ground.text_path("w.map"), "key": "green_weight"})
 }
 
-fn started(ground: Ground, options: Value) -> Fixture {
-    let router = router(&ground, options).unwrap();
+fn started(ground: Ground, options: Value) -> OnHaProxy {
+    let router = router(&ground, options.clone()).unwrap();
     let lines = router.one_time_lines();
     if lines.contains("green_weight") {
         assert!(lines.contains("#    green_weight 0\n"), "{lines}");
         std::fs::write(ground.path("w.map"), "# live\ngreen_weight 0\n").unwrap();
     }
     let haproxy = ground.start(&lines);
-    Fixture { router, haproxy }
+    OnHaProxy {
+        router,
+        haproxy,
+        options,
+    }
 }
 
-pub(crate) fn by_map() -> Fixture {
+pub(crate) fn by_map() -> OnHaProxy {
     let ground = Ground::new();
     let options = map_options(&ground, &format!("unix:{}", ground.text_path("admin.sock")));
     started(ground, options)
 }
 
-pub(crate) fn by_weights() -> Fixture {
+pub(crate) fn by_weights() -> OnHaProxy {
     let ground = Ground::new();
     let options = json!({
         "address": ground.text_path("admin.sock"),
@@ -83,116 +171,38 @@ pub(crate) fn by_weights() -> Fixture {
     started(ground, options)
 }
 
-pub(crate) fn split(percent: u8) -> Split {
-    Split {
-        second: Weight::new(percent).unwrap(),
-    }
-}
-
-pub(crate) fn change(from: &Reading, percent: u8) -> Change {
-    Change {
-        from: from.clone(),
-        to: split(percent),
-        reason: "a test".to_owned(),
-    }
-}
-
-/// Reads, goes there, and confirms it.
-pub(crate) async fn go(router: &dyn Router, percent: u8) -> Reading {
-    let from = router.read().await.unwrap();
-    let change = change(&from, percent);
-    router.prepare(&change).await.unwrap();
-    assert_eq!(
-        router.read().await.unwrap(),
-        from,
-        "prepare changes nothing"
-    );
-    router.apply(&change).await.unwrap();
-    router.confirm(change.to).await.unwrap();
-    let now = router.read().await.unwrap();
-    assert_eq!(now.split, change.to);
-    now
-}
-
-/// What every router promises, for one that is at 0.
-pub(crate) async fn keeps_the_contract(router: &dyn Router) {
-    let at_0 = router.read().await.unwrap();
-    assert_eq!(at_0.split, split(0));
-    assert_eq!(
-        router.read().await.unwrap(),
-        at_0,
-        "reading changes nothing"
-    );
-
-    let at_100 = go(router, 100).await;
-    assert_ne!(at_100.revision, at_0.revision);
-    router.confirm(split(0)).await.unwrap_err();
-
-    for stale in [change(&at_0, 25), change(&at_0, 0)] {
-        let refusals = [router.prepare(&stale).await, router.apply(&stale).await];
-        for refused in refusals {
-            assert!(
-                matches!(refused, Err(RouterError::Conflict { .. })),
-                "{refused:?}"
-            );
-        }
-        assert_eq!(
-            router.read().await.unwrap(),
-            at_100,
-            "a refusal changes nothing"
-        );
-    }
-
-    let at_25 = go(router, 25).await;
-    go(router, 0).await;
-    for saved in [&at_25, &at_0, &at_100, &at_100, &at_0] {
-        router.restore(saved).await.unwrap();
-        let now = router.read().await.unwrap();
-        assert_eq!((now.split, &now.saved), (saved.split, &saved.saved));
-        router.confirm(saved.split).await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_map_keeps_the_contract_over_a_unix_socket() {
-    let made = by_map();
-    assert_eq!(made.router.known_loss(), None);
-    keeps_the_contract(made.router.as_ref()).await;
-    let text = std::fs::read_to_string(made.haproxy.ground.path("w.map")).unwrap();
-    assert_eq!(text, "# live\ngreen_weight 0\n", "restored to the letter");
-}
-
-#[tokio::test]
-async fn a_map_keeps_the_contract_over_tcp_without_its_file() {
+fn by_map_without_its_file() -> OnHaProxy {
     let ground = Ground::new();
     let mut options = map_options(&ground, &format!("tcp:127.0.0.1:{}", ports::free()));
     options["state-file"] = "none".into();
-    let made = started(ground, options);
-    assert!(made.router.known_loss().unwrap().contains("reload"));
-    keeps_the_contract(made.router.as_ref()).await;
-    go(made.router.as_ref(), 100).await;
-    assert_eq!(made.haproxy.who(), "green");
+    started(ground, options)
 }
 
-#[tokio::test]
-async fn weights_keep_the_contract() {
-    let made = by_weights();
-    assert!(
-        made.router
-            .known_loss()
-            .unwrap()
-            .contains("compare-and-swap")
-    );
-    keeps_the_contract(made.router.as_ref()).await;
-}
-
-#[tokio::test]
-async fn weights_keep_the_contract_over_tcp_without_a_file() {
+fn by_weights_without_a_file() -> OnHaProxy {
     let ground = Ground::new();
-    let address = format!("127.0.0.1:{}", ports::free());
-    let made = started(ground, json!({"address": address, "backend": "shop"}));
-    assert!(made.router.known_loss().unwrap().contains("state-file"));
-    keeps_the_contract(made.router.as_ref()).await;
+    let options = json!({
+        "address": format!("127.0.0.1:{}", ports::free()),
+        "backend": "shop",
+        "servers": {"green": "g2"},
+        "state-file": "none",
+    });
+    started(ground, options)
+}
+
+#[test]
+fn what_a_change_costs_is_told() {
+    assert_eq!(by_map().router.known_loss(), None);
+    for (made, words) in [
+        (by_map_without_its_file(), &["reload"][..]),
+        (by_weights(), &["compare-and-swap"]),
+        (
+            by_weights_without_a_file(),
+            &["compare-and-swap", "state-file"],
+        ),
+    ] {
+        let said = made.router.known_loss().unwrap();
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    }
 }
 
 #[tokio::test]
@@ -208,7 +218,10 @@ async fn of_two_writers_at_once_one_wins() {
         let made = started(ground, options);
         for round in 0..20 {
             let from = made.router.read().await.unwrap();
-            let changes = [change(&from, 10 + round), change(&from, 60 + round)];
+            let changes = [
+                change(&from, split(10 + round)),
+                change(&from, split(60 + round)),
+            ];
             let (one, two) = futures_util::future::join(
                 made.router.apply(&changes[0]),
                 other.apply(&changes[1]),

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use cutover::routers::{Reading, Router, RouterError};
 use serde_json::json;
 
-use super::routers_haproxy::{Fixture, by_map, by_weights, change, go, map_options, router, split};
+use super::routers::{change, moved, split};
+use super::routers_haproxy::{by_map, by_weights, file, in_memory, map_options, router};
 use crate::world::haproxy::{Ground, HaProxy, talk};
 use crate::world::haproxy_relay::{Fate, Relay};
 
@@ -23,16 +24,6 @@ fn through(
     );
     let options = map_options(ground, &ground.text_path("relay.sock"));
     (relay, router(ground, options).unwrap())
-}
-
-fn file(made: &Fixture) -> String {
-    std::fs::read_to_string(made.haproxy.ground.path("w.map")).unwrap()
-}
-
-fn in_memory(made: &Fixture) -> String {
-    let map = made.haproxy.ground.text_path("w.map");
-    let said = made.haproxy.cli(&format!("show map {map}"));
-    said.split_once(' ').unwrap().1.to_owned()
 }
 
 fn run(command: &str) {
@@ -59,7 +50,7 @@ async fn a_writer_who_commits_first_wins() {
         }
         Fate::Pass
     });
-    let lost = ours.apply(&change(&from, 100)).await.unwrap_err();
+    let lost = ours.apply(&change(&from, split(100))).await.unwrap_err();
     assert!(matches!(lost, RouterError::Conflict { .. }), "{lost}");
     assert_eq!(in_memory(&made), "green_weight 77");
     assert_eq!(
@@ -88,7 +79,7 @@ async fn a_writer_who_commits_last_is_not_overtaken() {
         }
         Fate::Pass
     });
-    let lost = ours.apply(&change(&from, 100)).await.unwrap_err();
+    let lost = ours.apply(&change(&from, split(100))).await.unwrap_err();
     assert!(matches!(lost, RouterError::Conflict { .. }), "{lost}");
     assert_eq!(in_memory(&made), "green_weight 77");
     assert_eq!(file(&made), "# live\ngreen_weight 0\n");
@@ -101,7 +92,7 @@ async fn a_version_that_was_left_behind_stops_nobody() {
     made.haproxy.cli(&format!("prepare map {map}"));
     made.haproxy
         .cli(&format!("add map @1 {map} green_weight 77"));
-    go(made.router.as_ref(), 100).await;
+    moved(made.router.as_ref(), split(100)).await;
     assert_eq!(in_memory(&made), "green_weight 100");
 }
 
@@ -118,7 +109,7 @@ async fn a_value_set_by_hand_is_drift_and_the_repair_mends_it() {
         said.contains("`green_weight 30`") && said.contains("`green_weight 0`"),
         "{said}"
     );
-    let outcome = made.router.apply(&change(&before, 100)).await;
+    let outcome = made.router.apply(&change(&before, split(100))).await;
     assert!(
         matches!(outcome, Err(RouterError::Drifted { .. })),
         "{outcome:?}"
@@ -173,7 +164,7 @@ async fn a_lost_answer_to_the_commit_is_looked_up() {
         line if line.starts_with("commit") => Fate::LoseTheAnswer,
         _ => Fate::Pass,
     });
-    ours.apply(&change(&from, 100)).await.unwrap();
+    ours.apply(&change(&from, split(100))).await.unwrap();
     made.router.confirm(split(100)).await.unwrap();
 }
 
@@ -185,7 +176,7 @@ async fn a_commit_that_may_be_lost_is_lost() {
         line if line.starts_with("commit") => Fate::Lose,
         _ => Fate::Pass,
     });
-    let lost = ours.apply(&change(&from, 100)).await.unwrap_err();
+    let lost = ours.apply(&change(&from, split(100))).await.unwrap_err();
     assert!(matches!(lost, RouterError::Lost(_)), "{lost}");
     made.router.restore(&from).await.unwrap();
     assert_eq!(made.router.read().await.unwrap().split, split(0));
@@ -203,7 +194,7 @@ async fn before_the_commit_nothing_is_lost_and_the_file_is_put_back() {
                 _ => Fate::Pass,
             }
         });
-        let failed = ours.apply(&change(&from, 100)).await.unwrap_err();
+        let failed = ours.apply(&change(&from, split(100))).await.unwrap_err();
         match fate {
             0 => assert!(matches!(failed, RouterError::OutOfReach(_)), "{failed}"),
             _ => assert!(
@@ -238,7 +229,10 @@ async fn what_is_not_there_is_named() {
     made.haproxy.stop();
     for failed in [
         made.router.read().await.unwrap_err(),
-        made.router.apply(&change(&saved, 100)).await.unwrap_err(),
+        made.router
+            .apply(&change(&saved, split(100)))
+            .await
+            .unwrap_err(),
     ] {
         assert!(matches!(failed, RouterError::OutOfReach(_)), "{failed}");
     }
@@ -292,7 +286,7 @@ async fn weights_that_are_no_split_are_named() {
     made.haproxy
         .cli("set server shop/blue state ready; set server shop/g2 state maint");
     let from = router.read().await.unwrap();
-    let failed = router.prepare(&change(&from, 25)).await.unwrap_err();
+    let failed = router.prepare(&change(&from, split(25))).await.unwrap_err();
     assert!(
         failed.to_string().contains("shop/g2 is in state MAINT"),
         "{failed}"
@@ -302,7 +296,7 @@ async fn weights_that_are_no_split_are_named() {
 #[tokio::test]
 async fn weights_that_a_reload_would_change_are_drift_and_the_repair_mends_it() {
     let made = by_weights();
-    let at_25 = go(made.router.as_ref(), 25).await;
+    let at_25 = moved(made.router.as_ref(), split(25)).await;
     made.haproxy
         .cli("set server shop/g2 weight 100; set server shop/blue weight 0");
     let RouterError::Drifted { said, repair } = made.router.read().await.unwrap_err() else {
@@ -340,7 +334,7 @@ async fn a_second_step_that_fails_takes_the_first_one_back() {
     let options = json!({"address": ground.text_path("relay.sock"), "backend": "shop", "servers": {"green": "g2"}});
     let router = router(ground, options).unwrap();
     let from: Reading = router.read().await.unwrap();
-    let failed = router.apply(&change(&from, 100)).await.unwrap_err();
+    let failed = router.apply(&change(&from, split(100))).await.unwrap_err();
     assert!(failed.to_string().contains("No such server."), "{failed}");
     assert_eq!(router.read().await.unwrap(), from);
     assert_eq!(
@@ -371,7 +365,7 @@ async fn weights_that_cannot_be_saved_are_put_back() {
         (relay, options)
     };
     let router = router(ground, options).unwrap();
-    let failed = router.apply(&change(&from, 100)).await.unwrap_err();
+    let failed = router.apply(&change(&from, split(100))).await.unwrap_err();
     assert!(failed.to_string().contains("No such luck."), "{failed}");
     assert_eq!(made.router.read().await.unwrap(), from);
 }

@@ -8,7 +8,8 @@ use std::thread;
 use cutover::routers::RouterError;
 use serde_json::json;
 
-use super::routers_haproxy::{by_map, by_weights, change, go, map_options, router, split};
+use super::routers::{change, moved, split};
+use super::routers_haproxy::{by_map, by_weights, file, map_options, router};
 use crate::world::haproxy::{Ground, KeptAlive};
 use crate::world::haproxy_relay::{Fate, Relay};
 
@@ -17,7 +18,7 @@ async fn traffic_follows_a_ladder_and_a_reload_keeps_it() {
     for made in [by_map(), by_weights()] {
         let router = made.router.as_ref();
         assert_eq!(made.haproxy.green_of(40), 0, "{}", router.told());
-        go(router, 25).await;
+        moved(router, split(25)).await;
         let green = made.haproxy.green_of(400);
         assert!(
             (60..=140).contains(&green),
@@ -31,12 +32,12 @@ async fn traffic_follows_a_ladder_and_a_reload_keeps_it() {
             "{}",
             router.told()
         );
-        go(router, 100).await;
+        moved(router, split(100)).await;
         assert_eq!(made.haproxy.green_of(40), 40);
         made.haproxy.reload();
         router.confirm(split(100)).await.unwrap();
         assert_eq!(made.haproxy.green_of(40), 40);
-        go(router, 0).await;
+        moved(router, split(0)).await;
         assert_eq!(made.haproxy.green_of(40), 0);
     }
 }
@@ -63,9 +64,9 @@ async fn no_request_fails_over_ten_switches() {
             })
             .collect();
         for _ in 0..5 {
-            go(made.router.as_ref(), 100).await;
+            moved(made.router.as_ref(), split(100)).await;
             assert_eq!(made.haproxy.green_of(20), 20);
-            go(made.router.as_ref(), 0).await;
+            moved(made.router.as_ref(), split(0)).await;
             assert_eq!(made.haproxy.green_of(20), 0);
         }
         over.store(true, Ordering::Relaxed);
@@ -97,16 +98,44 @@ async fn a_reload_between_file_and_memory_ends_on_the_new_value() {
         );
         let options = map_options(ground, &ground.text_path("relay.sock"));
         let ours = router(ground, options).unwrap();
-        ours.apply(&change(&from, 100)).await.unwrap();
+        ours.apply(&change(&from, split(100))).await.unwrap();
         made.router.confirm(split(100)).await.unwrap();
         assert_eq!(made.haproxy.green_of(10), 10, "{at}");
     }
 }
 
 #[tokio::test]
+async fn a_reload_after_which_nobody_answers_may_have_taken_the_new_value() {
+    let made = by_map();
+    let ground = &made.haproxy.ground;
+    let from = made.router.read().await.unwrap();
+    let reload = made.haproxy.reloader();
+    let mut gone = false;
+    let _relay = Relay::start(
+        ground.path("relay.sock"),
+        ground.path("observer.sock"),
+        move |line| {
+            if line.starts_with("add map @") {
+                reload();
+                gone = true;
+            }
+            if gone { Fate::Lose } else { Fate::Pass }
+        },
+    );
+    let options = map_options(ground, &ground.text_path("relay.sock"));
+    let ours = router(ground, options).unwrap();
+    let lost = ours.apply(&change(&from, split(100))).await.unwrap_err();
+    assert!(matches!(lost, RouterError::Lost(_)), "{lost}");
+    assert_eq!(made.haproxy.who(), "green", "it has taken it indeed");
+    made.router.restore(&from).await.unwrap();
+    assert_eq!(made.router.read().await.unwrap().split, split(0));
+    assert_eq!(file(&made), "# live\ngreen_weight 0\n");
+}
+
+#[tokio::test]
 async fn a_reload_between_weights_and_their_file_is_noticed() {
     let made = by_weights();
-    go(made.router.as_ref(), 25).await;
+    moved(made.router.as_ref(), split(25)).await;
     let ground = &made.haproxy.ground;
     let from = made.router.read().await.unwrap();
     let reload = made.haproxy.reloader();
@@ -127,7 +156,7 @@ async fn a_reload_between_weights_and_their_file_is_noticed() {
         "servers": {"green": "g2"}, "state-file": "server-state",
     });
     let ours = router(ground, options).unwrap();
-    let failed = ours.apply(&change(&from, 100)).await.unwrap_err();
+    let failed = ours.apply(&change(&from, split(100))).await.unwrap_err();
     assert!(matches!(failed, RouterError::Conflict { .. }), "{failed}");
     assert_eq!(made.router.read().await.unwrap().split, split(25));
 }

@@ -1,26 +1,84 @@
 //! The `http` router against a service that keeps its contract to the letter.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use cutover::config::kinds::{self, Block};
+use async_trait::async_trait;
 use cutover::model::slot::{Slot, Slots};
 use cutover::platform::http::Http;
-use cutover::routers::{KINDS, Router, RouterError, Tools};
+use cutover::routers::{Router, RouterError, Tools};
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::routers_haproxy::{change, go, keeps_the_contract, split};
+use super::routers::{Fixture, Plug, Winners, change, moved, routed, split};
 use crate::world::ports;
 use crate::world::weights_service::{Next, Request, Service, TOKEN};
 
-/// A router and what it drives.
-struct Fixture {
+pub(super) fn plugs() -> Vec<Plug> {
+    fn plug(form: &'static str, set_up: fn() -> BoxFuture<'static, Box<dyn Fixture>>) -> Plug {
+        let kind = "http";
+        Plug { kind, form, set_up }
+    }
+    vec![
+        plug("contract", || Box::pin(async { boxed(by_contract()) })),
+        plug("contract without an ETag", || {
+            Box::pin(async { boxed(without_an_etag()) })
+        }),
+        plug("template", || Box::pin(async { boxed(by_weight()) })),
+        plug("template with names", || {
+            Box::pin(async { boxed(by_name()) })
+        }),
+    ]
+}
+
+fn boxed(made: OnService) -> Box<dyn Fixture> {
+    Box::new(made)
+}
+
+/// A router and the service that it drives.
+struct OnService {
     router: Box<dyn Router>,
     service: Service,
+    options: Value,
+    /// Whether it can have more than all or nothing.
+    divides: bool,
+}
+
+#[async_trait]
+impl Fixture for OnService {
+    fn router(&self) -> Box<dyn Router> {
+        router(self.options.clone()).unwrap()
+    }
+
+    fn state(&self) -> String {
+        let book = self.service.book.lock().unwrap();
+        let in_force = book.applied == book.version;
+        format!("green {}, in force: {in_force}", book.green)
+    }
+
+    fn between(&self) -> Vec<u8> {
+        if self.divides { vec![25, 60] } else { vec![] }
+    }
+
+    fn impossible(&self) -> Option<u8> {
+        (!self.divides).then_some(25)
+    }
+
+    fn of_two_writers(&self) -> Winners {
+        let by_contract = self.options.get("template").is_none();
+        if by_contract && self.service.book.lock().unwrap().etags {
+            Winners::One
+        } else {
+            Winners::OneOrBoth
+        }
+    }
+
+    async fn answers(&self, _: usize) -> Option<BTreeMap<String, usize>> {
+        None
+    }
 }
 
 fn router(mut options: Value) -> Result<Box<dyn Router>, String> {
     options["kind"] = "http".into();
-    let block: Block = serde_json::from_value(options).unwrap();
     let slot = |name: &str| Slot {
         name: name.to_owned(),
         url: format!("http://{name}.test").parse().unwrap(),
@@ -36,16 +94,31 @@ fn router(mut options: Value) -> Result<Box<dyn Router>, String> {
         },
         directory: "/".into(),
     };
-    kinds::build(KINDS, &block, &tools)
+    routed(options, &tools)
 }
 
-fn by_contract() -> Fixture {
+fn on(service: Service, options: Value, divides: bool) -> OnService {
+    OnService {
+        router: router(options.clone()).unwrap(),
+        service,
+        options,
+        divides,
+    }
+}
+
+fn by_contract() -> OnService {
     let service = Service::start();
-    let router = router(json!({"url": service.url("/weights"), "token": TOKEN})).unwrap();
-    Fixture { router, service }
+    let options = json!({"url": service.url("/weights"), "token": TOKEN});
+    on(service, options, true)
 }
 
-fn by_template(pointer: &str, body: &str) -> Fixture {
+fn without_an_etag() -> OnService {
+    let made = by_contract();
+    made.service.book.lock().unwrap().etags = false;
+    made
+}
+
+fn by_template(pointer: &str, body: &str, divides: bool) -> OnService {
     let service = Service::start();
     let options = json!({
         "url": service.url("/foreign/state"),
@@ -57,52 +130,37 @@ fn by_template(pointer: &str, body: &str) -> Fixture {
             "read": {"pointer": pointer, "version-pointer": "/data/rev"},
         },
     });
-    Fixture {
-        router: router(options).unwrap(),
-        service,
+    on(service, options, divides)
+}
+
+fn by_weight() -> OnService {
+    by_template("/data/percent", r#"{"green": {{weight_second}}}"#, true)
+}
+
+fn by_name() -> OnService {
+    by_template("/data/live", "{}", false)
+}
+
+#[tokio::test]
+async fn what_a_change_costs_is_told_after_the_first_look() {
+    for (made, weaker) in [
+        (by_contract(), false),
+        (without_an_etag(), true),
+        (by_weight(), true),
+        (by_name(), true),
+    ] {
+        made.router.read().await.unwrap();
+        let said = made.router.known_loss();
+        let told = said.is_some_and(|said| said.contains("compare-and-swap"));
+        assert_eq!(told, weaker);
     }
 }
 
-#[tokio::test]
-async fn the_contract_is_kept() {
-    let made = by_contract();
-    keeps_the_contract(made.router.as_ref()).await;
-    assert_eq!(made.router.known_loss(), None);
-    assert!(
-        made.router
-            .one_time_lines()
-            .contains(r#"{"weights":{"blue":75,"green":25},"reason""#)
-    );
-}
-
-#[tokio::test]
-async fn the_contract_is_kept_without_an_etag_and_said_to_be_weaker() {
-    let made = by_contract();
-    made.service.book.lock().unwrap().etags = false;
-    keeps_the_contract(made.router.as_ref()).await;
-    assert!(
-        made.router
-            .known_loss()
-            .unwrap()
-            .contains("compare-and-swap")
-    );
-}
-
-#[tokio::test]
-async fn the_contract_is_kept_through_a_template() {
-    let made = by_template("/data/percent", r#"{"green": {{weight_second}}}"#);
-    keeps_the_contract(made.router.as_ref()).await;
-    assert!(made.router.known_loss().is_some());
-}
-
-#[tokio::test]
-async fn a_template_without_weights_switches_wholly_or_not_at_all() {
-    let made = by_template("/data/live", "{}");
-    go(made.router.as_ref(), 100).await;
-    let from = go(made.router.as_ref(), 0).await;
-    let failed = made.router.apply(&change(&from, 25)).await.unwrap_err();
-    assert!(matches!(failed, RouterError::Refused(_)), "{failed}");
-    assert_eq!(made.router.read().await.unwrap(), from);
+#[test]
+fn the_contract_is_printed_with_the_names_of_the_slots() {
+    let lines = by_contract().router.one_time_lines();
+    let change = r#"{"weights":{"blue":75,"green":25},"reason""#;
+    assert!(lines.contains(change), "{lines}");
 }
 
 #[tokio::test]
@@ -114,7 +172,7 @@ async fn what_is_accepted_is_waited_for() {
         .unwrap()
         .next
         .push_back(Next::Accept(3));
-    go(made.router.as_ref(), 100).await;
+    moved(made.router.as_ref(), split(100)).await;
     let book = made.service.book.lock().unwrap();
     assert_eq!((book.applied, book.puts().len()), (42, 1));
 }
@@ -129,7 +187,7 @@ async fn a_lost_answer_is_looked_up_before_anything_is_repeated() {
     ] {
         let made = by_contract();
         made.service.book.lock().unwrap().next.push_back(lost);
-        go(made.router.as_ref(), 100).await;
+        moved(made.router.as_ref(), split(100)).await;
         let book = made.service.book.lock().unwrap();
         let sent = book.puts();
         assert_eq!(sent.len(), puts, "{lost:?}");
@@ -149,7 +207,11 @@ async fn an_answer_that_is_lost_twice_is_lost() {
         .unwrap()
         .next
         .extend([Next::Lose, Next::Lose]);
-    let lost = made.router.apply(&change(&from, 100)).await.unwrap_err();
+    let lost = made
+        .router
+        .apply(&change(&from, split(100)))
+        .await
+        .unwrap_err();
     assert!(matches!(lost, RouterError::Lost(_)), "{lost}");
     assert_eq!(made.router.read().await.unwrap(), from);
 }
@@ -160,7 +222,7 @@ async fn another_change_has_another_key_even_from_a_state_that_came_back() {
         let made = by_contract();
         made.service.book.lock().unwrap().etags = etags;
         for percent in [100, 0, 100, 0] {
-            go(made.router.as_ref(), percent).await;
+            moved(made.router.as_ref(), split(percent)).await;
         }
         let book = made.service.book.lock().unwrap();
         let key = |put: &&Request| put.headers["idempotency-key"].clone();
@@ -186,7 +248,11 @@ async fn refusals_are_told_and_change_nothing() {
             .unwrap()
             .next
             .push_back(Next::Say(status));
-        let failed = made.router.apply(&change(&from, 100)).await.unwrap_err();
+        let failed = made
+            .router
+            .apply(&change(&from, split(100)))
+            .await
+            .unwrap_err();
         assert!(matches!(failed, RouterError::Refused(_)), "{failed}");
         assert!(failed.to_string().contains(word), "{failed}");
         assert_eq!(made.router.read().await.unwrap(), from);
@@ -208,7 +274,11 @@ async fn a_writer_between_the_look_and_the_change_wins_but_not_over_a_restore() 
         .unwrap()
         .next
         .push_back(Next::BeOvertaken);
-    let failed = made.router.apply(&change(&from, 100)).await.unwrap_err();
+    let failed = made
+        .router
+        .apply(&change(&from, split(100)))
+        .await
+        .unwrap_err();
     assert!(matches!(failed, RouterError::Conflict { .. }), "{failed}");
     assert_eq!(made.router.read().await.unwrap().split, split(77));
     made.service

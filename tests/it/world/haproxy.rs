@@ -114,6 +114,7 @@ impl HaProxy {
 
     /// The same, to be done by somebody else.
     pub(crate) fn reloader(&self) -> impl Fn() + Send + 'static {
+        let directory = self.ground.directory.path().to_owned();
         let master = self.ground.path("master.sock");
         let socket = self.ground.path("observer.sock");
         let worker = move || {
@@ -122,14 +123,11 @@ impl HaProxy {
             Some(pid.to_owned())
         };
         move || {
-            let old = worker();
+            let old = worker().unwrap();
             talk(&master, "reload").unwrap();
-            let mut in_a_row = 0;
-            until("the new worker answers", || {
-                let now = worker();
-                let is_new = now.is_some() && now != old;
-                in_a_row = if is_new { in_a_row + 1 } else { 0 };
-                in_a_row == 5
+            // For a while both listen on the same sockets, and either may answer.
+            until("the new worker alone answers", || {
+                !listens(&old, &directory) && worker().is_some_and(|now| now != old)
             });
         }
     }
@@ -168,22 +166,44 @@ impl Drop for HaProxy {
     }
 }
 
-/// Polls a condition, for at most ten seconds.
+/// Polls a condition. The limit is for what never comes: with many tests at a time on few cores,
+/// HAProxy takes seconds to start.
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
         assert!(
-            began.elapsed() < Duration::from_secs(10),
+            began.elapsed() < Duration::from_secs(60),
             "waited in vain: {what}"
         );
         thread::sleep(Duration::from_millis(10));
     }
 }
 
+/// Whether a process still listens on a socket in a directory.
+fn listens(pid: &str, directory: &Path) -> bool {
+    let sockets = std::fs::read_to_string("/proc/net/unix").unwrap();
+    let inodes: Vec<_> = sockets
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        // Flags, inode and path: one that accepts connections.
+        .filter(|row| {
+            row.len() > 7 && row[3] == "00010000" && Path::new(row[7]).starts_with(directory)
+        })
+        .map(|row| format!("socket:[{}]", row[6]))
+        .collect();
+    let Ok(open) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    let mut targets = open
+        .flatten()
+        .filter_map(|one| std::fs::read_link(one.path()).ok());
+    targets.any(|target| inodes.iter().any(|inode| target == Path::new(inode)))
+}
+
 /// One line to a stats socket and the whole answer.
 pub(crate) fn talk(socket: &Path, line: &str) -> std::io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     stream.write_all(format!("{line}\n").as_bytes())?;
     // The master's socket waits for the end of the commands.
     stream.shutdown(Shutdown::Write)?;
