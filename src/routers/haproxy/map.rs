@@ -381,14 +381,11 @@ impl Router for MapEntry {
             None => None,
         };
         if let Some(file) = &self.file {
-            match saved.file {
-                Some(text) => file.write(&text).await?,
-                None => {
-                    let text = file.text()?.unwrap_or_default();
-                    file.write(&with_entry(&text, &self.key, saved.weight))
-                        .await?;
-                }
-            }
+            let text = match saved.file {
+                Some(text) => text,
+                None => with_entry(&file.text()?.unwrap_or_default(), &self.key, saved.weight),
+            };
+            file.write(&text).await?;
         }
         let mut tried = 1;
         loop {
