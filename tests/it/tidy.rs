@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use cutover::config::command_line::POST_STEP;
 use cutover::config::inputs::INPUTS;
+use cutover::config::yaml::{self, Node, What};
 use cutover::modes::MODES;
 use cutover::report::outputs::OUTPUTS;
 
@@ -245,6 +247,75 @@ fn the_readme_lists_what_there_is() {
     ] {
         assert_eq!(first_column(&readme, heading), names(&kinds), "{heading}");
     }
+}
+
+/// The keys of a mapping in `action.yml`, each with what is below it.
+fn keys<'a>(node: &'a Node, name: &str) -> Vec<(&'a str, &'a Node)> {
+    let What::Map(entries) = &node.what else {
+        panic!("action.yml: {name} is not a mapping");
+    };
+    entries
+        .iter()
+        .map(|(key, value)| (key.name.as_str(), value))
+        .collect()
+}
+
+fn below<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
+    let found = keys(node, name).into_iter().find(|(key, _)| *key == name);
+    found.map(|(_, value)| value)
+}
+
+fn text(node: &Node) -> &str {
+    match &node.what {
+        What::Scalar { text, .. } => text,
+        _ => panic!("a single value is wanted"),
+    }
+}
+
+#[test]
+fn the_action_takes_and_gives_what_the_program_does() {
+    let action = fs::read_to_string(root().join("action.yml")).unwrap();
+    let action = yaml::read(&action).unwrap();
+    let inputs = keys(below(&action, "inputs").unwrap(), "inputs");
+    let names: Vec<&str> = inputs.iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        names,
+        INPUTS.iter().map(|input| input.name).collect::<Vec<_>>()
+    );
+    for (name, input) in inputs {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        assert!(
+            name.chars().all(plain) && !["args", "entrypoint"].contains(&name),
+            "{name}"
+        );
+        let about = text(below(input, "description").unwrap());
+        assert!(about.contains("Example"), "{name}: an example is wanted");
+        let default = below(input, "default").map_or("", text);
+        let ours = INPUTS
+            .iter()
+            .find(|input| input.name == name)
+            .unwrap()
+            .default;
+        // The runner fills in its token; a config file that is not named need not be there.
+        if !["token", "config"].contains(&name) {
+            assert!(
+                default.is_empty() || default == ours,
+                "{name}: {default} is not {ours}"
+            );
+        }
+    }
+    let outputs = keys(below(&action, "outputs").unwrap(), "outputs");
+    let names: Vec<&str> = outputs.iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        names,
+        OUTPUTS.iter().map(|(name, _)| *name).collect::<Vec<_>>()
+    );
+    let runs = below(&action, "runs").unwrap();
+    assert_eq!(
+        text(below(runs, "post-entrypoint").unwrap()),
+        format!("/{POST_STEP}")
+    );
+    assert!(below(runs, "args").is_none() && below(runs, "entrypoint").is_none());
 }
 
 fn kinds<Made: ?Sized, With>(

@@ -125,9 +125,12 @@ impl HaProxy {
         move || {
             let old = worker().unwrap();
             talk(&master, "reload").unwrap();
-            // For a while both listen on the same sockets, and either may answer.
+            // For a while both listen on the same sockets, and either may answer; and the master,
+            // which starts itself anew, takes no further reload until it answers again.
             until("the new worker alone answers", || {
-                !listens(&old, &directory) && worker().is_some_and(|now| now != old)
+                !listens(&old, &directory)
+                    && worker().is_some_and(|now| now != old)
+                    && talk(&master, "show proc").is_ok_and(|said| said.contains("worker"))
             });
         }
     }
