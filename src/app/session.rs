@@ -1,10 +1,13 @@
 //! A run, from the first line of its log to its exit code: who listens, what is masked, what
 //! a signal does, and what the runner gets at the end.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::io::{IsTerminal as _, Write as _};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +16,7 @@ use crate::actions::{commands, files};
 use crate::cast::Tools;
 use crate::config::inputs::Inputs;
 use crate::error::Refusal;
+use crate::judge::ending::{Unwound, bug, ending_of, message_of};
 use crate::model::ending::{Account, Decision, Ending, Reason};
 use crate::model::event::{Event, Headline, Say};
 use crate::modes::MODES;
@@ -24,7 +28,7 @@ use crate::report::outputs::Outputs;
 use crate::report::summary::Summary;
 use crate::report::{Journal, Shared};
 
-use super::{Variables, secrets, trace};
+use super::{COMMANDS, Variables, secrets, trace};
 
 /// How long a cancelled run has. The runner sends SIGINT, 7.5 s later SIGTERM, and 2.5 s after
 /// that the end.
@@ -84,7 +88,9 @@ impl Session {
         let performed = tokio::select! {
             biased;
             () = self.heed_signals() => None,
-            performed = self.perform(word, inputs) => Some(performed),
+            performed = AssertUnwindSafe(self.perform(word, inputs)).catch_unwind() => Some(
+                performed.unwrap_or_else(|panic| Ok(Some(self.broken(panic.as_ref())))),
+            ),
         };
         match performed {
             Some(Ok(Some(ending))) => self.close(&ending, word),
@@ -99,6 +105,7 @@ impl Session {
         if !self.begun.get() {
             let mode = MODES
                 .iter()
+                .chain(COMMANDS)
                 .find(|(name, _)| *name == word)
                 .map_or("", |(name, _)| *name);
             self.begin(Headline {
@@ -157,6 +164,16 @@ impl Session {
             }
         };
         let _: Result<(), _> = tokio::time::timeout(AFTER_A_SIGNAL, more).await;
+    }
+
+    /// The end of a run in which something panicked outside of a story.
+    fn broken(&self, panic: &(dyn Any + Send)) -> Ending {
+        let ending = ending_of(bug(message_of(panic)), false, &Unwound::Untouched, None);
+        if !self.begun.get() {
+            self.begin(Headline::default());
+        }
+        self.ended(&ending);
+        ending
     }
 
     /// The end of a run that a signal did not end in time.

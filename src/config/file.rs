@@ -259,12 +259,19 @@ pub fn read(
     }
 }
 
-/// Registers the user-info of every URL that the file itself names.
+/// Registers the user-info of every URL that the file itself names, and the channels' addresses
+/// as they are.
 fn keep_secrets(file: &File, vault: &Vault) {
     for environment in file.environments.values() {
         vault.keep_user_info(environment.url.get().as_str());
         for slot in environment.slots.values() {
             vault.keep_user_info(slot.url.get().as_str());
+        }
+        for channel in &environment.notify {
+            let addresses = ["webhook", "url"].map(|key| channel.0.options.get(key));
+            for address in addresses.into_iter().flatten().filter_map(Value::as_str) {
+                vault.keep_address(address);
+            }
         }
         let checks = environment.smoke.iter().chain(&environment.health.checks);
         let blocks = checks

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
-use crate::judge::ending::{Unwound, bug, ending_of};
+use crate::judge::ending::{Unwound, bug, ending_of, message_of};
 use crate::model::ending::{Ending, Reason};
 use crate::model::event::Event;
 use crate::model::fault::Fault;
@@ -259,12 +259,4 @@ async fn take_back(promise: &dyn Undo, stage: &Stage) -> Result<(Undone, String)
     keeping
         .await
         .unwrap_or_else(|panic| Err(bug(message_of(panic.as_ref()))))
-}
-
-fn message_of(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("it panicked")
 }
