@@ -150,8 +150,9 @@ environments:
     )
 }
 
-/// How long a signalled run may take: the runner kills it after 10 s.
-const RUNNER: Duration = Duration::from_secs(10);
+/// A signalled run ends within 7 s by its own clock. On a busy machine, with all points side by
+/// side, it may take longer by ours; what goes on after this long would go on for ever.
+const FOR_EVER: Duration = Duration::from_secs(60);
 
 /// Sends a rollout a signal at its `at`-th question; `None` when it ended before.
 async fn signalled_at(signal: &'static str, at: usize, when: When) -> Option<String> {
@@ -166,7 +167,7 @@ async fn signalled_at(signal: &'static str, at: usize, when: When) -> Option<Str
         assert!(kill.unwrap().success());
     });
     let point = format!("{signal} {when:?} at {at:>2}");
-    let status = tokio::time::timeout(RUNNER, rollout.wait()).await;
+    let status = tokio::time::timeout(FOR_EVER, rollout.wait()).await;
     let status = status
         .unwrap_or_else(|_| panic!("{point}: it goes on"))
         .unwrap();
