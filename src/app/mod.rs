@@ -2,7 +2,7 @@
 //! names everybody.
 //!
 //! [`main`] answers what needs no run by itself (help, version, schema) and holds a
-//! [`session::Session`] for all else.
+//! `session::Session` for all else.
 
 mod choice;
 mod dispatch;

@@ -3,6 +3,7 @@
 mod commands;
 mod doors;
 mod files;
+mod hostile;
 mod leaks;
 mod leaks_by_kind;
 mod log;

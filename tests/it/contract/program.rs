@@ -32,6 +32,8 @@ pub(super) struct Ran {
     /// As the runner reads them; empty outside of a workflow.
     pub(super) outputs: BTreeMap<String, String>,
     pub(super) summary: String,
+    /// The file of the outputs as it is.
+    pub(super) output_file: String,
     /// The runner's files as they are.
     pub(super) files: String,
 }
@@ -122,6 +124,7 @@ impl Program {
             stderr: text(ended.stderr),
             outputs: as_the_runner_reads(&outputs).unwrap().into_iter().collect(),
             files: format!("{outputs}\n{summary}\n{state}"),
+            output_file: outputs,
             summary,
         };
         assert!(ran.code != 101 && ran.code != -1, "it panicked: {ran:?}");
