@@ -2,6 +2,8 @@
 //! is on one good slot, the record is closed, and nothing is left.
 
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cutover::model::release::Mark;
@@ -24,6 +26,8 @@ struct Scene {
     world: World,
     github: Github,
     home: tempfile::TempDir,
+    /// Answers to users, and how many of them failed.
+    felt: Arc<[AtomicUsize; 2]>,
     _gates: JoinSet<()>,
 }
 
@@ -49,8 +53,11 @@ impl Scene {
         }
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("cutover.yml"), config(&ports)).unwrap();
+        let felt: Arc<[AtomicUsize; 2]> = Arc::default();
+        gates.spawn(user(world.public.clone(), Arc::clone(&felt)));
         Self {
             world,
+            felt,
             github: Github::start().await,
             home,
             _gates: gates,
@@ -128,6 +135,17 @@ impl Scene {
     }
 }
 
+/// Somebody who goes on asking, past the gates, and never repeats a request.
+async fn user(url: url::Url, felt: Arc<[AtomicUsize; 2]>) {
+    loop {
+        let answer = reqwest::get(url.clone()).await;
+        let failed = !answer.is_ok_and(|answer| answer.status().is_success());
+        felt[0].fetch_add(1, Ordering::SeqCst);
+        felt[1].fetch_add(usize::from(failed), Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 fn config(ports: &[u16]) -> String {
     format!(
         "version: 1
@@ -200,13 +218,18 @@ async fn signalled_at(signal: &'static str, at: usize, when: When) -> Option<Str
         scene.finished().await.contains("nothing was left open"),
         "{point}"
     );
+    let [asked, failed] = [0, 1].map(|which| scene.felt[which].load(Ordering::SeqCst));
+    assert!(
+        asked > 0 && failed == 0,
+        "{point}: {failed} of {asked} requests failed"
+    );
     let traffic = if before == weights {
         "stays"
     } else {
         "goes back"
     };
     Some(format!(
-        "{point}: {status}; then users get {served}: traffic {traffic}"
+        "{point}: {status}; then users get {served}: traffic {traffic}; {failed} of {asked} requests failed"
     ))
 }
 
