@@ -170,7 +170,14 @@ pub fn inline_checks(text: &str, tools: &Tools) -> Result<Vec<Check>, Vec<Proble
         ..problem
     };
     let node = yaml::read(text);
-    let checked = node.and_then(|node| check::check(&schema, &node));
+    let checked = node.and_then(|node| {
+        let checked = check::check(&schema, &node);
+        if checked.problems.is_empty() {
+            Ok(checked)
+        } else {
+            Err(checked.problems)
+        }
+    });
     let checked =
         checked.map_err(|problems| problems.into_iter().map(at_input).collect::<Vec<_>>())?;
     let blocks: Vec<CheckBlock> = serde_json::from_value(checked.value)

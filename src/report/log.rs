@@ -132,8 +132,8 @@ impl Log {
         self.close_group();
         self.mode = headline.mode;
         let line = words::headline(headline);
-        let line = format!("cutover · {}\n", self.safe(&line));
-        self.put(&line);
+        let line = ["cutover", &self.safe(&line)].join(" · ");
+        self.put(&format!("{}\n", line.trim_end_matches(" · ")));
     }
 
     /// Shows how far a step is, where a line can be overwritten.

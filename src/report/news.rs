@@ -276,7 +276,10 @@ mod tests {
         ];
         let mut news = heard_from(&ending, "rollout", &learned);
         assert_eq!(news.severity, Severity::Critical);
-        assert_eq!(news.message, "measured: 91be33d\nnext: look at the cache");
+        assert_eq!(
+            news.message,
+            "rolled back: the old release kept answering\nmeasured: 91be33d\nnext: look at the cache"
+        );
         let took = news.facts.iter().position(|(name, _)| name == "took");
         news.facts.remove(took.unwrap());
         let facts: Vec<(&str, &str)> = news
