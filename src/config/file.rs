@@ -17,6 +17,7 @@ use crate::platform::secret::Vault;
 use super::check;
 use super::interpolate::{Lookup, interpolate};
 use super::kinds::{CheckBlock, NotifierBlock, RouterBlock, TargetBlock};
+use super::lock::{Lock, SHORTEST_LEASE};
 use super::problem::{Place, Problem};
 use super::units::{HttpUrl, Percent, Span};
 use super::yaml;
@@ -64,6 +65,9 @@ pub struct Environment {
     /// The program's own requests through the public URL while it switches and watches.
     #[serde(default)]
     pub prober: Prober,
+    /// The lock that keeps two runs apart. It needs a token that may write to the repository.
+    #[serde(default)]
+    pub lock: Lock,
     /// Whom to tell.
     #[serde(default)]
     pub notify: Vec<NotifierBlock>,
@@ -319,6 +323,10 @@ fn meaning(config: &Config) -> Vec<Problem> {
             && let Err(failed) = regex_lite::Regex::new(pattern)
         {
             problems.push(config.problem(&format!("{at}.release.pattern"), failed.to_string()));
+        }
+        if environment.lock.lease < SHORTEST_LEASE {
+            let said = format!("a lease is at least {SHORTEST_LEASE}");
+            problems.push(config.problem(&format!("{at}.lock.lease"), said));
         }
         if !environment.release.path().starts_with('/') {
             problems.push(config.problem(&format!("{at}.release.path"), "a path begins with /"));

@@ -126,6 +126,8 @@ impl<'s> Saga<'s> {
         let unwound = saga.unwind(fault.reason).await;
         let traffic = AssertUnwindSafe(stage.traffic_now()).catch_unwind().await;
         let traffic = traffic.unwrap_or_else(|_| Some("unknown".to_owned()));
+        // Whatever stopped the story: a lost lock is why nothing more was done about it.
+        let fault = stage.lock.lost().unwrap_or(fault);
         ending_of(fault, saga.committed, &unwound, traffic)
     }
 
