@@ -133,7 +133,7 @@ impl Session {
             let _ = stage.ledger.claims(None);
         }
         match taken? {
-            Taken::Ours(keeper) => return Ok(keeper),
+            Taken::Ours(keeper) => return Ok(*keeper),
             Taken::NotAllowed(said) => (self.say)(Event::Noticed(format!(
                 "{environment} is not locked against other runs ({said}): give the job `permissions: {{ contents: write }}`; {OTHERWISE}"
             ))),

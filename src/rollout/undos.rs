@@ -76,7 +76,7 @@ impl Undo for PutTrafficBack {
 
     async fn take_back(&self, stage: &Stage) -> Result<(Undone, String), Fault> {
         // Whoever has the lock now has read the router as it is, and decides.
-        if stage.lock.is_lost().await {
+        if stage.lock.lost_now().await.is_some() {
             let undone = if stage.lock.touched() {
                 Undone::Stays
             } else {

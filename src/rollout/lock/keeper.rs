@@ -18,6 +18,9 @@ use super::{Seen, Slate, SlateError};
 /// How long the question whether a claim still holds may take.
 const ASK: Duration = Duration::from_secs(2);
 
+/// How long it may take when traffic is to be put back: a cancelled run has seconds.
+const ASK_AGAIN: Duration = Duration::from_millis(1200);
+
 /// An answer is good for so long, or for a tenth of the lease.
 const FRESH: Duration = Duration::from_secs(5);
 
@@ -133,7 +136,26 @@ impl Keeper {
         std::future::pending().await
     }
 
-    /// Whether a change may be made now: the lock is ours, or there is none.
+    /// Whether something may be deployed now: the lock is ours, or there is none. Right after it
+    /// was taken or renewed nobody is asked again.
+    ///
+    /// # Errors
+    /// As [`Self::ours`].
+    pub async fn ours_lately(&self) -> Result<(), Fault> {
+        if let Some(held) = &self.held {
+            let fresh = held.fresh();
+            let known = held.lock();
+            if known.lost.is_none()
+                && known.seen.elapsed() < fresh
+                && Instant::now() + fresh < known.until
+            {
+                return Ok(());
+            }
+        }
+        self.ours().await
+    }
+
+    /// Whether traffic may be moved now: the lock is ours, or there is none.
     ///
     /// # Errors
     /// `lock-lost` where somebody else has it; `out-of-reach` where the lease is over and nobody
@@ -142,16 +164,6 @@ impl Keeper {
         let Some(held) = &self.held else {
             return Ok(());
         };
-        let fresh = FRESH.min(held.claim.lease() / 10);
-        let is_fresh = {
-            let known = held.lock();
-            known.lost.is_none()
-                && known.seen.elapsed() < fresh
-                && Instant::now() + fresh < known.until
-        };
-        if is_fresh {
-            return Ok(());
-        }
         let asked = tokio::time::timeout(ASK, held.look_or_renew()).await;
         if let Some(lost) = self.lost() {
             return Err(lost);
@@ -159,7 +171,7 @@ impl Keeper {
         match asked {
             Ok(Ok(())) => Ok(()),
             // Nobody may have taken it yet, whether we are answered or not.
-            _ if Instant::now() + fresh < held.lock().until => Ok(()),
+            _ if Instant::now() + held.fresh() < held.lock().until => Ok(()),
             Ok(Err(failed)) => Err(unknown(&failed.to_string())),
             Err(_) => Err(unknown("no answer")),
         }
@@ -182,11 +194,13 @@ impl Keeper {
     }
 
     /// Asks once more whether the lock is somebody else's. What cannot be known in time is no.
-    pub async fn is_lost(&self) -> bool {
-        if let Some(held) = &self.held {
-            let _ = tokio::time::timeout(ASK, held.look()).await;
+    pub async fn lost_now(&self) -> Option<Fault> {
+        if let Some(held) = &self.held
+            && held.lock().lost.is_none()
+        {
+            let _ = tokio::time::timeout(ASK_AGAIN, held.look()).await;
         }
-        self.lost().is_some()
+        self.lost()
     }
 
     /// From here on the router may have been written by this run.
@@ -223,6 +237,10 @@ impl Keeper {
 impl Held {
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fresh(&self) -> Duration {
+        FRESH.min(self.claim.lease() / 10)
     }
 
     fn mark(&self) -> String {

@@ -42,7 +42,7 @@ pub enum Conflict {
 /// What came of it.
 pub enum Taken {
     /// The lock is ours.
-    Ours(Keeper),
+    Ours(Box<Keeper>),
     /// Our token cannot lock; why.
     NotAllowed(String),
     /// The run does not wait for it; what for.
@@ -132,7 +132,7 @@ async fn take_in_time(
                         took: began.elapsed(),
                     });
                 }
-                let keeper = Keeper::of(Arc::clone(slate), claim.clone(), mark, sent);
+                let keeper = Box::new(Keeper::of(Arc::clone(slate), claim.clone(), mark, sent));
                 return Ok(Taken::Ours(keeper));
             }
             Ok(Attempt::Unreadable) => return Err(unreadable(&stage.environment, slate.as_ref())),
