@@ -18,6 +18,7 @@ use crate::notifiers::{Notifier, Routing};
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 use crate::rollout::ledger::Ledger;
+use crate::rollout::lock::keeper::Keeper;
 use crate::rollout::patience::Check;
 use crate::rollout::stage::Stage;
 use crate::{notifiers, probes, routers, targets};
@@ -122,6 +123,7 @@ pub fn stage(
             proof: environment.proof,
             prober: environment.prober.clone(),
             recorded: None,
+            lock: Keeper::default(),
             ledger: Ledger::default(),
             http: tools.http.clone(),
             say: tools.say.clone(),

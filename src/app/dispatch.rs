@@ -30,6 +30,7 @@ impl Session {
         match word {
             "check" => self.check(inputs),
             "router-config" => self.router_config(inputs),
+            "lock" => self.lock_command(inputs).await.map(Some),
             "finish" => self.finish(inputs).await,
             "notify" => self.notify(inputs).await.map(Some),
             "rehearse" => self.rehearse(inputs).await.map(Some),

@@ -37,7 +37,7 @@ impl Session {
 
     async fn finish_one(&self, note: &Note, inputs: &Inputs) -> Result<Ending, Refusal> {
         let choice = self.choice(inputs)?;
-        let stage = self.stage(&choice, "finish", inputs)?;
+        let mut stage = self.stage(&choice, "finish", inputs)?;
         self.begin(Headline {
             mode: "finish",
             environment: Some(note.environment.clone()),
@@ -45,7 +45,11 @@ impl Session {
             ..Headline::default()
         });
         stage.learned(Fact::Environment(note.environment.clone()));
+        stage.lock = self.resume_lock(note, inputs).await;
         let ending = finish::run(&stage, note).await;
+        if let Err(said) = stage.lock.release().await {
+            (self.say)(Event::Warned(said));
+        }
         self.ended(&ending);
         self.close_records(inputs, &ending).await;
         Ok(ending)

@@ -11,6 +11,10 @@ use crate::rehearsal::faults::FAULTS;
 pub const COMMANDS: &[(&str, &str)] = &[
     ("check", "is the config right? 0 if so, 64 if not"),
     (
+        "lock",
+        "who has the environment's lock; `lock hold [8h] --reason WHY`, `lock release [CLAIM]`",
+    ),
+    (
         "router-config",
         "the lines that the proxy needs once, for this environment",
     ),

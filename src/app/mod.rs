@@ -9,6 +9,8 @@ mod dispatch;
 mod finish;
 mod help;
 mod ledgers;
+mod lock_command;
+mod locks;
 mod records;
 mod secrets;
 mod session;

@@ -81,13 +81,18 @@ impl Session {
         let Some(token) = &inputs.token else {
             return Ok(None);
         };
-        let (Some(owner), Some(name)) = (&self.context.owner, &self.context.repository) else {
-            return Err("GITHUB_REPOSITORY is not set, so there is no GitHub record".to_owned());
-        };
-        let repository = Repository::of(&self.context.api_url, &format!("{owner}/{name}"))
+        let repository = self
+            .repository()
             .ok_or("GITHUB_REPOSITORY is not an owner and a name, so there is no GitHub record")?;
         let deployments = Deployments::new(&self.http, token, &repository);
         deployments.map(Some).map_err(|failed| failed.to_string())
+    }
+
+    /// The repository, where there is one.
+    pub(super) fn repository(&self) -> Option<Repository> {
+        let (owner, name) = (&self.context.owner, &self.context.repository);
+        let (owner, name) = (owner.as_ref()?, name.as_ref()?);
+        Repository::of(&self.context.api_url, &format!("{owner}/{name}"))
     }
 
     /// What the last record says, for the modes that stop when it differs from the router.

@@ -26,6 +26,9 @@ pub enum Asked {
 /// arguments.
 pub const POST_STEP: &str = "cutover-finish";
 
+/// The commands that have words after them.
+const WITH_OPERANDS: [&str; 1] = ["lock"];
+
 /// Reads the command line (with the program's name first) and the environment.
 ///
 /// # Errors
@@ -96,13 +99,20 @@ pub fn read(
             }
         }
     }
-    if modes.len() > 1 {
+    // Only a few commands have words after them.
+    let operands = modes.split_off(modes.len().min(1));
+    let takes_operands = modes
+        .iter()
+        .any(|mode| WITH_OPERANDS.contains(&mode.as_str()));
+    if !operands.is_empty() && !takes_operands {
+        let all = [modes.as_slice(), &operands].concat().join(", ");
         problems.push(Problem::with_input(
             "mode",
-            format!("there are several: {}", modes.join(", ")),
+            format!("there are several: {all}"),
         ));
     }
-    let (named, inputs) = Inputs::parse(given, &mut problems);
+    let (named, mut inputs) = Inputs::parse(given, &mut problems);
+    inputs.operands = operands;
     let mode = if is_post_step {
         Some("finish".to_owned())
     } else {

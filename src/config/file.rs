@@ -17,6 +17,7 @@ use crate::platform::secret::Vault;
 use super::check;
 use super::interpolate::{Lookup, interpolate};
 use super::kinds::{CheckBlock, NotifierBlock, RouterBlock, TargetBlock};
+use super::lock::Lock;
 use super::meaning;
 use super::problem::{Place, Problem};
 use super::units::{HttpUrl, Percent, Span};
@@ -65,6 +66,9 @@ pub struct Environment {
     /// The program's own requests through the public URL while it switches and watches.
     #[serde(default)]
     pub prober: Prober,
+    /// The lock that keeps two runs apart. It needs a token that may write to the repository.
+    #[serde(default)]
+    pub lock: Lock,
     /// Whom to tell.
     #[serde(default)]
     pub notify: Vec<NotifierBlock>,

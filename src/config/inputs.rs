@@ -93,6 +93,11 @@ pub const INPUTS: &[Input] = &[
         "",
         "for notify without a config file: a Slack, Discord or other webhook",
     ),
+    input(
+        "reason",
+        "",
+        "for `cutover lock hold`: why, for those who wait",
+    ),
     input("dry-run", "false", "say what would change, change nothing"),
     input(
         "token",
@@ -126,6 +131,7 @@ struct Raw {
     message: Option<String>,
     severity: Option<String>,
     webhook: Option<String>,
+    reason: Option<String>,
     dry_run: Option<String>,
     token: Option<String>,
     fault: Option<String>,
@@ -164,12 +170,16 @@ pub struct Inputs {
     pub severity: Severity,
     /// Where a message goes; a secret, for whoever has it can post.
     pub webhook: Option<Secret>,
+    /// Why the environment is locked.
+    pub reason: Option<String>,
     /// Change nothing.
     pub dry_run: bool,
     /// The token of the GitHub API.
     pub token: Option<Secret>,
     /// What shall go wrong in a rehearsal.
     pub faults: Vec<String>,
+    /// The words after the command, such as `hold` after `lock`.
+    pub operands: Vec<String>,
 }
 
 impl Inputs {
@@ -260,6 +270,7 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
         message: raw.message,
         severity,
         webhook: raw.webhook.map(Secret::new),
+        reason: raw.reason,
         dry_run,
         token: raw.token.map(Secret::new),
         faults: raw
@@ -272,5 +283,6 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
                     .collect()
             })
             .unwrap_or_default(),
+        operands: Vec::new(),
     }
 }

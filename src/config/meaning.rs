@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use crate::platform::secret::Vault;
 
+use super::lock::SHORTEST_LEASE;
 use super::problem::{Place, Problem};
+use super::units::Span;
 
 /// Everything in a config that fits the schema and still makes no sense.
 pub fn problems(config: &Value, places: &BTreeMap<String, Place>) -> Vec<Problem> {
@@ -27,6 +29,7 @@ pub fn problems(config: &Value, places: &BTreeMap<String, Place>) -> Vec<Problem
         let at = format!("environments.{name}");
         found.slots(&format!("{at}.slots"), environment);
         found.release(&format!("{at}.release"), environment);
+        found.lease(&format!("{at}.lock.lease"), environment);
     }
     found.problems
 }
@@ -78,6 +81,14 @@ impl Found<'_> {
         }
         if text("path").is_some_and(|path| !path.starts_with('/')) {
             self.add(&format!("{path}.path"), "a path begins with /");
+        }
+    }
+
+    fn lease(&mut self, path: &str, environment: &Value) {
+        let lease = environment.pointer("/lock/lease").and_then(Value::as_str);
+        let lease = lease.and_then(|text| text.parse::<Span>().ok());
+        if lease.is_some_and(|lease| lease < SHORTEST_LEASE) {
+            self.add(path, format!("a lease is at least {SHORTEST_LEASE}"));
         }
     }
 }

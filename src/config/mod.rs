@@ -10,6 +10,7 @@ pub mod file;
 pub mod inputs;
 pub mod interpolate;
 pub mod kinds;
+pub mod lock;
 pub mod meaning;
 pub mod patience;
 pub mod problem;

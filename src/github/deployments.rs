@@ -5,17 +5,16 @@
 //! is asked, and a payload has a mark that no other creation has.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::platform::http::Http;
-use crate::platform::retry::Backoff;
 use crate::platform::secret::Secret;
 use crate::platform::text;
 
 use super::client::Client;
+use super::patience::patiently;
 use super::record::{Content, Found, New, Record, Run, State, Status};
 use super::{GithubError, Repository};
 
@@ -30,17 +29,6 @@ const NEWEST: u8 = 30;
 
 /// How the description of a record begins that a newer one took the place of.
 const FOLLOWED_BY: &str = "followed by deployment";
-
-/// For one thing to do, all tries together.
-const PATIENCE: Backoff = Backoff {
-    first: Duration::from_millis(300),
-    longest: Duration::from_secs(2),
-    tries: 3,
-    deadline: Duration::from_secs(9),
-};
-
-/// For one thing to do, the last try included.
-const AT_MOST: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Deserialize)]
 struct FoundStatus {
@@ -289,21 +277,6 @@ impl Deployments {
         .await?;
         statuses.sort_by_key(|status| std::cmp::Reverse(status.id));
         Ok(statuses)
-    }
-}
-
-/// Tries it again where that may help, and ends in time.
-async fn patiently<T, F>(what: &str, work: impl FnMut() -> F) -> Result<T, GithubError>
-where
-    F: Future<Output = Result<T, GithubError>>,
-{
-    let tries = PATIENCE.run(work, GithubError::again);
-    match tokio::time::timeout(AT_MOST, tries).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(GithubError::OutOfReach {
-            what: what.to_owned(),
-            said: format!("no answer after {}", text::duration(AT_MOST)),
-        }),
     }
 }
 

@@ -126,6 +126,12 @@ impl<'s> Saga<'s> {
         let unwound = saga.unwind(fault.reason).await;
         let traffic = AssertUnwindSafe(stage.traffic_now()).catch_unwind().await;
         let traffic = traffic.unwrap_or_else(|_| Some("unknown".to_owned()));
+        // Whatever stopped the story: a lost lock is why nothing more was done about it.
+        let fault = match fault.reason {
+            Reason::Cancelled => stage.lock.lost(),
+            _ => stage.lock.lost_now().await,
+        }
+        .unwrap_or(fault);
         ending_of(fault, saga.committed, &unwound, traffic)
     }
 

@@ -75,6 +75,15 @@ impl Undo for PutTrafficBack {
     }
 
     async fn take_back(&self, stage: &Stage) -> Result<(Undone, String), Fault> {
+        // Whoever has the lock now has read the router as it is, and decides.
+        if stage.lock.lost_now().await.is_some() {
+            let undone = if stage.lock.touched() {
+                Undone::Stays
+            } else {
+                Undone::Untouched
+            };
+            return Ok((undone, String::new()));
+        }
         let to_restore = self.is_ours_to_restore(stage).await?;
         // Noted before it is put back: the answer to that may get lost after its effect, too.
         let was_there = self.was_there.fetch_or(to_restore, Ordering::Relaxed) || to_restore;

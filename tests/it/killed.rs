@@ -214,6 +214,7 @@ async fn signalled_at(signal: &'static str, at: usize, when: When) -> Option<Str
     assert_eq!(served, expected, "{point}");
     assert_eq!(scene.left_open(), [""; 0], "{point}: {log}");
     assert_eq!(scene.ledgers(), 0, "{point}");
+    assert!(scene.github.git(|git| git.is_free()), "{point}: {log}");
     assert!(
         scene.finished().await.contains("nothing was left open"),
         "{point}"

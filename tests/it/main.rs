@@ -9,6 +9,8 @@ mod figures;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]
+mod locks;
+#[cfg(test)]
 mod processes;
 #[cfg(test)]
 mod seams;

@@ -69,6 +69,7 @@ impl Step for Deploy<'_> {
     const INTERRUPTIBLE: bool = false;
 
     async fn act(self, stage: &Stage) -> Result<Made<()>, Fault> {
+        stage.lock.ours_lately().await?;
         let slot = stage.slots.on(self.into);
         // Read again: somebody may have moved traffic since the story began.
         let split = match stage.router.as_deref() {

@@ -162,6 +162,8 @@ impl Step for Shift<'_> {
             to: self.to,
             reason: self.reason,
         };
+        stage.lock.ours().await?;
+        stage.lock.touch();
         let at = Instant::now();
         let applied = router.apply(&change).await;
         self.felt.written(at, at.elapsed());

@@ -1,11 +1,14 @@
-//! A stand-in for GitHub's API for deployments: it takes what GitHub takes, refuses what GitHub
+//! A stand-in for GitHub's API for deployments and refs: it takes what GitHub takes, refuses what GitHub
 //! refuses, keeps what it was given, and goes wrong to order.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::git_refs::GitRefs;
+use super::github_rules::{wrong_in_deployment, wrong_in_status};
 use super::stand_in::{Asked, Reply, StandIn};
 
 pub(crate) const TOKEN: &str = "ghs_s3cr3tTokenOfTheTests";
@@ -17,6 +20,12 @@ pub(crate) enum Verb {
     Create,
     Statuses,
     Say,
+    ReadRef,
+    ReadCommit,
+    MakeTree,
+    MakeCommit,
+    CreateRef,
+    MoveRef,
 }
 
 /// What goes wrong.
@@ -45,6 +54,8 @@ struct Kept {
     faults: HashMap<Verb, VecDeque<Fault>>,
     asked: Vec<Verb>,
     payload_as_text: bool,
+    git: GitRefs,
+    latency: Duration,
     last_id: u64,
 }
 
@@ -60,7 +71,12 @@ impl Github {
         let kept = Arc::new(Mutex::new(Kept::default()));
         let server = {
             let kept = Arc::clone(&kept);
-            StandIn::start(move |asked| kept.lock().unwrap().answer(&asked)).await
+            StandIn::start(move |asked| {
+                let mut kept = kept.lock().unwrap();
+                let reply = kept.answer(&asked);
+                Reply::Later(kept.latency, Box::new(reply))
+            })
+            .await
         };
         Self {
             api_url: format!("http://{}/api/v3", server.address),
@@ -82,6 +98,21 @@ impl Github {
     /// From now on payloads are texts, as they are for some deployments.
     pub(crate) fn payload_as_text(&self) {
         self.kept.lock().unwrap().payload_as_text = true;
+    }
+
+    /// From now on every answer takes so long.
+    pub(crate) fn take_your_time(&self, latency: Duration) {
+        self.kept.lock().unwrap().latency = latency;
+    }
+
+    /// The repository's refs.
+    pub(crate) fn git<T>(&self, with: impl FnOnce(&mut GitRefs) -> T) -> T {
+        with(&mut self.kept.lock().unwrap().git)
+    }
+
+    /// How much was asked in all.
+    pub(crate) fn questions(&self) -> usize {
+        self.kept.lock().unwrap().asked.len()
     }
 
     pub(crate) fn deployments(&self) -> Vec<Value> {
@@ -117,7 +148,7 @@ impl Github {
     }
 }
 
-fn refused(status: u16, message: &str) -> Reply {
+pub(crate) fn refused(status: u16, message: &str) -> Reply {
     let body = json!({ "message": message, "documentation_url": "https://docs.github.com/rest" });
     Reply::of(status, body.to_string())
 }
@@ -149,10 +180,11 @@ impl Kept {
         if asked.only("accept") != Some("application/vnd.github+json") {
             return refused(415, "Unsupported 'Accept' header");
         }
-        let root = "/api/v3/repos/shop/storefront/deployments";
-        let Some(rest) = asked.path.strip_prefix(root) else {
+        let root = "/api/v3/repos/shop/storefront";
+        let Some(below) = asked.path.strip_prefix(root) else {
             return refused(404, "Not Found");
         };
+        let rest = below.strip_prefix("/deployments").unwrap_or(below);
         let of = rest
             .strip_prefix('/')
             .and_then(|rest| rest.strip_suffix("/statuses"))
@@ -162,7 +194,10 @@ impl Kept {
             ("POST", "", _) => Verb::Create,
             ("GET", _, Some(_)) => Verb::Statuses,
             ("POST", _, Some(_)) => Verb::Say,
-            _ => return refused(404, "Not Found"),
+            (method, _, _) => match GitRefs::verb(method, below) {
+                Some(verb) => verb,
+                None => return refused(404, "Not Found"),
+            },
         };
         self.asked.push(verb);
         let fault = self.faults.get_mut(&verb).and_then(VecDeque::pop_front);
@@ -188,8 +223,12 @@ impl Kept {
                     .with("retry-after", seconds);
             }
             Some(Fault::Forbidden) => {
+                let wanted = match GitRefs::verb(&asked.method, below) {
+                    Some(_) => "contents=write",
+                    None => "deployments=write",
+                };
                 return refused(403, "Resource not accessible by integration")
-                    .with("x-accepted-github-permissions", "deployments=write");
+                    .with("x-accepted-github-permissions", wanted);
             }
         }
         self.act(verb, of, asked)
@@ -200,7 +239,7 @@ impl Kept {
         if !known {
             return refused(404, "Not Found");
         }
-        let body = if asked.method == "POST" {
+        let body = if asked.method != "GET" {
             if asked.only("content-type") != Some("application/json") {
                 return refused(400, "Problems parsing JSON");
             }
@@ -233,6 +272,7 @@ impl Kept {
                 None => created(&self.say(id, &body)),
             },
             (Verb::Statuses | Verb::Say, None) => refused(404, "Not Found"),
+            _ => self.git.answer(verb, &asked.path, &body),
         }
     }
 
@@ -316,62 +356,4 @@ impl Kept {
             self.say(id, &json!({ "state": "inactive" }));
         }
     }
-}
-
-/// The first field of a new deployment that GitHub's description does not allow.
-fn wrong_in_deployment(body: &Value) -> Option<&'static str> {
-    for (key, value) in body.as_object()? {
-        let (name, fits) = match key.as_str() {
-            "ref" => ("ref", value.as_str().is_some_and(|text| !text.is_empty())),
-            "task" => ("task", value.is_string()),
-            "auto_merge" => ("auto_merge", value.is_boolean()),
-            "required_contexts" => ("required_contexts", value.is_array()),
-            "payload" => ("payload", value.is_object() || value.is_string()),
-            "environment" => ("environment", fits_in(value, 255)),
-            "description" => ("description", fits_in(value, 140)),
-            "transient_environment" => ("transient_environment", value.is_boolean()),
-            "production_environment" => ("production_environment", value.is_boolean()),
-            _ => ("unknown", false),
-        };
-        if !fits {
-            return Some(name);
-        }
-    }
-    body.get("ref").is_none().then_some("ref")
-}
-
-/// The first field of a new status that GitHub's description does not allow.
-fn wrong_in_status(body: &Value) -> Option<&'static str> {
-    const STATES: [&str; 7] = [
-        "error",
-        "failure",
-        "inactive",
-        "in_progress",
-        "queued",
-        "pending",
-        "success",
-    ];
-    let is_url = |value: &Value| value.as_str().is_some_and(|url| url.starts_with("http"));
-    for (key, value) in body.as_object()? {
-        let (name, fits) = match key.as_str() {
-            "state" => ("state", value.as_str().is_some_and(|s| STATES.contains(&s))),
-            "log_url" => ("log_url", is_url(value)),
-            "target_url" => ("target_url", is_url(value)),
-            "environment_url" => ("environment_url", is_url(value)),
-            "description" => ("description", fits_in(value, 140)),
-            "environment" => ("environment", fits_in(value, 255)),
-            "auto_inactive" => ("auto_inactive", value.is_boolean()),
-            _ => ("unknown", false),
-        };
-        if !fits {
-            return Some(name);
-        }
-    }
-    body.get("state").is_none().then_some("state")
-}
-
-fn fits_in(value: &Value, most: usize) -> bool {
-    value
-        .as_str()
-        .is_some_and(|text| text.chars().count() <= most)
 }
