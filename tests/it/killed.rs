@@ -2,7 +2,8 @@
 //! is on one good slot, the record is closed, and nothing is left.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use cutover::model::release::Mark;
 use cutover::rehearsal::answers::Answers;
@@ -153,20 +154,28 @@ environments:
 /// How long a signalled run may take: the runner kills it after 10 s.
 const RUNNER: Duration = Duration::from_secs(10);
 
+/// How long a run may take in all; many begin at once.
+const IN_ALL: Duration = Duration::from_secs(60);
+
 /// Sends a rollout a signal at its `at`-th question; `None` when it ended before.
 async fn signalled_at(signal: &'static str, at: usize, when: When) -> Option<String> {
     let watchman = Watchman::new(at, when);
     let scene = Scene::set(&watchman).await;
     let mut rollout = scene.command("rollout").spawn().unwrap();
     let pid = rollout.id().unwrap().to_string();
+    let signalled = Arc::new(OnceLock::new());
+    let now = Arc::clone(&signalled);
     watchman.shall(move || {
+        now.get_or_init(Instant::now);
         let kill = std::process::Command::new("kill")
             .args([signal, &pid])
             .status();
         assert!(kill.unwrap().success());
     });
     let point = format!("{signal} {when:?} at {at:>2}");
-    let status = tokio::time::timeout(RUNNER, rollout.wait()).await;
+    let status = tokio::time::timeout(IN_ALL, rollout.wait()).await;
+    let took = signalled.get().map(Instant::elapsed).unwrap_or_default();
+    assert!(took < RUNNER, "{point}: it went on for {took:.1?}");
     let status = status
         .unwrap_or_else(|_| panic!("{point}: it goes on"))
         .unwrap();
