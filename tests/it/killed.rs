@@ -2,9 +2,9 @@
 //! is on one good slot, the record is closed, and nothing is left.
 
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use cutover::model::release::Mark;
 use cutover::rehearsal::answers::Answers;
@@ -178,7 +178,10 @@ async fn signalled_at(signal: &'static str, at: usize, when: When) -> Option<Str
     let scene = Scene::set(&watchman).await;
     let mut rollout = scene.command("rollout").spawn().unwrap();
     let pid = rollout.id().unwrap().to_string();
+    let signalled = Arc::new(OnceLock::new());
+    let now = Arc::clone(&signalled);
     watchman.shall(move || {
+        now.get_or_init(Instant::now);
         let kill = std::process::Command::new("kill")
             .args([signal, &pid])
             .status();
@@ -186,6 +189,7 @@ async fn signalled_at(signal: &'static str, at: usize, when: When) -> Option<Str
     });
     let point = format!("{signal} {when:?} at {at:>2}");
     let status = tokio::time::timeout(FOR_EVER, rollout.wait()).await;
+    let took = signalled.get().map(Instant::elapsed).unwrap_or_default();
     let status = status
         .unwrap_or_else(|_| panic!("{point}: it goes on"))
         .unwrap();
@@ -230,7 +234,7 @@ async fn signalled_at(signal: &'static str, at: usize, when: When) -> Option<Str
         "goes back"
     };
     Some(format!(
-        "{point}: {status}; then users get {served}: traffic {traffic}; {failed} of {asked} requests failed"
+        "{point}: {status} after {took:.1?}; then users get {served}: traffic {traffic}; {failed} of {asked} requests failed"
     ))
 }
 

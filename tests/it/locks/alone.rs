@@ -167,6 +167,26 @@ async fn a_run_that_is_cancelled_while_it_waits_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_lease_too_short_is_refused_with_its_line() {
+    let scene = Scene::set("0s", "lease: 500ms, on-conflict: maybe").await;
+    let refused = scene.run(&["check"], "v2").await;
+    assert_eq!(refused.code, Some(64), "{}", refused.log);
+    assert!(
+        refused.log.contains("the words are: fail, wait"),
+        "{}",
+        refused.log
+    );
+    let scene = Scene::set("0s", "lease: 500ms").await;
+    let refused = scene.run(&["check"], "v2").await;
+    assert_eq!(refused.code, Some(64), "{}", refused.log);
+    assert!(
+        refused.log.contains("a lease is at least 1 s"),
+        "{}",
+        refused.log
+    );
+}
+
+#[tokio::test]
 async fn the_command_shows_holds_and_releases() {
     let scene = Scene::set("0s", "").await;
     let free = scene.run(&["lock"], "v2").await;
