@@ -37,6 +37,7 @@ impl Session {
 
     async fn finish_one(&self, note: &Note, inputs: &Inputs) -> Result<Ending, Refusal> {
         let choice = self.choice(inputs)?;
+        self.open_audit("finish", &choice, true).await;
         let stage = self.stage(&choice, "finish", inputs)?;
         self.begin(Headline {
             mode: "finish",

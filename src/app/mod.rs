@@ -4,6 +4,7 @@
 //! [`main`] answers what needs no run by itself (help, version, schema) and holds a
 //! [`session::Session`] for all else.
 
+mod audits;
 mod choice;
 mod dispatch;
 mod finish;
@@ -36,7 +37,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>, environment: Variables) -
         Ok(Asked::Version) => {
             return help::print(concat!("cutover ", env!("CARGO_PKG_VERSION"), "\n"));
         }
-        Ok(Asked::Run(word, _)) if word == "schema" => {
+        Ok(Asked::Run(word, _, _)) if word == "schema" => {
             return help::print(&format!("{:#}\n", cast::schema()));
         }
         _ => {}
@@ -50,8 +51,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>, environment: Variables) -
     let code = runtime.block_on(async {
         let session = Session::open(environment);
         match asked {
-            Ok(Asked::Run(word, inputs)) => session.hold(&word, &inputs).await,
-            Err(problems) => session.refuse("", &Refusal::of_inputs(problems)),
+            Ok(Asked::Run(word, words, inputs)) => session.hold(&word, &words, &inputs).await,
+            Err(problems) => session.refuse("", &Refusal::of_inputs(problems)).await,
             Ok(Asked::Help | Asked::Version) => 0,
         }
     });

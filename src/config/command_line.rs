@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::platform::text::nearest;
+use crate::platform::text::{excerpt, nearest};
 
 use super::inputs::{INPUTS, Inputs};
 use super::problem::Problem;
@@ -18,9 +18,12 @@ pub enum Asked {
     Help,
     /// `--version`.
     Version,
-    /// A mode or a command, by its name, with its inputs.
-    Run(String, Box<Inputs>),
+    /// A mode or a command, by its name, with the words after it and its inputs.
+    Run(String, Vec<String>, Box<Inputs>),
 }
+
+/// The commands that take words of their own behind their name; a mode has inputs.
+const WITH_WORDS: [&str; 1] = ["audit"];
 
 /// The name under which the program is the post step: a container's `post-entrypoint` takes no
 /// arguments.
@@ -40,7 +43,7 @@ pub fn read(
     let is_post_step = Path::new(&program)
         .file_name()
         .is_some_and(|name| name == POST_STEP);
-    let mut modes = Vec::new();
+    let mut words = Vec::new();
     let mut parser = lexopt::Parser::from_args(arguments);
     loop {
         match parser.next() {
@@ -83,7 +86,7 @@ pub fn read(
                     )),
                 }
             }
-            Ok(Some(lexopt::Arg::Value(mode))) => modes.push(mode.to_string_lossy().into_owned()),
+            Ok(Some(lexopt::Arg::Value(word))) => words.push(word.to_string_lossy().into_owned()),
             Ok(Some(lexopt::Arg::Short(letter))) => {
                 problems.push(Problem::with_input(
                     &format!("-{letter}"),
@@ -96,22 +99,28 @@ pub fn read(
             }
         }
     }
-    if modes.len() > 1 {
-        problems.push(Problem::with_input(
-            "mode",
-            format!("there are several: {}", modes.join(", ")),
-        ));
-    }
     let (named, inputs) = Inputs::parse(given, &mut problems);
+    let mut words = words.into_iter();
     let mode = if is_post_step {
         Some("finish".to_owned())
     } else {
-        modes.pop().or(named)
+        words.next().or(named)
     };
+    let words: Vec<String> = words.collect();
+    if let (Some(mode), Some(word)) = (&mode, words.first())
+        && !WITH_WORDS.contains(&mode.as_str())
+    {
+        let said = format!(
+            "{} takes no further word, and there is \"{}\"; an input is given as --NAME VALUE",
+            excerpt(mode, 40),
+            excerpt(word, 40)
+        );
+        problems.push(Problem::with_input("mode", said));
+    }
     match mode {
         _ if !problems.is_empty() => Err(problems),
         None => Ok(Asked::Help),
-        Some(mode) => Ok(Asked::Run(mode, Box::new(inputs))),
+        Some(mode) => Ok(Asked::Run(mode, words, Box::new(inputs))),
     }
 }
 
@@ -177,7 +186,7 @@ mod tests {
 
     fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (String, Inputs) {
         match asked(arguments, environment) {
-            Ok(Asked::Run(mode, inputs)) => (mode, *inputs),
+            Ok(Asked::Run(mode, words, inputs)) if words.is_empty() => (mode, *inputs),
             other => panic!("{other:?}"),
         }
     }
@@ -231,6 +240,28 @@ mod tests {
         assert_eq!(told.len(), 5, "{told:?}");
         assert!(told[0].contains("did you mean --severity?"));
         assert!(!told.concat().contains("s3cr3t") && !told.concat().contains("maybe"));
+    }
+
+    #[test]
+    fn only_a_command_that_takes_words_gets_them() {
+        let Ok(Asked::Run(word, words, _)) = asked(&["audit", "verify", "a.jsonl"], &[]) else {
+            panic!();
+        };
+        assert_eq!(
+            (word.as_str(), words.join(" ")),
+            ("audit", "verify a.jsonl".to_owned())
+        );
+        let problems = asked(&["rollout", "blue"], &[]).unwrap_err();
+        assert_eq!(
+            problems[0].said,
+            "rollout takes no further word, and there is \"blue\"; an input is given as --NAME VALUE"
+        );
+        let problems = asked(&["check", "rollout", "x"], &[("INPUT_MODE", "audit")]);
+        assert_eq!(
+            problems.unwrap_err().len(),
+            1,
+            "the command line beats the variable"
+        );
     }
 
     #[test]

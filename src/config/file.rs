@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::model::release::Mark;
 use crate::platform::secret::Vault;
 
+use super::audit::AuditOptions;
 use super::check;
 use super::interpolate::{Lookup, interpolate};
 use super::kinds::{CheckBlock, NotifierBlock, RouterBlock, TargetBlock};
@@ -67,6 +68,8 @@ pub struct Environment {
     /// Whom to tell.
     #[serde(default)]
     pub notify: Vec<NotifierBlock>,
+    /// Where everything that happens is written down. Default: nowhere.
+    pub audit: Option<AuditOptions>,
 }
 
 /// A slot.
@@ -265,6 +268,16 @@ fn keep_secrets(file: &File, vault: &Vault) {
         vault.keep_user_info(environment.url.get().as_str());
         for slot in environment.slots.values() {
             vault.keep_user_info(slot.url.get().as_str());
+        }
+        if let Some(loki) = environment
+            .audit
+            .iter()
+            .find_map(|audit| audit.loki.as_ref())
+        {
+            vault.keep_user_info(loki.url.get().as_str());
+            if let Some(token) = &loki.token {
+                vault.keep(token.expose());
+            }
         }
         let checks = environment.smoke.iter().chain(&environment.health.checks);
         let blocks = checks
