@@ -107,12 +107,12 @@ impl Session {
             }
             None => {
                 let choice = self.choice(inputs)?;
+                self.open_audit("notify", &choice, true).await;
                 let blocks = &choice.environment().notify;
                 if blocks.is_empty() {
                     let said = "has no channels, and there is no `webhook` input".to_owned();
                     return Err(choice.refuse(vec![("notify".to_owned(), said)]));
                 }
-                self.open_audit("notify", &choice, true).await;
                 facts.push(("app".to_owned(), choice.config.file.app.clone()));
                 facts.push(("environment".to_owned(), choice.name.clone()));
                 cast::audience(blocks, &self.http).map_err(|misfits| choice.refuse(misfits))?

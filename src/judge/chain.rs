@@ -1,7 +1,7 @@
 //! Whether a chain of lines is whole: the first line that was changed, removed, swapped or
 //! added is found, and so is an end that is missing.
 
-use crate::model::chain::{CLOSED, Chain, Link, ORIGIN, RESUMED, hash, is_sealed};
+use crate::model::chain::{CLOSED, Link, ORIGIN, RESUMED, hash, is_sealed};
 use crate::platform::text::excerpt;
 
 /// A chain that is whole.
@@ -40,7 +40,7 @@ pub fn verify(text: &[u8]) -> Result<Whole, Broken> {
         None => (text, true),
     };
     let lines: Vec<&[u8]> = body.split(|byte| *byte == b'\n').collect();
-    let mut chain = Chain::begin();
+    let mut head = ORIGIN.to_owned();
     let mut whole = Whole {
         lines: lines.len() as u64,
         runs: 0,
@@ -65,7 +65,7 @@ pub fn verify(text: &[u8]) -> Result<Whole, Broken> {
                 );
             }
         };
-        if link.previous != chain.head() {
+        if link.previous != head {
             let (line, why) = misplaced(&lines, i, &link);
             return broken(line, why);
         }
@@ -87,7 +87,7 @@ pub fn verify(text: &[u8]) -> Result<Whole, Broken> {
             whole.resumed.push(link.seq);
         }
         last = link.event;
-        chain = Chain::after(line).unwrap_or(chain);
+        head = hash(line);
     }
     if last != CLOSED {
         let why = format!(
@@ -96,8 +96,7 @@ pub fn verify(text: &[u8]) -> Result<Whole, Broken> {
         );
         return broken(lines.len(), why);
     }
-    chain.head().clone_into(&mut whole.head);
-    Ok(whole)
+    Ok(Whole { head, ..whole })
 }
 
 /// Why a line does not carry the hash of the one before it, and which of the two is to blame.
@@ -109,11 +108,11 @@ fn misplaced(lines: &[&[u8]], i: usize, link: &Link) -> (usize, String) {
             .iter()
             .any(|line| Link::read(line).is_ok_and(|later| later.seq == wanted));
         let why = match link.seq {
-            seq if is_later => {
-                format!("lines were swapped: here is number {seq}, and number {wanted} comes later")
-            }
             seq if seq < wanted => {
                 format!("it does not belong here: number {seq} was there before")
+            }
+            seq if is_later => {
+                format!("lines were swapped: here is number {seq}, and number {wanted} comes later")
             }
             seq if seq == wanted + 1 => format!("number {wanted} is missing before it"),
             seq => format!("numbers {wanted} to {} are missing before it", seq - 1),
