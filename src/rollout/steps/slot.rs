@@ -104,7 +104,7 @@ impl Step for Deploy<'_> {
         // What is replaced is asked for the record only: nobody waits long for it.
         let replaced = tokio::select! {
             biased;
-            () = stage.cancelled.cancelled() => None,
+            () = stage.cancelled.cancelled() => return Err(Fault::cancelled()),
             served = stage.served_by(self.into, REPLACED) => served.release().cloned(),
         };
         let did = target.deploy(&order, &desk).await?;
