@@ -38,6 +38,7 @@ impl Session {
     async fn finish_one(&self, note: &Note, inputs: &Inputs) -> Result<Ending, Refusal> {
         let choice = self.choice(inputs)?;
         let mut stage = self.stage(&choice, "finish", inputs)?;
+        self.open_audit("finish", &choice, true).await;
         self.begin(Headline {
             mode: "finish",
             environment: Some(note.environment.clone()),

@@ -4,6 +4,7 @@
 //! [`main`] answers what needs no run by itself (help, version, schema) and holds a
 //! `session::Session` for all else.
 
+mod audits;
 mod choice;
 mod dispatch;
 mod finish;
@@ -55,7 +56,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>, environment: Variables) -
         let session = Session::open(environment);
         match asked {
             Ok(Asked::Run(word, inputs)) => session.hold(&word, &inputs).await,
-            Err(problems) => session.refuse("", &Refusal::of_inputs(problems)),
+            Err(problems) => session.refuse("", &Refusal::of_inputs(problems)).await,
             Ok(Asked::Help | Asked::Version) => 0,
         }
     });

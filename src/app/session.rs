@@ -2,7 +2,7 @@
 //! a signal does, and what the runner gets at the end.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal as _, Write as _};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -28,6 +28,7 @@ use crate::report::outputs::Outputs;
 use crate::report::summary::Summary;
 use crate::report::{Journal, Shared};
 
+use super::audits::Open;
 use super::{COMMANDS, Variables, secrets, trace};
 
 /// How long a cancelled run has. The runner sends SIGINT, 7.5 s later SIGTERM, and 2.5 s after
@@ -45,6 +46,7 @@ pub(super) struct Session {
     pub(super) cancelled: CancellationToken,
     summary: Shared<Summary>,
     outputs: Shared<Outputs>,
+    pub(super) audit: RefCell<Option<Open>>,
     begun: Cell<bool>,
 }
 
@@ -78,6 +80,7 @@ impl Session {
             cancelled: CancellationToken::new(),
             summary,
             outputs,
+            audit: RefCell::default(),
             begun: Cell::new(false),
         }
     }
@@ -93,15 +96,15 @@ impl Session {
             ),
         };
         match performed {
-            Some(Ok(Some(ending))) => self.close(&ending, word),
+            Some(Ok(Some(ending))) => self.close(&ending, word).await,
             Some(Ok(None)) => 0,
-            Some(Err(refusal)) => self.refuse(word, &refusal),
-            None => self.give_up(word),
+            Some(Err(refusal)) => self.refuse(word, &refusal).await,
+            None => self.give_up(word).await,
         }
     }
 
     /// Says what is wrong with the inputs or the config, and closes.
-    pub(super) fn refuse(self, word: &str, refusal: &Refusal) -> u8 {
+    pub(super) async fn refuse(self, word: &str, refusal: &Refusal) -> u8 {
         if !self.begun.get() {
             let mode = MODES
                 .iter()
@@ -115,7 +118,7 @@ impl Session {
         }
         let ending = refusal.tell(&self.say);
         self.ended(&ending);
-        self.close(&ending, word)
+        self.close(&ending, word).await
     }
 
     /// Says the first line, after the masks: nothing is printed before them.
@@ -177,7 +180,7 @@ impl Session {
     }
 
     /// The end of a run that a signal did not end in time.
-    fn give_up(self, word: &str) -> u8 {
+    async fn give_up(self, word: &str) -> u8 {
         let ending = Ending {
             decision: Decision::Failed,
             reason: Reason::Cancelled,
@@ -192,11 +195,12 @@ impl Session {
             },
         };
         self.ended(&ending);
-        self.close(&ending, word)
+        self.close(&ending, word).await
     }
 
     /// The runner gets its files, or a person the table.
-    fn close(&self, ending: &Ending, word: &str) -> u8 {
+    async fn close(&self, ending: &Ending, word: &str) -> u8 {
+        self.close_audit().await;
         if let Some(path) = &self.context.output_file
             && let Err(failed) = self.outputs.with(|outputs| outputs.write(path))
         {

@@ -23,6 +23,7 @@ impl Session {
         inputs: &Inputs,
     ) -> Result<Ending, Refusal> {
         let choice = self.choice(inputs)?;
+        self.open_audit(mode, &choice, true).await;
         let release = self.release(mode, inputs)?;
         let strategy = strategy(&choice, inputs)?;
         let mut stage = self.stage(&choice, mode, inputs)?;

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::model::release::Mark;
 use crate::platform::secret::Vault;
 
+use super::audit::AuditOptions;
 use super::check;
 use super::interpolate::{Lookup, interpolate};
 use super::kinds::{CheckBlock, NotifierBlock, RouterBlock, TargetBlock};
@@ -72,6 +73,8 @@ pub struct Environment {
     /// Whom to tell.
     #[serde(default)]
     pub notify: Vec<NotifierBlock>,
+    /// Where everything that happens is written down. Default: nowhere.
+    pub audit: Option<AuditOptions>,
 }
 
 /// A slot.

@@ -104,11 +104,22 @@ pub fn keep_secrets(config: &Value, vault: &Vault) {
                 if key == "notify" {
                     keep_addresses(value, vault);
                 }
+                if let Some(text) = value.as_str().filter(|_| is_secret(key)) {
+                    vault.keep(text);
+                }
                 keep_secrets(value, vault);
             }
         }
         _ => {}
     }
+}
+
+/// Whether a key's name says that its value is a secret, as `token` and `Authorization` do.
+fn is_secret(key: &str) -> bool {
+    let key = key.to_lowercase();
+    ["token", "password", "secret", "authorization", "api-key"]
+        .iter()
+        .any(|word| key.contains(word))
 }
 
 fn keep_addresses(channels: &Value, vault: &Vault) {

@@ -74,6 +74,8 @@ pub enum Reason {
     LimitPassed,
     /// Nothing could be measured.
     NoData,
+    /// A record is not as it was written.
+    RecordChanged,
     /// The run was cancelled.
     Cancelled,
     /// A defect of this program.

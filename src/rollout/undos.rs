@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::ending::Reason;
-use crate::model::event::Fact;
+use crate::model::event::{Event, Fact};
 use crate::model::fault::Fault;
 use crate::model::split::Split;
 use crate::routers::{Reading, RouterError};
@@ -93,6 +93,11 @@ impl Undo for PutTrafficBack {
         let router = stage.router()?;
         if to_restore {
             router.restore(&self.way_back.before).await?;
+            stage.say(Event::Changed {
+                what: "traffic".to_owned(),
+                before: Some(self.way_back.ours.told(&stage.slots)),
+                after: self.way_back.before.split.told(&stage.slots),
+            });
         }
         router.confirm(self.way_back.before.split).await?;
         let side = self.way_back.before.split.active();

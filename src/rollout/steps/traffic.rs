@@ -183,6 +183,13 @@ impl Step for Shift<'_> {
             }
             Err(failed) => return Err(failed.into()),
         }
+        if self.before.split != self.to {
+            stage.say(Event::Changed {
+                what: "traffic".to_owned(),
+                before: Some(self.before.split.told(&stage.slots)),
+                after: self.to.told(&stage.slots),
+            });
+        }
         let confirmed = match router.confirm(self.to).await? {
             Confirmed::ByDataPlane(what) | Confirmed::ByState(what) => what,
         };

@@ -9,6 +9,7 @@ pub(crate) mod github_rules;
 pub(crate) mod haproxy;
 pub(crate) mod haproxy_relay;
 pub(crate) mod load;
+pub(crate) mod loki;
 pub(crate) mod nginx;
 pub(crate) mod ports;
 pub(crate) mod shop;
