@@ -9,6 +9,7 @@ mod dispatch;
 mod finish;
 mod help;
 mod ledgers;
+mod preflight;
 mod records;
 mod secrets;
 mod session;

@@ -8,7 +8,10 @@ use crate::error::Refusal;
 use crate::model::ending::{Decision, Ending};
 use crate::model::event::{Fact, Headline};
 use crate::model::release::Release;
-use crate::modes::{deploy_slot, health_check, rollback, rollout, smoke_test, switch_traffic};
+use crate::modes::{
+    deploy_slot, health_check, preflight, rollback, rollout, smoke_test, switch_traffic,
+};
+use crate::rollout::preflight::Circumstances;
 use crate::rollout::stage::Stage;
 
 use super::choice::Choice;
@@ -50,7 +53,16 @@ impl Session {
             if changes_something {
                 stage.ledger = self.open_ledger(mode, &choice.name, inputs);
             }
-            let ending = self.act(&stage, mode, inputs, &strategy, release).await;
+            let checked = self.circumstances(&choice, mode, inputs, release.as_ref());
+            let ending = match &checked {
+                Some(circumstances) if mode == "preflight" => {
+                    preflight::run(&stage, circumstances).await
+                }
+                _ => {
+                    self.act(&stage, mode, inputs, &strategy, release, checked.as_ref())
+                        .await
+                }
+            };
             self.ended(&ending);
             ending
         };
@@ -73,9 +85,12 @@ impl Session {
         inputs: &Inputs,
         strategy: &Strategy,
         release: Option<Release>,
+        checked: Option<&Circumstances>,
     ) -> Ending {
         match (mode, release) {
-            ("rollout", Some(release)) => rollout::run(stage, inputs, strategy, release).await,
+            ("rollout", Some(release)) => {
+                rollout::run(stage, inputs, strategy, release, checked).await
+            }
             ("deploy-slot", Some(release)) => {
                 deploy_slot::run(stage, inputs, &release, strategy.wait()).await
             }
@@ -96,6 +111,10 @@ impl Session {
                     .map(Release::new)
                     .map(Some)
                     .ok_or_else(|| Refusal::of_input("version", said))
+            }
+            "preflight" => {
+                let version = inputs.version.as_ref().or(self.context.sha.as_ref());
+                Ok(version.map(Release::new))
             }
             // The commit is no word on what was deployed before: only what the user says counts.
             "switch-traffic" => Ok(inputs.version.as_ref().map(Release::new)),

@@ -17,6 +17,7 @@ use crate::platform::secret::Vault;
 use super::check;
 use super::interpolate::{Lookup, interpolate};
 use super::kinds::{CheckBlock, NotifierBlock, RouterBlock, TargetBlock};
+use super::preflight::{self, Guardrails, Preflight};
 use super::problem::{Place, Problem};
 use super::units::{HttpUrl, Percent, Span};
 use super::yaml;
@@ -64,6 +65,11 @@ pub struct Environment {
     /// The program's own requests through the public URL while it switches and watches.
     #[serde(default)]
     pub prober: Prober,
+    /// What the machine and the network must be like before anything is changed. With this block
+    /// a rollout looks, too; `preflight` always does.
+    pub preflight: Option<Preflight>,
+    /// Who may deploy what, when, and after what.
+    pub guardrails: Option<Guardrails>,
     /// Whom to tell.
     #[serde(default)]
     pub notify: Vec<NotifierBlock>,
@@ -293,8 +299,14 @@ fn keep_in(value: &Value, vault: &Vault) {
 /// What a schema cannot say.
 fn meaning(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
+    let known: Vec<&String> = config.file.environments.keys().collect();
     for (name, environment) in &config.file.environments {
         let at = format!("environments.{name}");
+        if let Some(guardrails) = &environment.guardrails {
+            for (below, said) in preflight::meaning(guardrails, name, &known) {
+                problems.push(config.problem(&format!("{at}.guardrails.{below}"), said));
+            }
+        }
         let slots = format!("{at}.slots");
         if environment.slots.len() != 2 {
             let said = format!(

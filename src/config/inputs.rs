@@ -93,6 +93,11 @@ pub const INPUTS: &[Input] = &[
         "",
         "for notify without a config file: a Slack, Discord or other webhook",
     ),
+    input(
+        "override",
+        "",
+        "for preflight and rollout: why a closed window, a holiday or a freeze is passed over",
+    ),
     input("dry-run", "false", "say what would change, change nothing"),
     input(
         "token",
@@ -126,6 +131,8 @@ struct Raw {
     message: Option<String>,
     severity: Option<String>,
     webhook: Option<String>,
+    #[serde(rename = "override")]
+    override_reason: Option<String>,
     dry_run: Option<String>,
     token: Option<String>,
     fault: Option<String>,
@@ -164,6 +171,8 @@ pub struct Inputs {
     pub severity: Severity,
     /// Where a message goes; a secret, for whoever has it can post.
     pub webhook: Option<Secret>,
+    /// Why a closed window, a holiday or a freeze is passed over.
+    pub override_reason: Option<String>,
     /// Change nothing.
     pub dry_run: bool,
     /// The token of the GitHub API.
@@ -260,6 +269,10 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
         message: raw.message,
         severity,
         webhook: raw.webhook.map(Secret::new),
+        override_reason: raw
+            .override_reason
+            .map(|reason| reason.trim().to_owned())
+            .filter(|reason| !reason.is_empty()),
         dry_run,
         token: raw.token.map(Secret::new),
         faults: raw

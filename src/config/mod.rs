@@ -4,13 +4,16 @@
 //! What a block's kind does is not known here: a block is its kind's name and its options,
 //! and the seam's table of kinds builds it (`kinds`). No network, no file but the config.
 
+pub mod calendar;
 pub mod check;
 pub mod command_line;
+pub mod endpoints;
 pub mod file;
 pub mod inputs;
 pub mod interpolate;
 pub mod kinds;
 pub mod patience;
+pub mod preflight;
 pub mod problem;
 pub mod request;
 pub mod schema;

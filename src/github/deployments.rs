@@ -43,15 +43,20 @@ const PATIENCE: Backoff = Backoff {
 const AT_MOST: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Deserialize)]
-struct FoundStatus {
+pub(super) struct FoundStatus {
     #[serde(default)]
     id: u64,
-    state: String,
+    pub(super) state: String,
     #[serde(default)]
     description: Option<String>,
 }
 
 impl FoundStatus {
+    /// Whether the deployment is not over yet.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state.as_str(), "pending" | "queued" | "in_progress")
+    }
+
     /// Whether somebody else said that the deployment is inactive. GitHub does so to older ones
     /// when a job with `environment:` ends, which says nothing about traffic.
     fn is_by_others(&self) -> bool {
@@ -69,7 +74,7 @@ struct Created {
 
 /// The records of one repository.
 pub struct Deployments {
-    client: Client,
+    pub(super) client: Client,
 }
 
 impl Deployments {
@@ -214,9 +219,11 @@ impl Deployments {
         let mut open = Vec::new();
         for found in self.list(None, None).await? {
             if found.payload().is_some_and(|ours| ours.content.run == *run)
-                && self.statuses(found.id).await?.first().is_none_or(|newest| {
-                    matches!(newest.state.as_str(), "pending" | "queued" | "in_progress")
-                })
+                && self
+                    .statuses(found.id)
+                    .await?
+                    .first()
+                    .is_none_or(FoundStatus::is_open)
             {
                 open.push(found.id);
             }
@@ -235,7 +242,7 @@ impl Deployments {
     }
 
     /// The newest of our task, newest first.
-    async fn list(
+    pub(super) async fn list(
         &self,
         sha: Option<&str>,
         environment: Option<&str>,
@@ -280,7 +287,7 @@ impl Deployments {
     }
 
     /// What was said about a deployment, newest first.
-    async fn statuses(&self, id: u64) -> Result<Vec<FoundStatus>, GithubError> {
+    pub(super) async fn statuses(&self, id: u64) -> Result<Vec<FoundStatus>, GithubError> {
         let what = format!("list the statuses of deployment {id}");
         let route = format!("/deployments/{id}/statuses");
         let mut statuses: Vec<FoundStatus> = patiently(&what, || {
@@ -293,7 +300,7 @@ impl Deployments {
 }
 
 /// Tries it again where that may help, and ends in time.
-async fn patiently<T, F>(what: &str, work: impl FnMut() -> F) -> Result<T, GithubError>
+pub(super) async fn patiently<T, F>(what: &str, work: impl FnMut() -> F) -> Result<T, GithubError>
 where
     F: Future<Output = Result<T, GithubError>>,
 {

@@ -7,6 +7,7 @@
 mod client;
 pub mod deployments;
 pub mod record;
+pub mod standing;
 
 use std::time::Duration;
 

@@ -3,7 +3,10 @@
 //! Nothing here asks, waits or knows the time. Whatever decides over users' traffic can be
 //! tested with a table.
 
+pub mod branches;
 pub mod ending;
+pub mod gravest;
 pub mod limits;
 pub mod share;
 pub mod streak;
+pub mod windows;

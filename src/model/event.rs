@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::ending::Ending;
 use super::figures::Summary;
+use super::finding::Finding;
 use super::receipt::Receipt;
 
 /// The first line of a run.
@@ -69,6 +70,8 @@ pub enum Event {
         /// What is wrong and what would be right.
         said: String,
     },
+    /// A check of the preflight is over.
+    Checked(Finding),
     /// A figure or a name that goes into the outputs.
     Learned(Fact),
     /// A switch was measured. Said again when the watch has more figures.
@@ -102,6 +105,8 @@ pub enum Fact {
     DeploymentId(u64),
     /// Whether all checks passed.
     Healthy(bool),
+    /// Why a closed window, a holiday or a freeze was passed over.
+    Override(String),
     /// Error rate and latencies.
     Figures(Summary),
 }

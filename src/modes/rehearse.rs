@@ -138,6 +138,7 @@ impl Act<'_> {
             &inputs,
             &self.staged.strategy,
             Release::new(version),
+            None,
         )
         .await)
     }

@@ -10,6 +10,7 @@ pub mod felt;
 pub mod ledger;
 pub mod looks;
 pub mod patience;
+pub mod preflight;
 pub mod prober;
 pub mod proof;
 pub mod saga;
