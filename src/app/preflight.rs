@@ -24,7 +24,8 @@ impl Session {
         let environment = choice.environment();
         let alone = mode == "preflight";
         let configured = environment.preflight.is_some() || environment.guardrails.is_some();
-        if !alone && !(mode == "rollout" && configured) {
+        let wanted = alone || (mode == "rollout" && configured);
+        if !wanted {
             return None;
         }
         let guardrails = environment.guardrails.clone().unwrap_or_default();

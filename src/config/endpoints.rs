@@ -80,11 +80,10 @@ fn named_by(block: &Block) -> Vec<String> {
 /// Looks below the keys that name a place: `url`, `generation-url`, `address`.
 fn walk(key: &str, value: &Value, found: &mut Vec<String>) {
     match value {
+        // What is filled in later cannot be looked up now.
+        Value::String(text) if text.contains("{{") => {}
         Value::String(text) if key == "url" || key.ends_with("-url") => {
-            // What is filled in later cannot be looked up now.
-            if !text.contains("{{") {
-                found.extend(Url::parse(text).ok().as_ref().and_then(of_url));
-            }
+            found.extend(Url::parse(text).ok().as_ref().and_then(of_url));
         }
         Value::String(text) if key == "address" => found.extend(of_address(text)),
         Value::Object(map) => map.iter().for_each(|(key, value)| walk(key, value, found)),

@@ -68,7 +68,7 @@ pub const INPUTS: &[Input] = &[
     input(
         "expect-active",
         "",
-        "for switch-traffic, rollout and rollback: refuse unless this slot is active now",
+        "for preflight, switch-traffic, rollout and rollback: refuse unless this slot is active now",
     ),
     input(
         "strategy",

@@ -4,15 +4,34 @@ use crate::model::fault::Fault;
 use crate::model::finding::{Finding, Verdict};
 use crate::platform::text;
 
-/// `12 checks passed`, with how many could not be looked at; or the fault of the gravest that
-/// says no. Of two that are as grave the first one counts.
+/// `12 checks passed`, `9 of 12 checks passed, 1 skipped`.
+pub fn counted(findings: &[Finding]) -> String {
+    let (mut passed, mut skipped) = (0, 0);
+    for finding in findings {
+        match finding.verdict {
+            Verdict::Passed { .. } => passed += 1,
+            Verdict::Skipped { .. } => skipped += 1,
+            Verdict::Failed { .. } => {}
+        }
+    }
+    let asked = findings.len() - skipped;
+    let all = text::count(asked as u64, "check");
+    let said = if passed == asked {
+        format!("{all} passed")
+    } else {
+        format!("{passed} of {all} passed")
+    };
+    match skipped {
+        0 => said,
+        _ => format!("{said}, {skipped} skipped"),
+    }
+}
+
+/// The fault of the gravest that says no. Of two that are as grave the first one counts.
 ///
 /// # Errors
 /// When a check says no.
-pub fn verdict(findings: &[Finding]) -> Result<String, Fault> {
-    let skipped = |finding: &&Finding| matches!(finding.verdict, Verdict::Skipped { .. });
-    let skipped = findings.iter().filter(skipped).count();
-    let asked = findings.len() - skipped;
+pub fn verdict(findings: &[Finding]) -> Result<(), Fault> {
     let mut worst: Option<(&Finding, [&String; 3])> = None;
     let mut names = Vec::new();
     for finding in findings {
@@ -29,17 +48,12 @@ pub fn verdict(findings: &[Finding]) -> Result<String, Fault> {
         }
     }
     let Some((finding, [measured, wanted, next])) = worst else {
-        let passed = format!("{} passed", text::count(asked as u64, "check"));
-        return Ok(match skipped {
-            0 => passed,
-            _ => format!("{passed}, {skipped} skipped"),
-        });
+        return Ok(());
     };
     let says = if names.len() == 1 { "says" } else { "say" };
     let said = format!(
-        "{} of {} {says} no: {}",
-        names.len(),
-        text::count(asked as u64, "check"),
+        "{} {says} no: {}",
+        text::count(names.len() as u64, "check"),
         names.join(", ")
     );
     Err(Fault::new(finding.group.reason(), said)
@@ -62,11 +76,9 @@ mod tests {
     fn all_are_told_and_the_gravest_counts() {
         let yes = Finding::passed(Group::Guardrail, "branch", "main");
         let skipped = Finding::skipped(Group::Busy, "others", "no token");
-        assert_eq!(
-            verdict(&[yes.clone(), skipped.clone()]).unwrap(),
-            "1 check passed, 1 skipped"
-        );
-        assert_eq!(verdict(&[]).unwrap(), "0 checks passed");
+        let good = [yes.clone(), skipped.clone()];
+        assert_eq!(counted(&good), "1 check passed, 1 skipped");
+        assert_eq!((verdict(&good), verdict(&[])), (Ok(()), Ok(())));
         let all = [
             no(Group::Runner, "cpu"),
             no(Group::Guardrail, "window"),
@@ -77,12 +89,10 @@ mod tests {
         ];
         let fault = verdict(&all).unwrap_err();
         assert_eq!(fault.reason, Reason::PreflightGuardrail);
-        assert_eq!(
-            fault.said,
-            "4 of 5 checks say no: cpu, window, freeze, db:1"
-        );
+        assert_eq!(fault.said, "4 checks say no: cpu, window, freeze, db:1");
+        assert_eq!(counted(&all), "1 of 5 checks passed, 1 skipped");
         assert_eq!(fault.measured.as_deref(), Some("window: seen"));
         let one = verdict(&all[..1]).unwrap_err();
-        assert_eq!(one.said, "1 of 1 check says no: cpu");
+        assert_eq!(one.said, "1 check says no: cpu");
     }
 }

@@ -17,4 +17,6 @@ mod stories;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
+mod windows;
+#[cfg(test)]
 mod world;

@@ -144,24 +144,16 @@ pub async fn preflight(saga: &Saga<'_>, with: &Circumstances) -> Result<String, 
         stage.say(Event::Checked(finding.clone()));
     }
     let took = began.elapsed();
-    match gravest::verdict(&findings) {
-        Ok(said) => {
-            stage.say(Event::Done {
-                step: NAME,
-                said: said.clone(),
-                took,
-            });
-            Ok(said)
-        }
-        Err(fault) => {
-            stage.say(Event::Failed {
-                step: NAME,
-                said: fault.said.clone(),
-                took,
-            });
-            Err(fault.into())
-        }
-    }
+    let said = gravest::counted(&findings);
+    let verdict = gravest::verdict(&findings);
+    let told = said.clone();
+    let step = NAME;
+    stage.say(match verdict {
+        Ok(()) => Event::Done { step, said, took },
+        Err(_) => Event::Failed { step, said, took },
+    });
+    verdict?;
+    Ok(told)
 }
 
 async fn look(stage: &Stage, with: &Circumstances) -> Vec<Finding> {

@@ -17,6 +17,7 @@ pub(crate) enum Verb {
     Create,
     Statuses,
     Say,
+    Run,
 }
 
 /// What goes wrong.
@@ -42,6 +43,8 @@ pub(crate) enum Fault {
 struct Kept {
     deployments: Vec<Value>,
     statuses: BTreeMap<u64, Vec<Value>>,
+    /// The status of each workflow run.
+    runs: BTreeMap<String, String>,
     faults: HashMap<Verb, VecDeque<Fault>>,
     asked: Vec<Verb>,
     payload_as_text: bool,
@@ -82,6 +85,12 @@ impl Github {
     /// From now on payloads are texts, as they are for some deployments.
     pub(crate) fn payload_as_text(&self) {
         self.kept.lock().unwrap().payload_as_text = true;
+    }
+
+    /// Puts a workflow run there.
+    pub(crate) fn run(&self, id: &str, status: &str) {
+        let mut kept = self.kept.lock().unwrap();
+        kept.runs.insert(id.to_owned(), status.to_owned());
     }
 
     pub(crate) fn deployments(&self) -> Vec<Value> {
@@ -148,6 +157,17 @@ impl Kept {
         }
         if asked.only("accept") != Some("application/vnd.github+json") {
             return refused(415, "Unsupported 'Accept' header");
+        }
+        let runs = "/api/v3/repos/shop/storefront/actions/runs/";
+        if let ("GET", Some(id)) = (asked.method.as_str(), asked.path.strip_prefix(runs)) {
+            self.asked.push(Verb::Run);
+            return match self.runs.get(id) {
+                Some(status) => {
+                    let run = json!({ "id": id.parse::<u64>().unwrap(), "status": status });
+                    Reply::of(200, run.to_string())
+                }
+                None => refused(404, "Not Found"),
+            };
         }
         let root = "/api/v3/repos/shop/storefront/deployments";
         let Some(rest) = asked.path.strip_prefix(root) else {
@@ -232,7 +252,7 @@ impl Kept {
                 Some(field) => invalid(field),
                 None => created(&self.say(id, &body)),
             },
-            (Verb::Statuses | Verb::Say, None) => refused(404, "Not Found"),
+            (Verb::Statuses | Verb::Say | Verb::Run, _) => refused(404, "Not Found"),
         }
     }
 
