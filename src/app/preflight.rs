@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use crate::config::endpoints::endpoints;
 use crate::config::inputs::Inputs;
+use crate::config::preflight::Migration;
 use crate::github::deployments::Deployments;
 use crate::model::release::Release;
 use crate::rollout::preflight::{Circumstances, Earlier, Other, Records, Source};
@@ -58,6 +59,7 @@ impl Session {
                 .or_else(|| self.context.actor.clone()),
             release: release.cloned(),
             expect_active: inputs.expect_active.clone(),
+            contract: inputs.migration == Some(Migration::Contract),
             records: self.records(&choice.name, inputs),
             directory: self.context.workspace.clone(),
             vault: self.vault.clone(),

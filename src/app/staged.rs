@@ -25,6 +25,10 @@ impl Session {
         inputs: &Inputs,
     ) -> Result<Ending, Refusal> {
         let choice = self.choice(inputs)?;
+        let inputs = &Inputs {
+            migration: inputs.migration.or(Some(choice.environment().migration)),
+            ..inputs.clone()
+        };
         let release = self.release(mode, inputs)?;
         let strategy = strategy(&choice, inputs)?;
         let mut stage = self.stage(&choice, mode, inputs)?;

@@ -17,7 +17,7 @@ use crate::platform::secret::Vault;
 use super::check;
 use super::interpolate::{Lookup, interpolate};
 use super::kinds::{CheckBlock, NotifierBlock, RouterBlock, TargetBlock};
-use super::preflight::{self, Guardrails, Preflight};
+use super::preflight::{self, Guardrails, Migration, Preflight};
 use super::problem::{Place, Problem};
 use super::units::{HttpUrl, Percent, Span};
 use super::yaml;
@@ -70,6 +70,9 @@ pub struct Environment {
     pub preflight: Option<Preflight>,
     /// Who may deploy what, when, and after what.
     pub guardrails: Option<Guardrails>,
+    /// What releases do to data that the old one uses, too; the input `migration` beats it.
+    #[serde(default)]
+    pub migration: Migration,
     /// Whom to tell.
     #[serde(default)]
     pub notify: Vec<NotifierBlock>,

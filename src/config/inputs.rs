@@ -11,6 +11,7 @@ use crate::model::severity::Severity;
 use crate::model::split::Weight;
 use crate::platform::secret::Secret;
 
+use super::preflight::Migration;
 use super::problem::Problem;
 
 /// An input as people see it.
@@ -94,6 +95,11 @@ pub const INPUTS: &[Input] = &[
         "for notify without a config file: a Slack, Discord or other webhook",
     ),
     input(
+        "migration",
+        "",
+        "for preflight and rollout: none, expand or contract; the config's, if not given",
+    ),
+    input(
         "override",
         "",
         "for preflight and rollout: why a closed window, a holiday or a freeze is passed over",
@@ -131,6 +137,7 @@ struct Raw {
     message: Option<String>,
     severity: Option<String>,
     webhook: Option<String>,
+    migration: Option<String>,
     #[serde(rename = "override")]
     override_reason: Option<String>,
     dry_run: Option<String>,
@@ -171,6 +178,8 @@ pub struct Inputs {
     pub severity: Severity,
     /// Where a message goes; a secret, for whoever has it can post.
     pub webhook: Option<Secret>,
+    /// What the release does to data that the old one uses, too.
+    pub migration: Option<Migration>,
     /// Why a closed window, a holiday or a freeze is passed over.
     pub override_reason: Option<String>,
     /// Change nothing.
@@ -231,6 +240,13 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
             true
         }
     };
+    let migration = raw.migration.as_deref().and_then(|text| {
+        let found = Migration::NAMES.iter().find(|(name, _)| *name == text);
+        if found.is_none() {
+            complain("migration", "must be one of none, expand, contract");
+        }
+        found.map(|(_, migration)| *migration)
+    });
     let url = raw
         .url
         .as_deref()
@@ -269,6 +285,7 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
         message: raw.message,
         severity,
         webhook: raw.webhook.map(Secret::new),
+        migration,
         override_reason: raw
             .override_reason
             .map(|reason| reason.trim().to_owned())

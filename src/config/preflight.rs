@@ -64,6 +64,28 @@ impl Guardrails {
     }
 }
 
+/// What a release does to data that the old one uses, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Migration {
+    /// Nothing.
+    #[default]
+    None,
+    /// It adds to them; the old release does not mind.
+    Expand,
+    /// It takes away what the old release needs: there is no way back by itself.
+    Contract,
+}
+
+impl Migration {
+    /// The word for each, as in the config.
+    pub const NAMES: [(&'static str, Self); 3] = [
+        ("none", Self::None),
+        ("expand", Self::Expand),
+        ("contract", Self::Contract),
+    ];
+}
+
 /// Hours of days of the week. Where `to` is not after `from`, it is on the next day.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

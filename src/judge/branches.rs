@@ -73,10 +73,7 @@ mod tests {
     #[test]
     fn a_pattern_of_stars_ends() {
         let name = "a".repeat(250);
-        assert!(!fits(
-            &"*a".repeat(100).replace("*a*a", "**a"),
-            &format!("{name}/b")
-        ));
+        assert!(fits(&"**a".repeat(100), &name));
         assert!(!fits(&format!("{}b", "*a".repeat(100)), &name));
     }
 }

@@ -24,6 +24,7 @@ pub async fn run(
     let plan = Plan {
         release,
         expect_active: inputs.expect_active.clone(),
+        migration: inputs.migration.unwrap_or_default(),
         settings,
     };
     Saga::tell(stage, async |saga: &mut Saga<'_>| {

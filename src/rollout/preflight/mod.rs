@@ -61,6 +61,8 @@ pub struct Circumstances {
     pub release: Option<Release>,
     /// The slot that must be active before.
     pub expect_active: Option<String>,
+    /// Whether there is no way back by itself, because of a migration.
+    pub contract: bool,
     /// The environments that must have got the release before.
     pub earlier: Vec<Earlier>,
     /// The records of deployments, or why there are none.

@@ -31,6 +31,11 @@ pub(super) async fn look(stage: &Stage, with: &Circumstances) -> (Vec<Finding>, 
     let router = Finding::passed(Group::Guardrail, "router", said);
     let idle = before.split.idle();
     let to = Split::all_to(idle);
+    let name = stage.slots.name(idle).to_owned();
+    if with.contract {
+        let why = "none over `migration: contract`: once switched, traffic stays on the new release, and people are told where it is bad";
+        return (vec![router, skipped("way back", why)], Some(name));
+    }
     let prepare = PrepareWayBack {
         before: &before,
         to,
@@ -39,10 +44,7 @@ pub(super) async fn look(stage: &Stage, with: &Circumstances) -> (Vec<Finding>, 
         Ok(made) => Finding::passed(Group::Guardrail, "way back", made.said),
         Err(fault) => no("way back", fault),
     };
-    (
-        vec![router, way_back],
-        Some(stage.slots.name(idle).to_owned()),
-    )
+    (vec![router, way_back], Some(name))
 }
 
 fn no(name: &str, fault: Fault) -> Finding {

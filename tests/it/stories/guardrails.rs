@@ -281,3 +281,55 @@ fn wrong_guardrails_are_refused_with_their_lines() {
     );
     assert!(ran.log.contains("the window has no length"), "{}", ran.log);
 }
+
+/// Over a contract nobody goes back by itself: it is said before, and then it is so.
+#[test]
+fn a_bad_release_after_a_contract_is_held() {
+    let shop = shop(EASY);
+    shop.put_a_cache_in_front();
+    shop.configure("within: 2s", "within: 1s");
+    let looked = shop.cutover("preflight --version=v2 --migration=contract");
+    assert_eq!(looked.code, 0, "{}", looked.log);
+    assert!(
+        looked
+            .log
+            .contains("way back: none over `migration: contract`"),
+        "{}",
+        looked.log
+    );
+    shop.configure("    strategy:", "    migration: contract\n    strategy:");
+    let ran = shop.cutover("rollout --version=v2");
+    assert_snapshot!(told(&shop, &ran), @r"
+    cutover · rollout · production · storefront v2 · blue-green
+      skipped    other deployments: nobody can tell: there is no token, so GitHub is not asked
+      skipped    way back: none over `migration: contract`: once switched, traffic stays on the new release, and people are told where it is bad
+      preflight  8 checks passed, 2 skipped   [time]
+      traffic    100 % on blue   [time]
+      warning    migration: contract: the old release does not fit the data afterwards, so there is no automatic way back: once switched, traffic stays on the new release, also when it is bad, and people are told at once
+    | green has v2
+      deploy     green <- v2      ./deploy.sh ended with 0   [time]
+      serves     green says v2   [time]
+      smoke      1 of 1 on green   [time]
+      switch     green 0 % -> 100 %    /shop/flags holds w100   [time]
+      proved     v1 on 5 of the last 5 new connections to http://shop/release   [time]
+      stays      100 % on green   [time]
+    held: the public URL did not answer with the intended release
+      measured   v1 on 5 of the last 5 new connections to http://shop/release
+      wanted     v2 in the text of /release, 5 in a row, within 1 s
+      traffic    100 % on green, says the router
+      next       does the public URL go through this router, and does something cache that path? set `release.path` to one that is not cached
+    ");
+    assert_eq!((ran.code, ran.output("decision")), (30, "held"));
+    assert_eq!(shop.answers(), "green v2");
+}
+
+/// What fails before the switch has touched nothing, contract or not.
+#[test]
+fn a_contract_that_does_not_come_to_the_switch_fails() {
+    let shop = shop(EASY);
+    shop.configure("./deploy.sh", "\"false\"");
+    let before = shop.state();
+    let ran = shop.cutover("rollout --version=v2 --migration=contract");
+    assert_eq!(ran.code, 10, "{}", ran.log);
+    assert_eq!(shop.state(), before);
+}
