@@ -40,6 +40,8 @@ pub struct Context {
     pub sha: Option<String>,
     /// The short name of the branch or tag.
     pub ref_name: Option<String>,
+    /// `branch` or `tag`.
+    pub ref_type: Option<String>,
     /// Who caused the first run.
     pub actor: Option<String>,
     /// Who caused this attempt.
@@ -116,6 +118,7 @@ impl Context {
             repository: parts.map(|(_, repository)| repository.to_owned()),
             sha: text("GITHUB_SHA"),
             ref_name: text("GITHUB_REF_NAME"),
+            ref_type: text("GITHUB_REF_TYPE"),
             actor: text("GITHUB_ACTOR"),
             triggering_actor: text("GITHUB_TRIGGERING_ACTOR"),
             runner: text("RUNNER_NAME"),
@@ -163,6 +166,7 @@ mod tests {
         ("GITHUB_REPOSITORY", "acme/storefront"),
         ("GITHUB_SHA", "4f2a9c1d5e6f708192a3b4c5d6e7f8091a2b3c4d"),
         ("GITHUB_REF_NAME", "main"),
+        ("GITHUB_REF_TYPE", "branch"),
         ("GITHUB_ACTOR", "ana"),
         ("GITHUB_TRIGGERING_ACTOR", "bo"),
         ("GITHUB_RUN_ID", "1234"),

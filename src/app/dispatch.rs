@@ -1,6 +1,7 @@
 //! From a word to its mode: what each mode needs is read, chosen and built here, so that the
 //! modes themselves can tell their stories.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 
 use crate::cast::{self};
@@ -42,7 +43,10 @@ impl Session {
                 Some((mode, _)) => self.staged(mode, inputs).await.map(Some),
                 None => {
                     let words = MODES.iter().chain(COMMANDS);
-                    let words = words.filter_map(|(name, _)| name.split(' ').next());
+                    // A command with several forms is one word.
+                    let words: BTreeSet<_> = words
+                        .filter_map(|(name, _)| name.split(' ').next())
+                        .collect();
                     Err(Refusal::of_input("mode", unknown("mode", word, words)))
                 }
             },

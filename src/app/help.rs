@@ -29,6 +29,11 @@ pub const COMMANDS: &[(&str, &str)] = &[
 /// The exit codes and what they mean.
 pub(super) const EXIT_CODES: &[(u8, &str)] = &[
     (0, "done"),
+    (
+        1,
+        "preflight alone: the runner is too busy or too full; 2 Docker, 3 network, 4 secrets, \
+         5 another deployment is running, 6 a guardrail says no",
+    ),
     (10, "the verdict is no, and traffic was not touched"),
     (20, "rolled back; traffic is safe on the old slot"),
     (

@@ -102,7 +102,10 @@ impl Session {
         environment: &str,
         inputs: &Inputs,
     ) -> Option<Recorded> {
-        if !matches!(mode, "deploy-slot" | "switch-traffic" | "rollout") {
+        if !matches!(
+            mode,
+            "deploy-slot" | "switch-traffic" | "preflight" | "rollout"
+        ) {
             return None;
         }
         let deployments = match self.deployments(inputs) {

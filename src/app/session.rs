@@ -222,7 +222,10 @@ impl Session {
             }
             let _ = write!(out, "\n{}", self.outputs.with(Outputs::table));
         }
-        ending.exit_code()
+        match word {
+            "preflight" => ending.exit_code_of_preflight(),
+            _ => ending.exit_code(),
+        }
     }
 }
 

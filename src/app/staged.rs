@@ -8,7 +8,10 @@ use crate::error::Refusal;
 use crate::model::ending::{Decision, Ending};
 use crate::model::event::{Fact, Headline};
 use crate::model::release::Release;
-use crate::modes::{deploy_slot, health_check, rollback, rollout, smoke_test, switch_traffic};
+use crate::modes::{
+    deploy_slot, health_check, preflight, rollback, rollout, smoke_test, switch_traffic,
+};
+use crate::rollout::preflight::Circumstances;
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 
@@ -24,6 +27,10 @@ impl Session {
     ) -> Result<Ending, Refusal> {
         let choice = self.choice(inputs)?;
         self.open_audit(mode, &choice, true).await;
+        let inputs = &Inputs {
+            migration: inputs.migration.or(Some(choice.environment().migration)),
+            ..inputs.clone()
+        };
         let release = self.release(mode, inputs)?;
         let strategy = strategy(&choice, inputs)?;
         let mut stage = self.stage(&choice, mode, inputs)?;
@@ -65,9 +72,21 @@ impl Session {
             }
             // Read when the lock is ours: the run before this one may have left it a moment ago.
             stage.recorded = self.last_record(mode, &choice.name, inputs).await;
+            let checked = self.circumstances(&choice, mode, inputs, release.as_ref());
+            let act = async {
+                match &checked {
+                    Some(circumstances) if mode == "preflight" => {
+                        preflight::run(&stage, circumstances).await
+                    }
+                    checked => {
+                        self.act(&stage, mode, inputs, &strategy, release, checked.as_ref())
+                            .await
+                    }
+                }
+            };
             let ending = tokio::select! {
                 biased;
-                ending = self.act(&stage, mode, inputs, &strategy, release) => ending,
+                ending = act => ending,
                 never = stage.lock.keep(&stage) => match never {},
             };
             lock_is_left = !self.release_lock(&stage, &ending).await;
@@ -95,9 +114,12 @@ impl Session {
         inputs: &Inputs,
         strategy: &Strategy,
         release: Option<Release>,
+        checked: Option<&Circumstances>,
     ) -> Ending {
         match (mode, release) {
-            ("rollout", Some(release)) => rollout::run(stage, inputs, strategy, release).await,
+            ("rollout", Some(release)) => {
+                rollout::run(stage, inputs, strategy, release, checked).await
+            }
             ("deploy-slot", Some(release)) => {
                 deploy_slot::run(stage, inputs, &release, strategy.wait()).await
             }
@@ -118,6 +140,10 @@ impl Session {
                     .map(Release::new)
                     .map(Some)
                     .ok_or_else(|| Refusal::of_input("version", said))
+            }
+            "preflight" => {
+                let version = inputs.version.as_ref().or(self.context.sha.as_ref());
+                Ok(version.map(Release::new))
             }
             // The commit is no word on what was deployed before: only what the user says counts.
             "switch-traffic" => Ok(inputs.version.as_ref().map(Release::new)),

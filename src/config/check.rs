@@ -10,8 +10,9 @@ use std::str::FromStr as _;
 
 use serde_json::{Map, Value};
 
+use super::calendar::{ClockTime, Day, Days, Zone};
 use super::problem::{Place, Problem};
-use super::units::{HttpUrl, Percent, Span};
+use super::units::{HttpUrl, Percent, Size, Span};
 use super::yaml::{Key, Node, What, join};
 use crate::platform::text::nearest;
 
@@ -258,7 +259,12 @@ impl<'s> Walk<'s> {
         let said = match schema.get("format").and_then(Value::as_str) {
             Some("duration") => Span::from_str(text).err(),
             Some("percent") => Percent::from_str(text).err(),
+            Some("size") => Size::from_str(text).err(),
             Some("uri") => HttpUrl::from_str(text).err(),
+            Some("weekdays") => Days::from_str(text).err(),
+            Some("time-of-day") => ClockTime::from_str(text).err(),
+            Some("date") => Day::from_str(text).err(),
+            Some("time-zone") => Zone::from_str(text).err(),
             _ => None,
         };
         if let Some(said) = said {

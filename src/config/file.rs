@@ -20,6 +20,7 @@ use super::interpolate::{Lookup, interpolate};
 use super::kinds::{CheckBlock, NotifierBlock, RouterBlock, TargetBlock};
 use super::lock::Lock;
 use super::meaning;
+use super::preflight::{Guardrails, Migration, Preflight};
 use super::problem::{Place, Problem};
 use super::units::{HttpUrl, Percent, Span};
 use super::yaml;
@@ -70,6 +71,14 @@ pub struct Environment {
     /// The lock that keeps two runs apart. It needs a token that may write to the repository.
     #[serde(default)]
     pub lock: Lock,
+    /// What the machine and the network must be like before anything is changed. With this block
+    /// a rollout looks, too; `preflight` always does.
+    pub preflight: Option<Preflight>,
+    /// Who may deploy what, when, and after what.
+    pub guardrails: Option<Guardrails>,
+    /// What releases do to data that the old one uses, too; the input `migration` beats it.
+    #[serde(default)]
+    pub migration: Migration,
     /// Whom to tell.
     #[serde(default)]
     pub notify: Vec<NotifierBlock>,

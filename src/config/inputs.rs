@@ -11,6 +11,7 @@ use crate::model::severity::Severity;
 use crate::model::split::Weight;
 use crate::platform::secret::Secret;
 
+use super::preflight::Migration;
 use super::problem::Problem;
 
 /// An input as people see it.
@@ -68,7 +69,7 @@ pub const INPUTS: &[Input] = &[
     input(
         "expect-active",
         "",
-        "for switch-traffic, rollout and rollback: refuse unless this slot is active now",
+        "for preflight, switch-traffic, rollout and rollback: refuse unless this slot is active now",
     ),
     input(
         "strategy",
@@ -97,6 +98,16 @@ pub const INPUTS: &[Input] = &[
         "reason",
         "",
         "for `cutover lock hold`: why, for those who wait",
+    ),
+    input(
+        "migration",
+        "",
+        "for preflight and rollout: none, expand or contract; the config's, if not given",
+    ),
+    input(
+        "override",
+        "",
+        "for preflight and rollout: why a closed window, a holiday or a freeze is passed over",
     ),
     input("dry-run", "false", "say what would change, change nothing"),
     input(
@@ -132,6 +143,9 @@ struct Raw {
     severity: Option<String>,
     webhook: Option<String>,
     reason: Option<String>,
+    migration: Option<String>,
+    #[serde(rename = "override")]
+    override_reason: Option<String>,
     dry_run: Option<String>,
     token: Option<String>,
     fault: Option<String>,
@@ -172,6 +186,10 @@ pub struct Inputs {
     pub webhook: Option<Secret>,
     /// Why the environment is locked.
     pub reason: Option<String>,
+    /// What the release does to data that the old one uses, too.
+    pub migration: Option<Migration>,
+    /// Why a closed window, a holiday or a freeze is passed over.
+    pub override_reason: Option<String>,
     /// Change nothing.
     pub dry_run: bool,
     /// The token of the GitHub API.
@@ -232,6 +250,13 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
             true
         }
     };
+    let migration = raw.migration.as_deref().and_then(|text| {
+        let found = Migration::NAMES.iter().find(|(name, _)| *name == text);
+        if found.is_none() {
+            complain("migration", "must be one of none, expand, contract");
+        }
+        found.map(|(_, migration)| *migration)
+    });
     let url = raw
         .url
         .as_deref()
@@ -271,6 +296,11 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
         severity,
         webhook: raw.webhook.map(Secret::new),
         reason: raw.reason,
+        migration,
+        override_reason: raw
+            .override_reason
+            .map(|reason| reason.trim().to_owned())
+            .filter(|reason| !reason.is_empty()),
         dry_run,
         token: raw.token.map(Secret::new),
         faults: raw

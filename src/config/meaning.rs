@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::platform::secret::Vault;
 
 use super::lock::SHORTEST_LEASE;
+use super::preflight::{self, Guardrails};
 use super::problem::{Place, Problem};
 use super::units::Span;
 
@@ -25,11 +27,13 @@ pub fn problems(config: &Value, places: &BTreeMap<String, Place>) -> Vec<Problem
     if environments.is_empty() {
         found.add("environments", "there is no environment");
     }
+    let known: Vec<&String> = environments.keys().collect();
     for (name, environment) in environments {
         let at = format!("environments.{name}");
         found.slots(&format!("{at}.slots"), environment);
         found.release(&format!("{at}.release"), environment);
         found.lease(&format!("{at}.lock.lease"), environment);
+        found.guardrails(&format!("{at}.guardrails"), environment, name, &known);
     }
     found.problems
 }
@@ -81,6 +85,17 @@ impl Found<'_> {
         }
         if text("path").is_some_and(|path| !path.starts_with('/')) {
             self.add(&format!("{path}.path"), "a path begins with /");
+        }
+    }
+
+    /// Only of guardrails that the schema has nothing against; else it has said so.
+    fn guardrails(&mut self, path: &str, environment: &Value, own: &str, known: &[&String]) {
+        let guardrails = environment.get("guardrails");
+        let Some(Ok(guardrails)) = guardrails.map(Guardrails::deserialize) else {
+            return;
+        };
+        for (below, said) in preflight::meaning(&guardrails, own, known) {
+            self.add(&format!("{path}.{below}"), said);
         }
     }
 

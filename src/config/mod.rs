@@ -5,8 +5,10 @@
 //! and the seam's table of kinds builds it (`kinds`). No network, no file but the config.
 
 pub mod audit;
+pub mod calendar;
 pub mod check;
 pub mod command_line;
+pub mod endpoints;
 pub mod file;
 pub mod inputs;
 pub mod interpolate;
@@ -14,6 +16,7 @@ pub mod kinds;
 pub mod lock;
 pub mod meaning;
 pub mod patience;
+pub mod preflight;
 pub mod problem;
 pub mod request;
 pub mod schema;

@@ -1,4 +1,4 @@
-//! Values with units: `30s`, `5%`. Strict to read, plain to print.
+//! Values with units: `30s`, `5%`, `10GB`. Strict to read, plain to print.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -155,6 +155,74 @@ impl JsonSchema for Percent {
     }
 }
 
+/// An amount of data: `500MB`, `10GB`, or in powers of 1024: `10GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Size(u64);
+
+impl Size {
+    /// Of so many gigabytes.
+    pub const fn gigabytes(number: u64) -> Self {
+        Self(number * 1_000_000_000)
+    }
+
+    /// In bytes.
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("\"{text}\" is not a size; write it as 500MB, 10GB or 10GiB");
+        let text = text.trim();
+        let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+        let unit: u64 = match text[digits..].trim_start() {
+            "KB" | "kB" => 1000,
+            "MB" => 1000_u64.pow(2),
+            "GB" => 1000_u64.pow(3),
+            "TB" => 1000_u64.pow(4),
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            _ => return Err(wrong()),
+        };
+        number.checked_mul(unit).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::platform::text::bytes(self.0))
+    }
+}
+
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "size", "examples": ["10GB", "500MB"] })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
 /// An `http://` or `https://` URL.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -234,6 +302,21 @@ mod tests {
             "5min",
         ] {
             assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [
+            ("10GB", 10_000_000_000),
+            ("500 MB", 500_000_000),
+            ("1KiB", 1024),
+            ("0TB", 0),
+        ] {
+            assert_eq!(text.parse::<Size>().unwrap().bytes(), bytes, "{text}");
+        }
+        for text in ["", "10", "GB", "1.5GB", "-1GB", "10gb", "99999999999TB"] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
         }
     }
 

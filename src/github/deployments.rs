@@ -31,15 +31,20 @@ const NEWEST: u8 = 30;
 const FOLLOWED_BY: &str = "followed by deployment";
 
 #[derive(Debug, Deserialize)]
-struct FoundStatus {
+pub(super) struct FoundStatus {
     #[serde(default)]
     id: u64,
-    state: String,
+    pub(super) state: String,
     #[serde(default)]
     description: Option<String>,
 }
 
 impl FoundStatus {
+    /// Whether the deployment is not over yet.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state.as_str(), "pending" | "queued" | "in_progress")
+    }
+
     /// Whether somebody else said that the deployment is inactive. GitHub does so to older ones
     /// when a job with `environment:` ends, which says nothing about traffic.
     fn is_by_others(&self) -> bool {
@@ -57,7 +62,7 @@ struct Created {
 
 /// The records of one repository.
 pub struct Deployments {
-    client: Client,
+    pub(super) client: Client,
 }
 
 impl Deployments {
@@ -202,9 +207,11 @@ impl Deployments {
         let mut open = Vec::new();
         for found in self.list(None, None).await? {
             if found.payload().is_some_and(|ours| ours.content.run == *run)
-                && self.statuses(found.id).await?.first().is_none_or(|newest| {
-                    matches!(newest.state.as_str(), "pending" | "queued" | "in_progress")
-                })
+                && self
+                    .statuses(found.id)
+                    .await?
+                    .first()
+                    .is_none_or(FoundStatus::is_open)
             {
                 open.push(found.id);
             }
@@ -223,7 +230,7 @@ impl Deployments {
     }
 
     /// The newest of our task, newest first.
-    async fn list(
+    pub(super) async fn list(
         &self,
         sha: Option<&str>,
         environment: Option<&str>,
@@ -268,7 +275,7 @@ impl Deployments {
     }
 
     /// What was said about a deployment, newest first.
-    async fn statuses(&self, id: u64) -> Result<Vec<FoundStatus>, GithubError> {
+    pub(super) async fn statuses(&self, id: u64) -> Result<Vec<FoundStatus>, GithubError> {
         let what = format!("list the statuses of deployment {id}");
         let route = format!("/deployments/{id}/statuses");
         let mut statuses: Vec<FoundStatus> = patiently(&what, || {

@@ -9,6 +9,7 @@ pub mod deployments;
 pub mod lock_ref;
 mod patience;
 pub mod record;
+pub mod standing;
 
 use std::time::Duration;
 

@@ -76,6 +76,18 @@ pub enum Reason {
     NoData,
     /// A record is not as it was written.
     RecordChanged,
+    /// Preflight: the machine is too busy or too full.
+    PreflightRunner,
+    /// Preflight: the Docker engine or Compose does not answer.
+    PreflightDocker,
+    /// Preflight: something that the config names cannot be reached.
+    PreflightNetwork,
+    /// Preflight: a secret is missing.
+    PreflightSecrets,
+    /// Preflight: another deployment of this environment is running.
+    PreflightBusy,
+    /// Preflight: a guardrail says no.
+    PreflightGuardrail,
     /// The run was cancelled.
     Cancelled,
     /// A defect of this program.
@@ -156,6 +168,20 @@ impl Ending {
         }
     }
 
+    /// The exit code of mode `preflight`: which kind of check says no. There is nothing else that
+    /// could be told by it, for nothing was to be changed.
+    pub const fn exit_code_of_preflight(&self) -> u8 {
+        match self.reason {
+            Reason::PreflightRunner => 1,
+            Reason::PreflightDocker => 2,
+            Reason::PreflightNetwork => 3,
+            Reason::PreflightSecrets => 4,
+            Reason::PreflightBusy => 5,
+            Reason::PreflightGuardrail => 6,
+            _ => self.exit_code(),
+        }
+    }
+
     /// Whether the run did what was asked.
     pub const fn is_good(&self) -> bool {
         self.exit_code() == 0
@@ -178,6 +204,11 @@ mod tests {
         assert_eq!(code(Decision::Failed, Reason::OutOfReach), 69);
         assert_eq!(code(Decision::Failed, Reason::Bug), 70);
         assert_eq!(code(Decision::RolledBack, Reason::Cancelled), 130);
+        assert_eq!(code(Decision::Failed, Reason::PreflightNetwork), 10);
+        let code = |decision, reason| Ending::good(decision, reason, "").exit_code_of_preflight();
+        assert_eq!(code(Decision::Passed, Reason::Done), 0);
+        assert_eq!(code(Decision::Failed, Reason::PreflightNetwork), 3);
+        assert_eq!(code(Decision::Failed, Reason::BadInput), 64);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::ending::Ending;
 use super::figures::Summary;
+use super::finding::Finding;
 use super::receipt::Receipt;
 
 /// The first line of a run.
@@ -100,6 +101,8 @@ pub enum Event {
         /// The figures.
         figures: Summary,
     },
+    /// A check of the preflight is over.
+    Found(Finding),
     /// A figure or a name that goes into the outputs.
     Learned(Fact),
     /// A switch was measured. Said again when the watch has more figures.
@@ -133,6 +136,8 @@ pub enum Fact {
     DeploymentId(u64),
     /// Whether all checks passed.
     Healthy(bool),
+    /// Why a closed window, a holiday or a freeze was passed over.
+    Override(String),
     /// Error rate and latencies.
     Figures(Summary),
 }

@@ -9,6 +9,7 @@ pub mod ending;
 pub mod event;
 pub mod fault;
 pub mod figures;
+pub mod finding;
 pub mod news;
 pub mod receipt;
 pub mod release;

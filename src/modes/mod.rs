@@ -7,6 +7,7 @@ pub mod deploy_slot;
 pub mod finish;
 pub mod health_check;
 pub mod notify;
+pub mod preflight;
 pub mod rehearse;
 pub mod rollback;
 pub mod rollout;
@@ -29,6 +30,10 @@ pub const MODES: &[(&str, &str)] = &[
     ),
     ("health-check", "check the live service, or a URL"),
     ("notify", "tell people"),
+    (
+        "preflight",
+        "may and can this be deployed now? changes nothing",
+    ),
     (
         "rollout",
         "deploy, smoke, switch, watch, and promote or take back, in one step",

@@ -131,6 +131,7 @@ impl Act<'_> {
         let inputs = Inputs {
             dry_run: false,
             expect_active: None,
+            migration: None,
             ..self.inputs.clone()
         };
         Ok(rollout::run(
@@ -138,6 +139,7 @@ impl Act<'_> {
             &inputs,
             &self.staged.strategy,
             Release::new(version),
+            None,
         )
         .await)
     }

@@ -7,21 +7,32 @@ use crate::model::release::Release;
 use crate::model::split::Split;
 use crate::platform::text;
 use crate::rollout::blue_green::{Plan, blue_green};
+use crate::rollout::preflight::{Circumstances, preflight};
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 use crate::rollout::steps::{PrepareWayBack, ReadTraffic};
 
-/// Rolls `release` out.
-pub async fn run(stage: &Stage, inputs: &Inputs, strategy: &Strategy, release: Release) -> Ending {
+/// Rolls `release` out, after the checks of the preflight where there are any.
+pub async fn run(
+    stage: &Stage,
+    inputs: &Inputs,
+    strategy: &Strategy,
+    release: Release,
+    checked: Option<&Circumstances>,
+) -> Ending {
     let Strategy::BlueGreen(settings) = *strategy;
     let plan = Plan {
         release,
         expect_active: inputs.expect_active.clone(),
+        migration: inputs.migration.unwrap_or_default(),
         settings,
     };
     Saga::tell(stage, async |saga: &mut Saga<'_>| {
         if inputs.dry_run {
             return planned(saga, &plan).await;
+        }
+        if let Some(circumstances) = checked {
+            preflight(saga, circumstances).await?;
         }
         blue_green(saga, &plan).await
     })

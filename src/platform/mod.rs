@@ -5,6 +5,7 @@
 
 pub mod atomic_file;
 pub mod http;
+pub mod machine;
 pub mod process;
 pub mod retry;
 pub mod secret;

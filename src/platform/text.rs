@@ -43,6 +43,24 @@ pub fn duration(d: Duration) -> String {
     }
 }
 
+/// An amount of data with its unit, in powers of 1000: `512 B`, `9.8 GB`, `31 GB`.
+pub fn bytes(n: u64) -> String {
+    let mut size = n as f64;
+    let mut units = ["B", "KB", "MB", "GB"].iter();
+    let mut unit = units.next();
+    while size >= 999.5 {
+        let Some(next) = units.next() else { break };
+        size /= 1000.0;
+        unit = Some(next);
+    }
+    let unit = unit.copied().unwrap_or_default();
+    if size < 9.95 && unit != "B" {
+        let text = format!("{size:.1}");
+        return format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text));
+    }
+    format!("{} {unit}", thousands(size.round() as u64))
+}
+
 /// A share of 0 to 1 as percent: `0 %`, `0.02 %`, `5 %`, `12.5 %`.
 pub fn percent(share: f64) -> String {
     let p = share * 100.0;
@@ -144,6 +162,19 @@ mod tests {
         ];
         for (micros, text) in cases {
             assert_eq!(duration(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn sizes_keep_their_unit() {
+        for (bytes_, text) in [
+            (512, "512 B"),
+            (9_800_000_000, "9.8 GB"),
+            (10_000_000_000, "10 GB"),
+            (999_600_000, "1 GB"),
+            (2_500_000_000_000, "2,500 GB"),
+        ] {
+            assert_eq!(bytes(bytes_), text);
         }
     }
 

@@ -62,6 +62,9 @@ impl Script {
         if environment.router.is_some() || environment.target.is_some() {
             left_out.push("the router and the target: the stand-in has its own".to_owned());
         }
+        if environment.preflight.is_some() || environment.guardrails.is_some() {
+            left_out.push("the preflight: nothing real is deployed".to_owned());
+        }
         Self {
             mark,
             checks,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::actions::commands::{self, Annotation};
 use crate::model::ending::{Account, Ending};
 use crate::model::event::{Event, Headline};
+use crate::model::finding::{Finding, Verdict};
 use crate::platform::secret::Vault;
 use crate::platform::text;
 
@@ -190,6 +191,22 @@ impl Log {
         }));
     }
 
+    /// A check of the preflight: those that passed are counted, the others are told.
+    fn checked(&mut self, finding: &Finding) {
+        match finding.verdict {
+            Verdict::Passed { .. } => {}
+            Verdict::Failed { .. } => self.row(
+                Ink::Red,
+                finding.group.name(),
+                &finding.told(),
+                Duration::ZERO,
+            ),
+            Verdict::Skipped { .. } => {
+                self.row(Ink::Dim, "skipped", &finding.told(), Duration::ZERO);
+            }
+        }
+    }
+
     fn ended(&mut self, ending: &Ending) {
         if ending.is_good() {
             let decision = ending.decision.to_string();
@@ -254,6 +271,7 @@ impl Listener for Log {
                 self.step = None;
                 self.row(Ink::Red, step, said, *took);
             }
+            Event::Found(finding) => self.checked(finding),
             Event::Line(line) => self.line(line),
             Event::Noticed(said) => self.remark(Ink::Dim, "notice", commands::notice, said),
             Event::Warned(said) => self.remark(Ink::Red, "warning", commands::warning, said),

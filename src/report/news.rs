@@ -49,6 +49,7 @@ pub fn reporter(run_url: Option<String>, actor: Option<String>) -> (impl Listene
         version: None,
         slot: None,
         figures: None,
+        override_reason: None,
         receipt: None,
     };
     (reporter, draft)
@@ -64,6 +65,7 @@ struct Reporter {
     version: Option<String>,
     slot: Option<String>,
     figures: Option<Summary>,
+    override_reason: Option<String>,
     receipt: Option<Receipt>,
 }
 
@@ -95,6 +97,7 @@ impl Reporter {
             Fact::Version(version) => self.version = Some(version.clone()),
             Fact::Slot(slot) => self.slot = Some(slot.clone()),
             Fact::Figures(figures) => self.figures = Some(figures.clone()),
+            Fact::Override(reason) => self.override_reason = Some(reason.clone()),
             _ => {}
         }
     }
@@ -110,6 +113,7 @@ impl Reporter {
         fact("version", version.map(ToOwned::to_owned));
         fact("slot", self.slot.clone());
         fact("actor", self.actor.clone());
+        fact("override", self.override_reason.clone());
         fact("took", Some(text::duration(self.began.elapsed())));
         let receipt = self.receipt.as_ref();
         fact("switch", receipt.map(|receipt| ms(receipt.switch_ms)));

@@ -49,6 +49,10 @@ pub const OUTPUTS: &[(&str, &str)] = &[
         "how many of them got no answer, or one of 500 and above",
     ),
     ("rolled-back", "true or false: whether traffic was put back"),
+    (
+        "override",
+        "why a closed window, a holiday or a freeze was passed over",
+    ),
     ("result", "all of it as one JSON document"),
 ];
 
@@ -64,6 +68,7 @@ pub struct Outputs {
     receipt: Option<Receipt>,
     ending: Option<Ending>,
     steps: Vec<Value>,
+    checks: Vec<Value>,
     warnings: Vec<Value>,
     notices: Vec<Value>,
     problems: Vec<Value>,
@@ -79,6 +84,7 @@ impl Outputs {
             receipt: None,
             ending: None,
             steps: Vec::new(),
+            checks: Vec::new(),
             warnings: Vec::new(),
             notices: Vec::new(),
             problems: Vec::new(),
@@ -119,6 +125,7 @@ impl Outputs {
         document.insert("account".to_owned(), json!(ending.map(|it| &it.account)));
         document.insert("receipt".to_owned(), json!(self.receipt));
         document.insert("steps".to_owned(), json!(self.steps));
+        document.insert("checks".to_owned(), json!(self.checks));
         document.insert("warnings".to_owned(), json!(self.warnings));
         document.insert("notices".to_owned(), json!(self.notices));
         document.insert("problems".to_owned(), json!(self.problems));
@@ -220,6 +227,7 @@ impl Listener for Outputs {
             Event::Began(headline) => self.headline = headline.clone(),
             Event::Done { step, said, took } => self.step(true, step, said, *took),
             Event::Failed { step, said, took } => self.step(false, step, said, *took),
+            Event::Found(finding) => self.checks.push(json!(finding)),
             Event::Noticed(said) => self.notices.push(json!(said)),
             Event::Wrong { line, said, .. } => {
                 self.problems.push(json!({"line": line, "said": said}));
@@ -253,6 +261,7 @@ pub(super) fn named(fact: &Fact) -> (&'static str, Value) {
         Fact::ServedVersion(it) => ("served-version", json!(it)),
         Fact::DeploymentId(it) => ("deployment-id", json!(it)),
         Fact::Healthy(it) => ("healthy", json!(it)),
+        Fact::Override(it) => ("override", json!(it)),
         Fact::Figures(it) => ("figures", json!(it)),
     }
 }

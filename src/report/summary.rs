@@ -10,6 +10,7 @@ use crate::actions::commands;
 use crate::model::ending::{Decision, Ending};
 use crate::model::event::{Event, Fact, Headline};
 use crate::model::figures;
+use crate::model::finding::{Finding, Verdict};
 use crate::model::receipt::Receipt;
 use crate::platform::secret::Vault;
 use crate::platform::text;
@@ -223,6 +224,25 @@ impl Summary {
     }
 }
 
+impl Summary {
+    /// A check of the preflight: those that passed are counted in its row.
+    fn checked(&mut self, finding: &Finding) {
+        match finding.verdict {
+            Verdict::Passed { .. } => {}
+            Verdict::Failed { .. } => self.steps.push(Step {
+                good: false,
+                name: finding.group.name(),
+                said: finding.told(),
+                took: Duration::ZERO,
+            }),
+            Verdict::Skipped { .. } => {
+                self.remarks
+                    .push(("ℹ️", format!("skipped: {}", finding.told())));
+            }
+        }
+    }
+}
+
 impl Listener for Summary {
     fn hear(&mut self, event: &Event) {
         match event {
@@ -239,6 +259,7 @@ impl Listener for Summary {
                 said: said.clone(),
                 took: *took,
             }),
+            Event::Found(finding) => self.checked(finding),
             Event::Line(line) => {
                 self.lines_heard += 1;
                 if self.lines.len() == LINES {

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use crate::config::file::BlueGreen;
+use crate::config::preflight::Migration;
 use crate::judge::limits::Limits;
 use crate::model::ending::{Decision, Ending, Reason};
+use crate::model::event::Event;
 use crate::model::release::Release;
 use crate::model::split::Split;
 
@@ -15,8 +17,11 @@ use super::saga::{Halt, Saga};
 use super::steps::{
     AskSlot, AwaitServed, Deploy, PrepareWayBack, ProveServed, ReadTraffic, Shift, SmokeTest,
 };
-use super::undos::PutTrafficBack;
+use super::undos::{LookWhereItStays, PutTrafficBack};
 use super::watch::{Watch, felt_in_all};
+
+/// Said before anything is changed.
+const NO_WAY_BACK: &str = "migration: contract: the old release does not fit the data afterwards, so there is no automatic way back: once switched, traffic stays on the new release, also when it is bad, and people are told at once";
 
 /// What a blue-green rollout needs to know.
 pub struct Plan {
@@ -24,6 +29,8 @@ pub struct Plan {
     pub release: Release,
     /// The slot that must be active before.
     pub expect_active: Option<String>,
+    /// What the release does to data that the old one uses, too.
+    pub migration: Migration,
     /// The strategy's settings.
     pub settings: BlueGreen,
 }
@@ -53,10 +60,14 @@ pub async fn blue_green(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt
         .await?;
     let (active, idle) = (before.split.active(), before.split.idle());
     let live = saga.step(AskSlot(active)).await?;
-    if before.split.is_whole() && live.is_some_and(|live| live.is(release)) {
+    if before.split.is_whole() && live.as_ref().is_some_and(|live| live.is(release)) {
         return Ok(already_live(saga, release, active));
     }
     let to = Split::all_to(idle);
+    let contract = plan.migration == Migration::Contract;
+    if contract {
+        saga.stage().say(Event::Warned(NO_WAY_BACK.to_owned()));
+    }
     saga.step(Deploy {
         into: idle,
         split: before.split,
@@ -74,12 +85,16 @@ pub async fn blue_green(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt
         release: Some(release),
     })
     .await?;
-    let old = saga
-        .step(PrepareWayBack {
+    // Over a contract nobody goes back, so it need not be possible.
+    let old = if contract {
+        live
+    } else {
+        saga.step(PrepareWayBack {
             before: &before,
             to,
         })
-        .await?;
+        .await?
+    };
 
     let felt = Arc::new(Felt::begin(
         saga.stage(),
@@ -89,12 +104,16 @@ pub async fn blue_green(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt
         old.clone(),
         release.clone(),
     ));
-    let way_back = WayBack {
-        before: before.clone(),
-        ours: to,
-        old: old.clone(),
-    };
-    saga.undo_with(PutTrafficBack::new(way_back, Some(Arc::clone(&felt))))?;
+    if contract {
+        saga.undo_with(LookWhereItStays::new(before.clone(), to))?;
+    } else {
+        let way_back = WayBack {
+            before: before.clone(),
+            ours: to,
+            old: old.clone(),
+        };
+        saga.undo_with(PutTrafficBack::new(way_back, Some(Arc::clone(&felt))))?;
+    }
     let reason = format!("rollout of {release}");
     saga.step(Shift {
         before: &before,

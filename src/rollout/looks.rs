@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::model::release::Release;
+use crate::model::release::{Mark, Release};
 use crate::model::slot::Side;
-use crate::platform::http::{Look, NoAnswer, below};
+use crate::platform::http::{Http, Look, NoAnswer, below};
 use crate::platform::text;
 
 use super::stage::Stage;
@@ -53,20 +53,25 @@ impl Stage {
     }
 
     async fn served_at(&self, base: &Url, timeout: Duration) -> Served {
-        let url = below(base, self.mark.path());
-        let answer = match self.http.look(&Look::at(url, timeout)).await {
-            Ok(answer) => answer,
-            Err(none) => return Served::Silent(none),
-        };
-        match self.mark.read(|name| answer.header(name), &answer.body) {
-            Some(release) if answer.status < 500 => Served::Release(release),
-            Some(release) => Served::Unclear(format!("{} from {release}", answer.status)),
-            None => Served::Unclear(format!(
-                "{} without {}: {}",
-                answer.status,
-                self.mark.told(),
-                text::excerpt(&answer.text(), 80)
-            )),
-        }
+        served_at(&self.http, &self.mark, base, timeout).await
+    }
+}
+
+/// Asks any address which release it serves.
+pub async fn served_at(http: &Http, mark: &Mark, base: &Url, timeout: Duration) -> Served {
+    let url = below(base, mark.path());
+    let answer = match http.look(&Look::at(url, timeout)).await {
+        Ok(answer) => answer,
+        Err(none) => return Served::Silent(none),
+    };
+    match mark.read(|name| answer.header(name), &answer.body) {
+        Some(release) if answer.status < 500 => Served::Release(release),
+        Some(release) => Served::Unclear(format!("{} from {release}", answer.status)),
+        None => Served::Unclear(format!(
+            "{} without {}: {}",
+            answer.status,
+            mark.told(),
+            text::excerpt(&answer.text(), 80)
+        )),
     }
 }

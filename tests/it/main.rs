@@ -21,4 +21,6 @@ mod stories;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
+mod windows;
+#[cfg(test)]
 mod world;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::model::ending::Ending;
 use crate::model::event::{Event, Fact};
+use crate::model::finding::{Finding, Verdict};
 use crate::report::outputs::{named, rounded};
 
 /// The name of an event and its data; `None` where the audit has no use for it.
@@ -31,6 +32,7 @@ pub(super) fn of(event: &Event) -> Option<(&'static str, Value)> {
             let data = json!({ "check": check, "passed": passed, "said": said, "wanted": wanted });
             ("checked", data)
         }
+        Event::Found(finding) => ("checked", found(finding)),
         Event::Changed {
             what,
             before,
@@ -64,6 +66,19 @@ fn step_data(step: &str, said: &str, took: std::time::Duration) -> Value {
 fn learned(fact: &Fact) -> Value {
     let (name, value) = named(fact);
     json!({ "name": name, "value": value })
+}
+
+/// A finding of the preflight, as a check. One that was skipped did neither: `passed` is null.
+fn found(finding: &Finding) -> Value {
+    let check = format!("{} {}", finding.group.name(), finding.name);
+    let (passed, said, wanted) = match &finding.verdict {
+        Verdict::Passed { measured } => (Some(true), measured, None),
+        Verdict::Failed {
+            measured, wanted, ..
+        } => (Some(false), measured, Some(wanted)),
+        Verdict::Skipped { measured } => (None, measured, None),
+    };
+    json!({ "check": check, "passed": passed, "said": said, "wanted": wanted })
 }
 
 fn ended(ending: &Ending) -> Value {

@@ -40,7 +40,11 @@ pub const EVENTS: &[Row] = &[
         "a check came to its result; under watch, whenever its result changes",
         &[
             ("check", TEXT, "the check"),
-            ("passed", &["boolean"], "whether it passed"),
+            (
+                "passed",
+                &["boolean", "null"],
+                "whether it passed; null where it was skipped",
+            ),
             ("said", TEXT, "what the last look saw"),
             ("wanted", MAYBE, "what it should have seen"),
         ],

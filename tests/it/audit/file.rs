@@ -203,6 +203,7 @@ pub(super) fn assert_in_order(lines: &[Value]) {
 fn every_event_is_in_the_table() {
     use cutover::model::ending::{Decision, Ending, Reason};
     use cutover::model::event::Headline;
+    use cutover::model::finding::{Finding, Group};
     use cutover::model::receipt::Receipt;
 
     let home = tempfile::tempdir().unwrap();
@@ -255,6 +256,8 @@ fn every_event_is_in_the_table() {
             said: said(),
             wanted: None,
         },
+        Event::Found(Finding::failed(Group::Busy, said(), said(), said(), said())),
+        Event::Found(Finding::skipped(Group::Busy, said(), said())),
         Event::Changed {
             what: said(),
             before: None,

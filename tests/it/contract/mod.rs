@@ -18,6 +18,7 @@ use std::time::Duration;
 use cutover::model::ending::{Account, Decision, Ending, Reason};
 use cutover::model::event::{Event, Fact, Headline};
 use cutover::model::figures;
+use cutover::model::finding::{Finding, Group};
 use cutover::model::receipt::Receipt;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
@@ -205,6 +206,10 @@ fn all_saying(text: &str) -> Vec<Event> {
         },
         Event::Noticed(text.into()),
         Event::Warned(text.into()),
+        Event::Found(Finding::passed(Group::Guardrail, text, text)),
+        Event::Found(Finding::failed(Group::Network, text, text, text, text)),
+        Event::Found(Finding::skipped(Group::Busy, text, text)),
+        Event::Learned(Fact::Override(text.into())),
         Event::Learned(Fact::Version(text.into())),
         Event::Learned(Fact::ServedVersion(text.into())),
         Event::Measured(Receipt {

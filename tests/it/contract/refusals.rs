@@ -154,7 +154,9 @@ async fn words_that_are_not_known() {
     let ran = refused(&["rollout", "--environment", "prodction"], |config| config).await;
     ran.says(&["environment: the config has no such environment, did you mean production? it has: production"]);
     let ran = refused(&["rolout"], |config| config).await;
-    ran.says(&["mode: unknown mode \"rolout\", did you mean \"rollout\"? the modes are: check, "]);
+    ran.says(&[
+        "mode: unknown mode \"rolout\", did you mean \"rollout\"? the modes are: audit, check, ",
+    ]);
     let ran = refused(&["rollout", "--expct-active", "blue"], |config| config).await;
     ran.says(&["--expct-active: there is no such flag, did you mean --expect-active?"]);
     let ran = refused(&["rollout", "--environment"], |config| config).await;

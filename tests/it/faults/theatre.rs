@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use cutover::cast::{self, Tools};
 use cutover::config::file::{self, Environment, Strategy};
+use cutover::config::preflight::Migration;
 use cutover::config::units::HttpUrl;
 use cutover::model::ending::{Decision, Ending};
 use cutover::model::event::Event;
@@ -235,6 +236,7 @@ async fn tell(story: Story, stage: &Stage, staged: &Environment) -> Ending {
     let plan = Plan {
         release: Release::new(NEW),
         expect_active: None,
+        migration: Migration::None,
         settings,
     };
     let to_green = Switch {

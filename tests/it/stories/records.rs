@@ -8,7 +8,7 @@ use crate::world::github::{Github, TOKEN};
 use crate::world::shop::{Ran, Shop, Way};
 
 /// Runs the program as a step of a workflow, off this thread, which is GitHub's meanwhile.
-async fn in_workflow(shop: &Shop, github: &Github, arguments: &str) -> Ran {
+pub(super) async fn in_workflow(shop: &Shop, github: &Github, arguments: &str) -> Ran {
     let mut command = shop.command(arguments);
     command
         .env("GITHUB_API_URL", &github.api_url)

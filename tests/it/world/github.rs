@@ -26,6 +26,7 @@ pub(crate) enum Verb {
     MakeCommit,
     CreateRef,
     MoveRef,
+    Run,
 }
 
 /// What goes wrong.
@@ -51,6 +52,8 @@ pub(crate) enum Fault {
 struct Kept {
     deployments: Vec<Value>,
     statuses: BTreeMap<u64, Vec<Value>>,
+    /// The status of each workflow run.
+    runs: BTreeMap<String, String>,
     faults: HashMap<Verb, VecDeque<Fault>>,
     asked: Vec<Verb>,
     payload_as_text: bool,
@@ -113,6 +116,12 @@ impl Github {
     /// How much was asked in all.
     pub(crate) fn questions(&self) -> usize {
         self.kept.lock().unwrap().asked.len()
+    }
+
+    /// Puts a workflow run there.
+    pub(crate) fn run(&self, id: &str, status: &str) {
+        let mut kept = self.kept.lock().unwrap();
+        kept.runs.insert(id.to_owned(), status.to_owned());
     }
 
     pub(crate) fn deployments(&self) -> Vec<Value> {
@@ -179,6 +188,17 @@ impl Kept {
         }
         if asked.only("accept") != Some("application/vnd.github+json") {
             return refused(415, "Unsupported 'Accept' header");
+        }
+        let runs = "/api/v3/repos/shop/storefront/actions/runs/";
+        if let ("GET", Some(id)) = (asked.method.as_str(), asked.path.strip_prefix(runs)) {
+            self.asked.push(Verb::Run);
+            return match self.runs.get(id) {
+                Some(status) => {
+                    let run = json!({ "id": id.parse::<u64>().unwrap(), "status": status });
+                    Reply::of(200, run.to_string())
+                }
+                None => refused(404, "Not Found"),
+            };
         }
         let root = "/api/v3/repos/shop/storefront";
         let Some(below) = asked.path.strip_prefix(root) else {
@@ -271,7 +291,7 @@ impl Kept {
                 Some(field) => invalid(field),
                 None => created(&self.say(id, &body)),
             },
-            (Verb::Statuses | Verb::Say, None) => refused(404, "Not Found"),
+            (Verb::Statuses | Verb::Say, None) | (Verb::Run, _) => refused(404, "Not Found"),
             _ => self.git.answer(verb, &asked.path, &body),
         }
     }
