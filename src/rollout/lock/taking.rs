@@ -15,7 +15,7 @@ use crate::rollout::stage::Stage;
 use super::keeper::Keeper;
 use super::{Seen, Slate, SlateError, unreadable};
 
-/// How long a slate may be out of reach before the run gives up.
+/// How long a slate may be out of reach before a run that waits gives up.
 const OUTAGE: Duration = Duration::from_secs(60);
 
 /// How long a run that does not wait for the lock tries to get it.
@@ -37,6 +37,17 @@ pub enum Conflict {
     Fail,
     /// Go on without it: a way back waits for nobody.
     GoOn,
+}
+
+impl Conflict {
+    /// How long the slate may be out of reach before the run gives up.
+    fn outage(self) -> Duration {
+        match self {
+            Self::Wait(limit) => OUTAGE.min(limit),
+            Self::Fail => IN_PASSING,
+            Self::GoOn => Duration::ZERO,
+        }
+    }
 }
 
 /// What came of it.
@@ -145,7 +156,7 @@ async fn take_in_time(
             Err(SlateError::Refused(said)) => return Err(out_of_reach(said)),
             Err(SlateError::OutOfReach(said)) => {
                 let since = *out_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > OUTAGE || conflict == Conflict::GoOn {
+                if since.elapsed() >= conflict.outage() {
                     return Err(out_of_reach(said));
                 }
             }

@@ -265,7 +265,7 @@ async fn verify_says_which_line_and_why() {
         ),
         ("audit verify", 64, "which file?"),
         ("audit", 64, "takes `verify FILE` or `schema`"),
-        ("rollout blue", 64, "rollout takes no further word"),
+        ("rollout blue", 64, "there are several: rollout, blue"),
     ] {
         let ran = scene.cutover(arguments).await;
         assert_eq!(ran.code, code, "{arguments}: {}", ran.log);

@@ -152,6 +152,8 @@ pub(super) fn config(ways: &[url::Url; 5], hooks: &[Channel]) -> Value {
             "health": { "checks": [look, expecting, shouting] },
             "strategy": { "kind": "blue-green", "watch": "100ms", "wait": "500ms" },
             "proof": { "answers": 2, "within": "1s" },
+            // Where GitHub does not answer or a stuck run has the lock, the next is to say so soon.
+            "lock": { "on-conflict": "fail" },
             "notify": notify,
         }},
     })
