@@ -163,6 +163,7 @@ pub(super) fn config(ways: &[url::Url; 5], hooks: &[Channel]) -> Value {
 fn arguments(mode: &str) -> Vec<Vec<&'static str>> {
     match mode {
         "deploy-slot" => vec![vec!["deploy-slot"], vec!["deploy-slot", "--dry-run"]],
+        "preflight" => vec![vec!["preflight"]],
         "smoke-test" => vec![vec!["smoke-test"], vec!["smoke-test", "--slot", "blue"]],
         "switch-traffic" => vec![
             vec!["switch-traffic"],
