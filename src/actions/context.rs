@@ -140,6 +140,14 @@ impl Context {
         }
     }
 
+    /// Makes links lead to the page of this job, whose id is that of its check run.
+    pub fn lead_to_job(&mut self, check_run: u64) {
+        if let Some(url) = &mut self.run_url {
+            let run = url.split("/attempts/").next().unwrap_or(url);
+            *url = format!("{run}/job/{check_run}");
+        }
+    }
+
     /// What an earlier stage of this step saved under `name`. act hands nothing on.
     pub fn saved(&self, name: &str) -> Option<&str> {
         self.states.get(name).map(String::as_str)
@@ -179,6 +187,21 @@ mod tests {
 
     fn read<'a>(environment: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> Context {
         Context::read(environment.into_iter().map(|(k, v)| (k.into(), v.into())))
+    }
+
+    #[test]
+    fn links_lead_to_the_job_where_its_check_run_is_known() {
+        let mut context = read(&[
+            ("GITHUB_REPOSITORY", "shop/storefront"),
+            ("GITHUB_RUN_ID", "7"),
+            ("GITHUB_RUN_ATTEMPT", "2"),
+        ]);
+        context.lead_to_job(40);
+        let url = "https://github.com/shop/storefront/actions/runs/7/job/40";
+        assert_eq!(context.run_url.as_deref(), Some(url));
+        let mut nowhere = read(&[]);
+        nowhere.lead_to_job(40);
+        assert_eq!(nowhere.run_url, None);
     }
 
     #[test]

@@ -86,7 +86,10 @@ impl Session {
     }
 
     /// Runs a mode or a command to its end, and returns the exit code.
-    pub(super) async fn hold(self, word: &str, inputs: &Inputs) -> u8 {
+    pub(super) async fn hold(mut self, word: &str, inputs: &Inputs) -> u8 {
+        if let Some(id) = inputs.check_run_id {
+            self.context.lead_to_job(id);
+        }
         secrets::keep_from_inputs(inputs, &self.vault);
         let performed = tokio::select! {
             biased;

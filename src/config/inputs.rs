@@ -116,6 +116,11 @@ pub const INPUTS: &[Input] = &[
         "the token for the GitHub API; without one, records are skipped with a notice",
     ),
     input(
+        "check-run-id",
+        "",
+        "the id of this job's check run, so that links lead to the job itself",
+    ),
+    input(
         "fault",
         "",
         "for rehearse: what goes wrong, such as errors=5% or wrong-version; several with commas",
@@ -148,6 +153,7 @@ struct Raw {
     override_reason: Option<String>,
     dry_run: Option<String>,
     token: Option<String>,
+    check_run_id: Option<String>,
     fault: Option<String>,
 }
 
@@ -194,6 +200,8 @@ pub struct Inputs {
     pub dry_run: bool,
     /// The token of the GitHub API.
     pub token: Option<Secret>,
+    /// The id of this job's check run. The runner fills it in; what is no number is none.
+    pub check_run_id: Option<u64>,
     /// What shall go wrong in a rehearsal.
     pub faults: Vec<String>,
     /// The words after the command, such as `hold` after `lock`.
@@ -303,6 +311,7 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
             .filter(|reason| !reason.is_empty()),
         dry_run,
         token: raw.token.map(Secret::new),
+        check_run_id: raw.check_run_id.and_then(|id| id.parse().ok()),
         faults: raw
             .fault
             .map(|faults| {

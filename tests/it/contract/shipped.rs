@@ -64,6 +64,7 @@ fn the_action_has_the_defaults_of_the_code() {
         let told = input.default.unwrap_or_default();
         match name.as_str() {
             "token" => assert_eq!(told, "${{ github.token }}"),
+            "check-run-id" => assert_eq!(told, "${{ job.check_run_id }}"),
             // A default here would be a config that was named, and so one that must exist.
             "config" => {
                 assert_eq!(told, "");
