@@ -1,5 +1,7 @@
 //! The modes that act on a configured environment: what each needs is checked and built here.
 
+use tokio::sync::oneshot;
+
 use crate::cast;
 use crate::config::check::unknown;
 use crate::config::file::Strategy;
@@ -32,6 +34,9 @@ impl Session {
                 mode,
                 "deploy-slot" | "switch-traffic" | "rollout" | "rollback"
             );
+        let records = choice.environment().records;
+        let archive = self.archive(inputs, records);
+        let (open, left_open) = oneshot::channel();
         // The first word is a part of it: the record and the news are about what it says.
         let act = async {
             self.begin(Headline {
@@ -46,7 +51,7 @@ impl Session {
             if let Some(release) = &release {
                 stage.learned(Fact::Version(release.as_str().to_owned()));
             }
-            stage.recorded = self.last_record(mode, &choice.name, inputs).await;
+            stage.recorded = self.last_record(mode, &choice.name, &archive, open).await;
             if changes_something {
                 stage.ledger = self.open_ledger(mode, &choice.name, inputs);
             }
@@ -55,7 +60,10 @@ impl Session {
             ending
         };
         let ending = match (changes_something, inputs.dry_run) {
-            (true, _) => self.recorded(inputs, &audience, act).await,
+            (true, _) => {
+                self.recorded(inputs, records, &archive, left_open, &audience, act)
+                    .await
+            }
             (false, true) => act.await,
             (false, false) => self.told(&audience, act).await,
         };

@@ -104,6 +104,11 @@ pub const INPUTS: &[Input] = &[
         "",
         "for rehearse: what goes wrong, such as errors=5% or wrong-version; several with commas",
     ),
+    input(
+        "check-run-id",
+        "",
+        "the id of this job's check run, by which the deployment that GitHub made for it is found",
+    ),
 ];
 
 /// The raw inputs, as envy reads them. Every field is optional: what is not given is decided
@@ -129,6 +134,7 @@ struct Raw {
     dry_run: Option<String>,
     token: Option<String>,
     fault: Option<String>,
+    check_run_id: Option<String>,
 }
 
 /// The inputs, parsed.
@@ -170,6 +176,8 @@ pub struct Inputs {
     pub token: Option<Secret>,
     /// What shall go wrong in a rehearsal.
     pub faults: Vec<String>,
+    /// The check run of this job.
+    pub check_run: Option<u64>,
 }
 
 impl Inputs {
@@ -242,6 +250,13 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
             "this is not a URL; write it as https://host/path",
         );
     }
+    let check_run = raw.check_run_id.as_deref().and_then(|text| {
+        let id = whole_number(text);
+        if id.is_none() {
+            complain("check-run-id", "must be a whole number");
+        }
+        id
+    });
     Inputs {
         config_was_named: raw.config.is_some(),
         config: raw
@@ -272,5 +287,17 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
                     .collect()
             })
             .unwrap_or_default(),
+        check_run,
     }
+}
+
+/// A number as the runner writes it: a large one may come as `1.5E+12`.
+fn whole_number(text: &str) -> Option<u64> {
+    let plain = || text.parse().ok();
+    let large = || {
+        let number: f64 = text.parse().ok()?;
+        let whole = number.fract() == 0.0 && (0.0..1e15).contains(&number);
+        whole.then(|| format!("{number:.0}").parse().ok())?
+    };
+    plain().or_else(large)
 }

@@ -1,0 +1,272 @@
+//! What the records of an environment say: what should be live, which older ones something newer
+//! took the place of, and which ones a run has left open that is no more.
+//!
+//! A record that took all traffic retires everything before it, the oldest first. So nothing
+//! older than a retired one can stand, and no look goes further back than to the first of them.
+
+use futures_util::future::join_all;
+use serde::Deserialize;
+
+use super::GithubError;
+use super::client::Page;
+use super::deployments::{Deployments, TASK};
+use super::record::{Content, FOLLOWED_BY, Found, FoundStatus, Record, Run, State, Status};
+
+/// How many records are looked at one by one.
+const LOOKS: usize = 30;
+
+/// How many of those may be without a payload of ours: GitHub makes one for every job with
+/// `environment:`, whatever it does.
+const LOOKS_AT_OTHERS: usize = 10;
+
+/// How many pages of a list are read.
+const PAGES: usize = 3;
+
+/// How many left-over records are closed at a time.
+const ORPHANS: usize = 5;
+
+/// What an environment's records say.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// The newest record of a change of traffic that went well and still stands.
+    pub latest: Option<Record>,
+    /// Newer ones of ours that have no end.
+    pub open: Vec<Open>,
+}
+
+/// A record of ours without an end, and the run that made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// Its id.
+    pub id: u64,
+    run: Run,
+}
+
+/// A record that was looked at.
+struct Seen {
+    found: Found,
+    payload: Option<Content>,
+    statuses: Vec<FoundStatus>,
+}
+
+impl Seen {
+    /// What it says that nothing newer took the place of, the newest first. A deployment that
+    /// GitHub made may have several contents, one for each step that was done with it, and
+    /// GitHub's own last word on it is about its job and not about traffic.
+    fn standing(&self) -> Vec<Content> {
+        match &self.payload {
+            Some(content) => {
+                let newest = self.statuses.iter().find(|status| !status.is_by_others());
+                let stands = newest.is_some_and(|status| status.state == "success");
+                stands.then(|| content.clone()).into_iter().collect()
+            }
+            None => {
+                let until = self.statuses.iter().take_while(|one| !one.says_followed());
+                let well = until.filter(|status| status.state == "success");
+                well.filter_map(FoundStatus::content).collect()
+            }
+        }
+    }
+
+    /// Whether something that took all traffic came after it.
+    fn was_followed(&self) -> bool {
+        let contents = self.statuses.iter().filter_map(FoundStatus::content);
+        self.statuses.iter().any(FoundStatus::says_followed)
+            && self
+                .payload
+                .iter()
+                .cloned()
+                .chain(contents)
+                .any(|content| moves_traffic(&content))
+    }
+
+    fn open(&self) -> Option<Open> {
+        let content = self.payload.as_ref()?;
+        let newest = self.statuses.first();
+        newest.is_none_or(FoundStatus::is_open).then(|| Open {
+            id: self.found.id,
+            run: content.run.clone(),
+        })
+    }
+}
+
+/// Records of `deploy-slot` say nothing about traffic.
+fn moves_traffic(content: &Content) -> bool {
+    content.mode != "deploy-slot"
+}
+
+impl Deployments {
+    /// The newest record of a change of traffic in an environment that went well and was not
+    /// followed by another one: what should be live; and what newer runs have left open.
+    ///
+    /// # Errors
+    /// See [`GithubError`].
+    pub async fn survey(&self, environment: &str) -> Result<Survey, GithubError> {
+        let mut survey = Survey::default();
+        self.look_back(environment, |seen| {
+            survey.open.extend(seen.open());
+            let content = seen.standing().into_iter().find(moves_traffic);
+            survey.latest = content.map(|content| Record {
+                id: seen.found.id,
+                content,
+                at: seen.found.created_at.clone(),
+            });
+            survey.latest.is_none()
+        })
+        .await?;
+        Ok(survey)
+    }
+
+    /// Makes those of our older records of an environment inactive that still stand and that
+    /// `which` picks.
+    ///
+    /// # Errors
+    /// See [`GithubError`].
+    pub async fn retire(
+        &self,
+        environment: &str,
+        before: u64,
+        which: impl Fn(&Content) -> bool,
+        log_url: Option<&str>,
+    ) -> Result<(), GithubError> {
+        let status = Status {
+            state: State::Inactive,
+            description: &format!("{FOLLOWED_BY} {before}"),
+            environment_url: None,
+            log_url,
+        };
+        let mut old = Vec::new();
+        self.look_back_from(environment, before, |seen| {
+            let standing = seen.standing();
+            if !standing.is_empty() && standing.iter().all(&which) {
+                old.push(seen.found.id);
+            }
+            !seen.was_followed()
+        })
+        .await?;
+        for id in old.into_iter().rev() {
+            self.status(id, &status).await?;
+        }
+        Ok(())
+    }
+
+    /// Closes those of the open records whose run is over, and returns their ids. One of which
+    /// that cannot be said is left alone.
+    ///
+    /// # Errors
+    /// The first of what went wrong; the others have been seen to nevertheless.
+    pub async fn sweep(
+        &self,
+        open: &[Open],
+        own: &Run,
+        log_url: Option<&str>,
+    ) -> (Vec<u64>, Result<(), GithubError>) {
+        let status = Status {
+            state: State::Inactive,
+            description: "its run ended without saying how",
+            environment_url: None,
+            log_url,
+        };
+        let closed = open.iter().take(ORPHANS).map(async |orphan| {
+            if self.is_over(&orphan.run, own).await? {
+                self.status(orphan.id, &status).await?;
+                return Ok(Some(orphan.id));
+            }
+            Ok(None)
+        });
+        let mut outcome = (Vec::new(), Ok(()));
+        for closed in join_all(closed).await {
+            match closed {
+                Ok(id) => outcome.0.extend(id),
+                Err(failed) if outcome.1.is_ok() => outcome.1 = Err(failed),
+                Err(_) => {}
+            }
+        }
+        outcome
+    }
+
+    /// Whether a run is over. A run is tried again under the same id.
+    async fn is_over(&self, run: &Run, own: &Run) -> Result<bool, GithubError> {
+        #[derive(Deserialize)]
+        struct Found {
+            #[serde(default)]
+            status: Option<String>,
+        }
+        if run.id == own.id {
+            let attempt = |run: &Run| run.attempt.parse::<u32>().ok();
+            return Ok(attempt(run)
+                .zip(attempt(own))
+                .is_some_and(|(old, new)| old < new));
+        }
+        if run.id.is_empty() || !run.id.bytes().all(|b| b.is_ascii_digit()) {
+            return Ok(false);
+        }
+        let what = format!("ask whether run {} is over", run.id);
+        let found: Found = self
+            .get(&what, &format!("/actions/runs/{}", run.id))
+            .await?;
+        Ok(found.status.as_deref() == Some("completed"))
+    }
+
+    async fn look_back(
+        &self,
+        environment: &str,
+        on: impl FnMut(&Seen) -> bool,
+    ) -> Result<(), GithubError> {
+        self.look_back_from(environment, u64::MAX, on).await
+    }
+
+    /// Looks at the records of an environment that are older than `before`, from the newest to
+    /// the oldest, as long as `on` says so.
+    async fn look_back_from(
+        &self,
+        environment: &str,
+        before: u64,
+        mut on: impl FnMut(&Seen) -> bool,
+    ) -> Result<(), GithubError> {
+        let what = "list the deployments";
+        let (mut looks, mut at_others) = (0, 0);
+        let mut page = Some(self.first_page(environment));
+        for _ in 0..PAGES {
+            let Some(this) = page else { break };
+            let (mut list, next) = self.page::<Found>(what, &this).await?;
+            // GitHub lists the newest first, and nowhere says so.
+            list.sort_by_key(|found| std::cmp::Reverse(found.id));
+            for found in list.into_iter().filter(|found| found.id < before) {
+                let payload = found.payload().map(|ours| ours.content);
+                if payload.is_none() {
+                    if !self.adopts() || !found.is_by_github() || at_others == LOOKS_AT_OTHERS {
+                        continue;
+                    }
+                    at_others += 1;
+                }
+                looks += 1;
+                let statuses = self.statuses(found.id).await?;
+                let seen = Seen {
+                    found,
+                    payload,
+                    statuses,
+                };
+                if !on(&seen) || looks == LOOKS {
+                    return Ok(());
+                }
+            }
+            page = next;
+        }
+        Ok(())
+    }
+
+    /// Where GitHub's own are never adopted, only those of our task are read.
+    fn first_page(&self, environment: &str) -> Page {
+        let mut query = vec![("environment", environment)];
+        query.push(if self.adopts() {
+            ("per_page", "100")
+        } else {
+            ("per_page", "30")
+        });
+        if !self.adopts() {
+            query.push(("task", TASK));
+        }
+        self.client().first_page("/deployments", &query)
+    }
+}
