@@ -5,6 +5,7 @@
 //! is asked, and a payload has a mark that no other creation has.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -26,6 +27,9 @@ pub const TASK: &str = "deploy:cutover";
 
 /// The longest description that GitHub takes.
 const DESCRIPTION: usize = 140;
+
+/// The pause before something that was refused is asked for once more.
+const ONCE_MORE: Duration = Duration::from_millis(500);
 
 /// How many pages of statuses are read.
 const PAGES: usize = 3;
@@ -169,7 +173,18 @@ impl Deployments {
             let _: Value = self.client.post(&what, &route, &body).await?;
             Ok(())
         };
-        self.patience.run_until(&what, moot, say).await
+        let said = self.patience.run_until(&what, moot, &say).await;
+        match said {
+            // What was made a moment ago may not be known everywhere yet. As what is not said here
+            // stays wrong for a long time, even a no is asked about once more.
+            Err(GithubError::Refused {
+                status: 401 | 404, ..
+            }) => {
+                tokio::time::sleep(ONCE_MORE).await;
+                self.patience.run_until(&what, moot, say).await
+            }
+            said => said,
+        }
     }
 
     /// The records of a run that nobody has closed: what a killed run leaves behind.

@@ -1,11 +1,15 @@
 //! A stand-in for GitHub's API for deployments: it takes what GitHub takes, refuses what GitHub
-//! refuses, keeps what it was given, and goes wrong to order.
+//! refuses, keeps what it was given, and goes wrong to order. Every request is held to GitHub's
+//! own description; a test with one that does not fit fails at its end.
+
+mod jobs;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use super::openapi;
 use super::stand_in::{Asked, Reply, StandIn};
 
 pub(crate) const TOKEN: &str = "ghs_s3cr3tTokenOfTheTests";
@@ -17,10 +21,12 @@ pub(crate) enum Verb {
     Create,
     Statuses,
     Say,
+    CheckRun,
+    Run,
 }
 
 /// What goes wrong.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fault {
     /// A page of HTML that quotes the token, with that status.
     Page(u16),
@@ -29,10 +35,14 @@ pub(crate) enum Fault {
     /// It is not done, and nobody hears of it.
     HangUp,
     Silence,
+    /// It is done, and the answer comes too late.
+    Late,
     /// The token may not.
     Forbidden,
     /// Too many requests; wait so many seconds.
     TooMany(u64),
+    /// All requests of the hour are spent; there are new ones in so many seconds.
+    Spent(u64),
     NoJson,
     /// Instead of a deployment the default branch was merged.
     Merged,
@@ -44,6 +54,9 @@ struct Kept {
     statuses: BTreeMap<u64, Vec<Value>>,
     faults: HashMap<Verb, VecDeque<Fault>>,
     asked: Vec<Verb>,
+    /// What GitHub's description does not allow.
+    violations: Vec<String>,
+    jobs: jobs::Jobs,
     payload_as_text: bool,
     last_id: u64,
 }
@@ -60,7 +73,7 @@ impl Github {
         let kept = Arc::new(Mutex::new(Kept::default()));
         let server = {
             let kept = Arc::clone(&kept);
-            StandIn::start(move |asked| kept.lock().unwrap().answer(&asked)).await
+            StandIn::start(move |asked| kept.lock().unwrap().hear(&asked)).await
         };
         Self {
             api_url: format!("http://{}/api/v3", server.address),
@@ -105,6 +118,11 @@ impl Github {
         kept.asked.iter().filter(|one| **one == verb).count()
     }
 
+    /// How many requests came in, of whatever kind.
+    pub(crate) fn calls(&self) -> usize {
+        self.kept.lock().unwrap().asked.len()
+    }
+
     /// Puts a deployment and its state there, as somebody else would.
     pub(crate) fn put(&self, environment: &str, task: &str, payload: Value, state: &str) -> u64 {
         let mut kept = self.kept.lock().unwrap();
@@ -135,7 +153,27 @@ fn created(of: &Value) -> Reply {
     Reply::of(201, of.to_string())
 }
 
+impl Drop for Github {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let violations = &self.kept.lock().unwrap().violations;
+            assert!(violations.is_empty(), "{}", violations.join("\n"));
+        }
+    }
+}
+
 impl Kept {
+    fn hear(&mut self, asked: &Asked) -> Reply {
+        match openapi::violation(asked) {
+            None => self.answer(asked),
+            Some(wrong) => {
+                let reply = refused(422, &wrong);
+                self.violations.push(wrong);
+                reply
+            }
+        }
+    }
+
     fn answer(&mut self, asked: &Asked) -> Reply {
         if asked.only("user-agent").is_none() {
             return Reply::of(403, "Request forbidden by administrative rules.");
@@ -149,28 +187,21 @@ impl Kept {
         if asked.only("accept") != Some("application/vnd.github+json") {
             return refused(415, "Unsupported 'Accept' header");
         }
-        let root = "/api/v3/repos/shop/storefront/deployments";
-        let Some(rest) = asked.path.strip_prefix(root) else {
+        let Some((verb, of)) = route(&asked.method, &openapi::below(&asked.path)) else {
             return refused(404, "Not Found");
-        };
-        let of = rest
-            .strip_prefix('/')
-            .and_then(|rest| rest.strip_suffix("/statuses"))
-            .and_then(|id| id.parse::<u64>().ok());
-        let verb = match (asked.method.as_str(), rest, of) {
-            ("GET", "", _) => Verb::List,
-            ("POST", "", _) => Verb::Create,
-            ("GET", _, Some(_)) => Verb::Statuses,
-            ("POST", _, Some(_)) => Verb::Say,
-            _ => return refused(404, "Not Found"),
         };
         self.asked.push(verb);
         let fault = self.faults.get_mut(&verb).and_then(VecDeque::pop_front);
+        let fault = fault.or_else(|| self.jobs.strike(self.asked.len(), verb));
         match fault {
             None => {}
             Some(Fault::LostAfterEffect) => {
                 self.act(verb, of, asked);
                 return Reply::HangUp;
+            }
+            Some(Fault::Late) => {
+                self.act(verb, of, asked);
+                return Reply::Silence;
             }
             Some(Fault::HangUp) => return Reply::HangUp,
             Some(Fault::Silence) => return Reply::Silence,
@@ -187,6 +218,11 @@ impl Kept {
                 return refused(403, "You have exceeded a secondary rate limit")
                     .with("retry-after", seconds);
             }
+            Some(Fault::Spent(seconds)) => {
+                return refused(429, "API rate limit exceeded for installation")
+                    .with("x-ratelimit-remaining", 0)
+                    .with("x-ratelimit-reset", jobs::now() + seconds);
+            }
             Some(Fault::Forbidden) => {
                 return refused(403, "Resource not accessible by integration")
                     .with("x-accepted-github-permissions", "deployments=write");
@@ -196,8 +232,8 @@ impl Kept {
     }
 
     fn act(&mut self, verb: Verb, of: Option<u64>, asked: &Asked) -> Reply {
-        let known = of.is_none_or(|id| self.deployments.iter().any(|one| one["id"] == id));
-        if !known {
+        let is_there = |id| self.deployments.iter().any(|one| one["id"] == id);
+        if matches!(verb, Verb::Statuses | Verb::Say) && !of.is_some_and(is_there) {
             return refused(404, "Not Found");
         }
         let body = if asked.method == "POST" {
@@ -212,7 +248,9 @@ impl Kept {
             Value::Null
         };
         match (verb, of) {
-            (Verb::List, _) => self.list(&asked.query),
+            (Verb::List, _) => self.list(asked),
+            (Verb::CheckRun, Some(id)) => self.jobs.check_run(id, &self.deployments),
+            (Verb::Run, Some(id)) => self.jobs.run(id),
             (Verb::Create, _) => match wrong_in_deployment(&body) {
                 Some(field) => invalid(field),
                 None if body["auto_merge"] != json!(false) => {
@@ -224,35 +262,25 @@ impl Kept {
                 None => created(&self.create(&body)),
             },
             (Verb::Statuses, Some(id)) => {
-                let newest_first: Vec<&Value> =
-                    self.statuses.get(&id).into_iter().flatten().rev().collect();
-                Reply::of(200, json!(newest_first).to_string())
+                let of = self.statuses.get(&id).into_iter().flatten();
+                jobs::paged(asked, of.rev().cloned().collect())
             }
             (Verb::Say, Some(id)) => match wrong_in_status(&body) {
                 Some(field) => invalid(field),
                 None => created(&self.say(id, &body)),
             },
-            (Verb::Statuses | Verb::Say, None) => refused(404, "Not Found"),
+            (_, None) => refused(404, "Not Found"),
         }
     }
 
-    fn list(&self, query: &[(String, String)]) -> Reply {
-        let mut most = 30;
+    fn list(&self, asked: &Asked) -> Reply {
         let mut found: Vec<Value> = self.deployments.iter().rev().cloned().collect();
-        for (key, value) in query {
-            match key.as_str() {
-                "sha" | "ref" | "task" | "environment" => {
-                    found.retain(|one| one[key] == value.as_str());
-                }
-                "per_page" => most = value.parse().unwrap_or(0),
-                _ => return invalid("query"),
+        for (key, value) in &asked.query {
+            if matches!(key.as_str(), "sha" | "ref" | "task" | "environment") {
+                found.retain(|one| one[key] == value.as_str());
             }
         }
-        if !(1..=100).contains(&most) {
-            return invalid("per_page");
-        }
-        found.truncate(most);
-        Reply::of(200, Value::from(found).to_string())
+        jobs::paged(asked, found)
     }
 
     fn create(&mut self, body: &Value) -> Value {
@@ -318,60 +346,41 @@ impl Kept {
     }
 }
 
-/// The first field of a new deployment that GitHub's description does not allow.
+/// What a path below the repository is, and the number in it.
+fn route(method: &str, path: &str) -> Option<(Verb, Option<u64>)> {
+    let parts: Vec<&str> = path.split('/').skip(4).collect();
+    let id = |text: &str| text.parse::<u64>().ok();
+    Some(match (method, parts.as_slice()) {
+        ("GET", ["deployments"]) => (Verb::List, None),
+        ("POST", ["deployments"]) => (Verb::Create, None),
+        ("GET", ["deployments", of, "statuses"]) => (Verb::Statuses, Some(id(of)?)),
+        ("POST", ["deployments", of, "statuses"]) => (Verb::Say, Some(id(of)?)),
+        ("GET", ["check-runs", of]) => (Verb::CheckRun, Some(id(of)?)),
+        ("GET", ["actions", "runs", of]) => (Verb::Run, Some(id(of)?)),
+        _ => return None,
+    })
+}
+
+/// The first field of a new deployment that is longer than GitHub's manual allows.
 fn wrong_in_deployment(body: &Value) -> Option<&'static str> {
-    for (key, value) in body.as_object()? {
-        let (name, fits) = match key.as_str() {
-            "ref" => ("ref", value.as_str().is_some_and(|text| !text.is_empty())),
-            "task" => ("task", value.is_string()),
-            "auto_merge" => ("auto_merge", value.is_boolean()),
-            "required_contexts" => ("required_contexts", value.is_array()),
-            "payload" => ("payload", value.is_object() || value.is_string()),
-            "environment" => ("environment", fits_in(value, 255)),
-            "description" => ("description", fits_in(value, 140)),
-            "transient_environment" => ("transient_environment", value.is_boolean()),
-            "production_environment" => ("production_environment", value.is_boolean()),
-            _ => ("unknown", false),
-        };
-        if !fits {
-            return Some(name);
-        }
-    }
-    body.get("ref").is_none().then_some("ref")
+    first_wrong(body, &[("environment", 255), ("description", 140)], &[])
 }
 
-/// The first field of a new status that GitHub's description does not allow.
+/// The same of a new status, with what must be an address.
 fn wrong_in_status(body: &Value) -> Option<&'static str> {
-    const STATES: [&str; 7] = [
-        "error",
-        "failure",
-        "inactive",
-        "in_progress",
-        "queued",
-        "pending",
-        "success",
-    ];
-    let is_url = |value: &Value| value.as_str().is_some_and(|url| url.starts_with("http"));
-    for (key, value) in body.as_object()? {
-        let (name, fits) = match key.as_str() {
-            "state" => ("state", value.as_str().is_some_and(|s| STATES.contains(&s))),
-            "log_url" => ("log_url", is_url(value)),
-            "target_url" => ("target_url", is_url(value)),
-            "environment_url" => ("environment_url", is_url(value)),
-            "description" => ("description", fits_in(value, 140)),
-            "environment" => ("environment", fits_in(value, 255)),
-            "auto_inactive" => ("auto_inactive", value.is_boolean()),
-            _ => ("unknown", false),
-        };
-        if !fits {
-            return Some(name);
-        }
-    }
-    body.get("state").is_none().then_some("state")
+    let urls = ["log_url", "target_url", "environment_url"];
+    first_wrong(body, &[("environment", 255), ("description", 140)], &urls)
 }
 
-fn fits_in(value: &Value, most: usize) -> bool {
-    value
-        .as_str()
-        .is_some_and(|text| text.chars().count() <= most)
+fn first_wrong(
+    body: &Value,
+    lengths: &[(&'static str, usize)],
+    urls: &[&'static str],
+) -> Option<&'static str> {
+    let text = |key: &str| body.get(key).and_then(Value::as_str);
+    let too_long =
+        |(key, most): &&(&str, usize)| text(key).is_some_and(|it| it.chars().count() > *most);
+    let no_url = |key: &&&str| text(key).is_some_and(|it| !it.starts_with("http"));
+    let long = lengths.iter().find(too_long).map(|(key, _)| *key);
+    long.or_else(|| urls.iter().find(no_url).copied())
 }
