@@ -12,12 +12,9 @@ use super::client::Page;
 use super::deployments::{Deployments, TASK};
 use super::record::{Content, FOLLOWED_BY, Found, FoundStatus, Record, Run, State, Status};
 
-/// How many records are looked at one by one.
+/// How many records are looked at one by one. GitHub makes one for every job with `environment:`,
+/// whatever the job does; those count too.
 const LOOKS: usize = 30;
-
-/// How many of those may be without a payload of ours: GitHub makes one for every job with
-/// `environment:`, whatever it does.
-const LOOKS_AT_OTHERS: usize = 10;
 
 /// How many pages of a list are read.
 const PAGES: usize = 3;
@@ -225,7 +222,7 @@ impl Deployments {
         mut on: impl FnMut(&Seen) -> bool,
     ) -> Result<(), GithubError> {
         let what = "list the deployments";
-        let (mut looks, mut at_others) = (0, 0);
+        let mut looks = 0;
         let mut page = Some(self.first_page(environment));
         for _ in 0..PAGES {
             let Some(this) = page else { break };
@@ -234,11 +231,8 @@ impl Deployments {
             list.sort_by_key(|found| std::cmp::Reverse(found.id));
             for found in list.into_iter().filter(|found| found.id < before) {
                 let payload = found.payload().map(|ours| ours.content);
-                if payload.is_none() {
-                    if !self.adopts() || !found.is_by_github() || at_others == LOOKS_AT_OTHERS {
-                        continue;
-                    }
-                    at_others += 1;
+                if payload.is_none() && !(self.adopts() && found.is_by_github()) {
+                    continue;
                 }
                 looks += 1;
                 let statuses = self.statuses(found.id).await?;

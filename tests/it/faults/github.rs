@@ -48,7 +48,7 @@ struct Cell {
 struct Outcome {
     /// Which call it was.
     call: Option<Verb>,
-    /// How the run's own record, and the orphan's, stand at the end.
+    /// How the run ended, what users get, and how its record and the orphan stand.
     stands: String,
     wrong: Vec<String>,
 }
@@ -116,12 +116,16 @@ async fn play(cell: Cell) -> Outcome {
     let told = ran.log.contains("::warning") || ran.log.contains("::notice");
     must(told || !cell.outage, "nobody is told".to_owned());
     if !wrong.is_empty() {
-        wrong.push(ran.log);
+        wrong.push(ran.log.clone());
     }
     let none = if own.is_empty() { "none" } else { &own };
     Outcome {
         call,
-        stands: format!("{none}, orphan {}", scene.state(orphan)),
+        stands: format!(
+            "exit {}, users get {served}; record {none}, orphan {}",
+            ran.code,
+            scene.state(orphan)
+        ),
         wrong,
     }
 }
@@ -147,7 +151,7 @@ async fn play_all(cells: Vec<Cell>) {
             "{:?} call {:>2} {call:?}: {}{times}",
             cell.whose, cell.at, cell.fault.0
         );
-        println!("  {name:<44} promoted 0, v2; record {}", outcome.stands);
+        println!("  {name:<44} {}", outcome.stands);
         for said in outcome.wrong {
             wrong.push(format!("{name}: {said}"));
         }

@@ -89,6 +89,13 @@ impl Github {
             .say(deployment, &json!({ "state": state }));
     }
 
+    /// Something newer took a deployment's place.
+    pub(crate) fn is_followed(&self, id: u64, by: u64) {
+        let said = format!("followed by deployment {by}");
+        let body = json!({ "state": "inactive", "description": said });
+        self.kept.lock().unwrap().say(id, &body);
+    }
+
     /// A check run of a job without `environment:`.
     pub(crate) fn check_run_without_environment(&self, id: u64) {
         self.kept.lock().unwrap().jobs.check_runs.insert(id, None);
