@@ -2,7 +2,8 @@
 //! is on one good slot, the record is closed, and nothing is left.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use cutover::model::release::Mark;
 use cutover::rehearsal::answers::Answers;
@@ -159,17 +160,23 @@ async fn signalled_at(signal: &'static str, at: usize, when: When) -> Option<Str
     let scene = Scene::set(&watchman).await;
     let mut rollout = scene.command("rollout").spawn().unwrap();
     let pid = rollout.id().unwrap().to_string();
+    // The runner's patience begins with its signal, however long the machine took to get there.
+    let signalled = Arc::new(OnceLock::new());
+    let at_once = Arc::clone(&signalled);
     watchman.shall(move || {
+        at_once.get_or_init(Instant::now);
         let kill = std::process::Command::new("kill")
             .args([signal, &pid])
             .status();
         assert!(kill.unwrap().success());
     });
     let point = format!("{signal} {when:?} at {at:>2}");
-    let status = tokio::time::timeout(RUNNER, rollout.wait()).await;
+    let status = tokio::time::timeout(RUNNER * 3, rollout.wait()).await;
     let status = status
         .unwrap_or_else(|_| panic!("{point}: it goes on"))
         .unwrap();
+    let took = signalled.get().map(Instant::elapsed).unwrap_or_default();
+    assert!(took < RUNNER, "{point}: it went on for {took:?}");
     if watchman.asked() < at {
         assert!(status.success(), "{status}");
         assert_eq!((scene.served().await.as_str(), scene.ledgers()), ("v2", 0));

@@ -71,6 +71,14 @@ environments:
         }
     }
 
+    /// Changes a line of the config.
+    pub(crate) fn configure(&self, from: &str, to: &str) {
+        let path = self.home.path().join("cutover.yml");
+        let old = std::fs::read_to_string(&path).unwrap();
+        assert!(old.contains(from), "{from} is not in {old}");
+        std::fs::write(&path, old.replace(from, to)).unwrap();
+    }
+
     /// Runs the program as a step of a job with that check run.
     pub(crate) async fn run(&self, check_run: u64, arguments: &str) -> Ran {
         let output = Command::new(program())
