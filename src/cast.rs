@@ -18,6 +18,7 @@ use crate::notifiers::{Notifier, Routing};
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 use crate::rollout::ledger::Ledger;
+use crate::rollout::lock::keeper::Keeper;
 use crate::rollout::patience::Check;
 use crate::rollout::stage::Stage;
 use crate::{notifiers, probes, routers, targets};
@@ -122,6 +123,7 @@ pub fn stage(
             proof: environment.proof,
             prober: environment.prober.clone(),
             recorded: None,
+            lock: Keeper::default(),
             ledger: Ledger::default(),
             http: tools.http.clone(),
             say: tools.say.clone(),
@@ -170,7 +172,14 @@ pub fn inline_checks(text: &str, tools: &Tools) -> Result<Vec<Check>, Vec<Proble
         ..problem
     };
     let node = yaml::read(text);
-    let checked = node.and_then(|node| check::check(&schema, &node));
+    let checked = node.and_then(|node| {
+        let checked = check::check(&schema, &node);
+        if checked.problems.is_empty() {
+            Ok(checked)
+        } else {
+            Err(checked.problems)
+        }
+    });
     let checked =
         checked.map_err(|problems| problems.into_iter().map(at_input).collect::<Vec<_>>())?;
     let blocks: Vec<CheckBlock> = serde_json::from_value(checked.value)

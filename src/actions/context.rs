@@ -44,6 +44,10 @@ pub struct Context {
     pub actor: Option<String>,
     /// Who caused this attempt.
     pub triggering_actor: Option<String>,
+    /// The runner's name.
+    pub runner: Option<String>,
+    /// Who is logged in, for runs outside of a workflow.
+    pub user: Option<String>,
     /// The run's id; the same for all its attempts.
     pub run_id: Option<u64>,
     /// Which attempt this is, from 1.
@@ -114,6 +118,8 @@ impl Context {
             ref_name: text("GITHUB_REF_NAME"),
             actor: text("GITHUB_ACTOR"),
             triggering_actor: text("GITHUB_TRIGGERING_ACTOR"),
+            runner: text("RUNNER_NAME"),
+            user: text("USER"),
             run_id,
             run_attempt,
             job: text("GITHUB_JOB"),
@@ -149,6 +155,8 @@ mod tests {
         ("RUNNER_DEBUG", "1"),
         ("GITHUB_WORKSPACE", "/github/workspace"),
         ("RUNNER_TEMP", "/github/runner_temp"),
+        ("RUNNER_NAME", "web-1"),
+        ("USER", "runner"),
         ("GITHUB_OUTPUT", "/github/file_commands/output"),
         ("GITHUB_STEP_SUMMARY", "/github/file_commands/summary"),
         ("GITHUB_STATE", "/github/file_commands/state"),

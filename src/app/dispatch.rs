@@ -28,8 +28,10 @@ impl Session {
         inputs: &Inputs,
     ) -> Result<Option<Ending>, Refusal> {
         match word {
+            "audit" => self.audit_command(&inputs.operands),
             "check" => self.check(inputs),
             "router-config" => self.router_config(inputs),
+            "lock" => self.lock_command(inputs).await.map(Some),
             "finish" => self.finish(inputs).await,
             "notify" => self.notify(inputs).await.map(Some),
             "rehearse" => self.rehearse(inputs).await.map(Some),
@@ -39,7 +41,8 @@ impl Session {
             _ => match MODES.iter().find(|(name, _)| *name == word) {
                 Some((mode, _)) => self.staged(mode, inputs).await.map(Some),
                 None => {
-                    let words = MODES.iter().chain(COMMANDS).map(|(name, _)| *name);
+                    let words = MODES.iter().chain(COMMANDS);
+                    let words = words.filter_map(|(name, _)| name.split(' ').next());
                     Err(Refusal::of_input("mode", unknown("mode", word, words)))
                 }
             },
@@ -104,6 +107,7 @@ impl Session {
             }
             None => {
                 let choice = self.choice(inputs)?;
+                self.open_audit("notify", &choice, true).await;
                 let blocks = &choice.environment().notify;
                 if blocks.is_empty() {
                     let said = "has no channels, and there is no `webhook` input".to_owned();
@@ -149,6 +153,8 @@ impl Session {
             )?;
             choice::choose(config, inputs)?
         };
+        // What is played is written down, and goes nowhere: nobody is told of it either.
+        self.open_audit("rehearse", &choice, false).await;
         let piece = rehearse::Piece {
             app: &choice.config.file.app,
             name: &choice.name,
@@ -173,7 +179,9 @@ impl Session {
         for (name, environment) in &config.file.environments {
             let stage = cast::stage(&config.file.app, name, environment, &tools).err();
             let audience = cast::audience(&environment.notify, &self.http).err();
-            let misfits = [stage, audience].into_iter().flatten().flatten().collect();
+            let loki = self.loki(environment).and_then(Result::err);
+            let misfits = [stage, audience].into_iter().flatten().flatten();
+            let misfits = misfits.chain(loki).collect();
             problems.extend(choice::refuse(&config, &inputs.config, name, misfits).problems);
         }
         if !problems.is_empty() {

@@ -38,7 +38,8 @@ impl Session {
 
     async fn finish_one(&self, note: &Note, inputs: &Inputs) -> Result<Ending, Refusal> {
         let choice = self.choice(inputs)?;
-        let stage = self.stage(&choice, "finish", inputs)?;
+        let mut stage = self.stage(&choice, "finish", inputs)?;
+        self.open_audit("finish", &choice, true).await;
         self.begin(Headline {
             mode: "finish",
             environment: Some(note.environment.clone()),
@@ -46,7 +47,11 @@ impl Session {
             ..Headline::default()
         });
         stage.learned(Fact::Environment(note.environment.clone()));
+        stage.lock = self.resume_lock(note, inputs).await;
         let ending = finish::run(&stage, note).await;
+        if let Err(said) = stage.lock.release().await {
+            (self.say)(Event::Warned(said));
+        }
         self.ended(&ending);
         let records = choice.environment().records;
         self.close_records(&self.archive(inputs, records), &ending)

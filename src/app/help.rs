@@ -9,7 +9,16 @@ use crate::rehearsal::faults::FAULTS;
 
 /// The words beside the modes: for people at a terminal, and never needed in a workflow.
 pub const COMMANDS: &[(&str, &str)] = &[
+    (
+        "audit verify FILE",
+        "is the audit as it was written? 0 if so, 10 if not",
+    ),
+    ("audit schema", "the JSON Schema of a line of the audit"),
     ("check", "is the config right? 0 if so, 64 if not"),
+    (
+        "lock",
+        "who has the environment's lock; `lock hold [8h] --reason WHY`, `lock release [CLAIM]`",
+    ),
     (
         "router-config",
         "the lines that the proxy needs once, for this environment",

@@ -37,6 +37,7 @@ impl Session {
             environment: environment.to_owned(),
             progress: Progress::Begun,
             way_back: None,
+            claim: None,
         };
         Ledger::open(path.clone(), note).unwrap_or_else(|failed| {
             let said = format!(

@@ -2,13 +2,16 @@
 //! names everybody.
 //!
 //! [`main`] answers what needs no run by itself (help, version, schema) and holds a
-//! [`session::Session`] for all else.
+//! `session::Session` for all else.
 
+mod audits;
 mod choice;
 mod dispatch;
 mod finish;
 mod help;
 mod ledgers;
+mod lock_command;
+mod locks;
 mod records;
 mod secrets;
 mod session;
@@ -16,6 +19,7 @@ mod staged;
 mod trace;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 
 use crate::cast;
 use crate::config::command_line::{self, Asked};
@@ -30,6 +34,7 @@ pub type Variables = Vec<(OsString, OsString)>;
 
 /// Runs what is asked for and returns the exit code.
 pub fn main(arguments: impl Iterator<Item = OsString>, environment: Variables) -> u8 {
+    tell_panics_without_their_words();
     let asked = command_line::read(arguments, environment.iter().cloned());
     match &asked {
         Ok(Asked::Help) => return help::print(&help::text()),
@@ -51,11 +56,21 @@ pub fn main(arguments: impl Iterator<Item = OsString>, environment: Variables) -
         let session = Session::open(environment);
         match asked {
             Ok(Asked::Run(word, inputs)) => session.hold(&word, &inputs).await,
-            Err(problems) => session.refuse("", &Refusal::of_inputs(problems)),
+            Err(problems) => session.refuse("", &Refusal::of_inputs(problems)).await,
             Ok(Asked::Help | Asked::Version) => 0,
         }
     });
     // A name that is still being looked up must not keep a cancelled run alive.
     runtime.shutdown_background();
     code
+}
+
+/// What a panic says may hold a secret. Its words go through the log, like all others; here only
+/// its place is told.
+fn tell_panics_without_their_words() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        let place = place.unwrap_or_default();
+        let _ = writeln!(std::io::stderr(), "cutover: a defect at {place}");
+    }));
 }

@@ -107,12 +107,7 @@ impl Session {
         if records == Records::None {
             return Archive::Unwanted;
         }
-        let (Some(owner), Some(name)) = (&self.context.owner, &self.context.repository) else {
-            let said = "GITHUB_REPOSITORY is not set, so there is no GitHub record";
-            return Archive::Unusable(said.to_owned());
-        };
-        let slug = format!("{owner}/{name}");
-        let Some(repository) = Repository::of(&self.context.api_url, &slug) else {
+        let Some(repository) = self.repository() else {
             let said = "GITHUB_REPOSITORY is not an owner and a name, so there is no GitHub record";
             return Archive::Unusable(said.to_owned());
         };
@@ -124,6 +119,13 @@ impl Session {
             )),
             Err(failed) => Archive::Unusable(failed.to_string()),
         }
+    }
+
+    /// The repository, where there is one.
+    pub(super) fn repository(&self) -> Option<Repository> {
+        let (owner, name) = (&self.context.owner, &self.context.repository);
+        let (owner, name) = (owner.as_ref()?, name.as_ref()?);
+        Repository::of(&self.context.api_url, &format!("{owner}/{name}"))
     }
 
     /// What the last record says, for the modes that stop when it differs from the router; and,

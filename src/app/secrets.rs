@@ -46,6 +46,9 @@ pub(super) fn keep_from_inputs(inputs: &Inputs, vault: &Vault) {
     for secret in [&inputs.token, &inputs.webhook].into_iter().flatten() {
         vault.keep(secret.expose());
     }
+    if let Some(webhook) = &inputs.webhook {
+        vault.keep_address(webhook.expose());
+    }
     if let Some(url) = &inputs.url {
         vault.keep_user_info(url.as_str());
     }

@@ -1,10 +1,13 @@
 //! A run, from the first line of its log to its exit code: who listens, what is masked, what
 //! a signal does, and what the runner gets at the end.
 
-use std::cell::Cell;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal as _, Write as _};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +16,7 @@ use crate::actions::{commands, files};
 use crate::cast::Tools;
 use crate::config::inputs::Inputs;
 use crate::error::Refusal;
+use crate::judge::ending::{Unwound, bug, ending_of, message_of};
 use crate::model::ending::{Account, Decision, Ending, Reason};
 use crate::model::event::{Event, Headline, Say};
 use crate::modes::MODES;
@@ -24,7 +28,8 @@ use crate::report::outputs::Outputs;
 use crate::report::summary::Summary;
 use crate::report::{Journal, Shared};
 
-use super::{Variables, secrets, trace};
+use super::audits::Open;
+use super::{COMMANDS, Variables, secrets, trace};
 
 /// How long a cancelled run has. The runner sends SIGINT, 7.5 s later SIGTERM, and 2.5 s after
 /// that the end.
@@ -41,6 +46,7 @@ pub(super) struct Session {
     pub(super) cancelled: CancellationToken,
     summary: Shared<Summary>,
     outputs: Shared<Outputs>,
+    pub(super) audit: RefCell<Option<Open>>,
     begun: Cell<bool>,
 }
 
@@ -74,6 +80,7 @@ impl Session {
             cancelled: CancellationToken::new(),
             summary,
             outputs,
+            audit: RefCell::default(),
             begun: Cell::new(false),
         }
     }
@@ -84,21 +91,24 @@ impl Session {
         let performed = tokio::select! {
             biased;
             () = self.heed_signals() => None,
-            performed = self.perform(word, inputs) => Some(performed),
+            performed = AssertUnwindSafe(self.perform(word, inputs)).catch_unwind() => Some(
+                performed.unwrap_or_else(|panic| Ok(Some(self.broken(panic.as_ref())))),
+            ),
         };
         match performed {
-            Some(Ok(Some(ending))) => self.close(&ending, word),
+            Some(Ok(Some(ending))) => self.close(&ending, word).await,
             Some(Ok(None)) => 0,
-            Some(Err(refusal)) => self.refuse(word, &refusal),
-            None => self.give_up(word),
+            Some(Err(refusal)) => self.refuse(word, &refusal).await,
+            None => self.give_up(word).await,
         }
     }
 
     /// Says what is wrong with the inputs or the config, and closes.
-    pub(super) fn refuse(self, word: &str, refusal: &Refusal) -> u8 {
+    pub(super) async fn refuse(self, word: &str, refusal: &Refusal) -> u8 {
         if !self.begun.get() {
             let mode = MODES
                 .iter()
+                .chain(COMMANDS)
                 .find(|(name, _)| *name == word)
                 .map_or("", |(name, _)| *name);
             self.begin(Headline {
@@ -108,7 +118,7 @@ impl Session {
         }
         let ending = refusal.tell(&self.say);
         self.ended(&ending);
-        self.close(&ending, word)
+        self.close(&ending, word).await
     }
 
     /// Says the first line, after the masks: nothing is printed before them.
@@ -159,8 +169,18 @@ impl Session {
         let _: Result<(), _> = tokio::time::timeout(AFTER_A_SIGNAL, more).await;
     }
 
+    /// The end of a run in which something panicked outside of a story.
+    fn broken(&self, panic: &(dyn Any + Send)) -> Ending {
+        let ending = ending_of(bug(message_of(panic)), false, &Unwound::Untouched, None);
+        if !self.begun.get() {
+            self.begin(Headline::default());
+        }
+        self.ended(&ending);
+        ending
+    }
+
     /// The end of a run that a signal did not end in time.
-    fn give_up(self, word: &str) -> u8 {
+    async fn give_up(self, word: &str) -> u8 {
         let ending = Ending {
             decision: Decision::Failed,
             reason: Reason::Cancelled,
@@ -175,11 +195,12 @@ impl Session {
             },
         };
         self.ended(&ending);
-        self.close(&ending, word)
+        self.close(&ending, word).await
     }
 
     /// The runner gets its files, or a person the table.
-    fn close(&self, ending: &Ending, word: &str) -> u8 {
+    async fn close(&self, ending: &Ending, word: &str) -> u8 {
+        self.close_audit().await;
         if let Some(path) = &self.context.output_file
             && let Err(failed) = self.outputs.with(|outputs| outputs.write(path))
         {

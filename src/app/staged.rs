@@ -11,6 +11,7 @@ use crate::model::ending::{Decision, Ending};
 use crate::model::event::{Fact, Headline};
 use crate::model::release::Release;
 use crate::modes::{deploy_slot, health_check, rollback, rollout, smoke_test, switch_traffic};
+use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 
 use super::choice::Choice;
@@ -24,6 +25,7 @@ impl Session {
         inputs: &Inputs,
     ) -> Result<Ending, Refusal> {
         let choice = self.choice(inputs)?;
+        self.open_audit(mode, &choice, true).await;
         let release = self.release(mode, inputs)?;
         let strategy = strategy(&choice, inputs)?;
         let mut stage = self.stage(&choice, mode, inputs)?;
@@ -37,6 +39,7 @@ impl Session {
         let records = choice.environment().records;
         let archive = self.archive(inputs, records);
         let (open, left_open) = oneshot::channel();
+        let mut lock_is_left = false;
         // The first word is a part of it: the record and the news are about what it says.
         let act = async {
             self.begin(Headline {
@@ -51,11 +54,28 @@ impl Session {
             if let Some(release) = &release {
                 stage.learned(Fact::Version(release.as_str().to_owned()));
             }
-            stage.recorded = self.last_record(mode, &choice.name, &archive, open).await;
             if changes_something {
                 stage.ledger = self.open_ledger(mode, &choice.name, inputs);
+                let lock = &choice.environment().lock;
+                let of = release.as_ref().map(Release::as_str);
+                match self.take_lock(&stage, mode, of, lock, inputs).await {
+                    Ok(keeper) => stage.lock = keeper,
+                    Err(fault) => {
+                        let none = async |_: &mut Saga<'_>| Err(Halt::from(fault));
+                        let ending = Saga::tell(&stage, none).await;
+                        self.ended(&ending);
+                        return ending;
+                    }
+                }
             }
-            let ending = self.act(&stage, mode, inputs, &strategy, release).await;
+            // Read when the lock is ours: the run before this one may have left it a moment ago.
+            stage.recorded = self.last_record(mode, &choice.name, &archive, open).await;
+            let ending = tokio::select! {
+                biased;
+                ending = self.act(&stage, mode, inputs, &strategy, release) => ending,
+                never = stage.lock.keep(&stage) => match never {},
+            };
+            lock_is_left = !self.release_lock(&stage, &ending).await;
             self.ended(&ending);
             ending
         };
@@ -68,8 +88,10 @@ impl Session {
             (false, false) => self.told(&audience, act).await,
         };
         // A run that is stuck is tried again by the post step.
-        if ending.decision != Decision::Stuck {
-            stage.ledger.close();
+        match ending.decision {
+            Decision::Stuck => {}
+            _ if lock_is_left => stage.ledger.leave_lock(),
+            _ => stage.ledger.close(),
         }
         Ok(ending)
     }

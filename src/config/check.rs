@@ -15,33 +15,29 @@ use super::units::{HttpUrl, Percent, Span};
 use super::yaml::{Key, Node, What, join};
 use crate::platform::text::nearest;
 
-/// What a walk found: the values, and where each path of the file stands.
+/// What a walk found: the values, where each path of the file stands, and what does not fit.
 pub struct Checked {
-    /// The values, typed as the schema wants them.
+    /// The values, typed as the schema wants them; null where they do not fit.
     pub value: Value,
     /// The place of every path.
     pub places: BTreeMap<String, Place>,
+    /// Everything that does not fit, in the order of the file.
+    pub problems: Vec<Problem>,
 }
 
 /// Holds `node` against `schema`, whose `$ref`s point into its own `$defs`.
-///
-/// # Errors
-/// Everything that does not fit, in the order of the file.
-pub fn check(schema: &Value, node: &Node) -> Result<Checked, Vec<Problem>> {
+pub fn check(schema: &Value, node: &Node) -> Checked {
     let mut walk = Walk {
         root: schema,
         problems: Vec::new(),
         places: BTreeMap::new(),
     };
     let value = walk.value(schema, node, "");
-    if walk.problems.is_empty() {
-        Ok(Checked {
-            value,
-            places: walk.places,
-        })
-    } else {
-        walk.problems.sort_by_key(|problem| problem.place);
-        Err(walk.problems)
+    walk.problems.sort_by_key(|problem| problem.place);
+    Checked {
+        value,
+        places: walk.places,
+        problems: walk.problems,
     }
 }
 

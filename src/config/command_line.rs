@@ -26,6 +26,9 @@ pub enum Asked {
 /// arguments.
 pub const POST_STEP: &str = "cutover-finish";
 
+/// The commands that have words after them.
+const WITH_OPERANDS: [&str; 2] = ["audit", "lock"];
+
 /// Reads the command line (with the program's name first) and the environment.
 ///
 /// # Errors
@@ -83,7 +86,7 @@ pub fn read(
                     )),
                 }
             }
-            Ok(Some(lexopt::Arg::Value(mode))) => modes.push(mode.to_string_lossy().into_owned()),
+            Ok(Some(lexopt::Arg::Value(word))) => modes.push(word.to_string_lossy().into_owned()),
             Ok(Some(lexopt::Arg::Short(letter))) => {
                 problems.push(Problem::with_input(
                     &format!("-{letter}"),
@@ -96,13 +99,20 @@ pub fn read(
             }
         }
     }
-    if modes.len() > 1 {
+    // Only a few commands have words after them.
+    let operands = modes.split_off(modes.len().min(1));
+    let takes_operands = modes
+        .iter()
+        .any(|mode| WITH_OPERANDS.contains(&mode.as_str()));
+    if !operands.is_empty() && !takes_operands {
+        let all = [modes.as_slice(), &operands].concat().join(", ");
         problems.push(Problem::with_input(
             "mode",
-            format!("there are several: {}", modes.join(", ")),
+            format!("there are several: {all}"),
         ));
     }
-    let (named, inputs) = Inputs::parse(given, &mut problems);
+    let (named, mut inputs) = Inputs::parse(given, &mut problems);
+    inputs.operands = operands;
     let mode = if is_post_step {
         Some("finish".to_owned())
     } else {
@@ -231,6 +241,25 @@ mod tests {
         assert_eq!(told.len(), 5, "{told:?}");
         assert!(told[0].contains("did you mean --severity?"));
         assert!(!told.concat().contains("s3cr3t") && !told.concat().contains("maybe"));
+    }
+
+    #[test]
+    fn only_a_command_that_takes_words_gets_them() {
+        let Ok(Asked::Run(word, inputs)) = asked(&["audit", "verify", "a.jsonl"], &[]) else {
+            panic!();
+        };
+        assert_eq!(
+            (word.as_str(), inputs.operands.join(" ")),
+            ("audit", "verify a.jsonl".to_owned())
+        );
+        let problems = asked(&["rollout", "blue"], &[]).unwrap_err();
+        assert_eq!(problems[0].said, "there are several: rollout, blue");
+        let problems = asked(&["check", "rollout", "x"], &[("INPUT_MODE", "audit")]);
+        assert_eq!(
+            problems.unwrap_err().len(),
+            1,
+            "the command line beats the variable"
+        );
     }
 
     #[test]

@@ -14,9 +14,12 @@ use serde_json::Value;
 use crate::model::release::Mark;
 use crate::platform::secret::Vault;
 
+use super::audit::AuditOptions;
 use super::check;
 use super::interpolate::{Lookup, interpolate};
 use super::kinds::{CheckBlock, NotifierBlock, RouterBlock, TargetBlock};
+use super::lock::Lock;
+use super::meaning;
 use super::problem::{Place, Problem};
 use super::units::{HttpUrl, Percent, Span};
 use super::yaml;
@@ -64,9 +67,14 @@ pub struct Environment {
     /// The program's own requests through the public URL while it switches and watches.
     #[serde(default)]
     pub prober: Prober,
+    /// The lock that keeps two runs apart. It needs a token that may write to the repository.
+    #[serde(default)]
+    pub lock: Lock,
     /// Whom to tell.
     #[serde(default)]
     pub notify: Vec<NotifierBlock>,
+    /// Where everything that happens is written down. Default: nowhere.
+    pub audit: Option<AuditOptions>,
     /// Which GitHub Deployments record what was deployed here. Default auto.
     #[serde(default)]
     pub records: Records,
@@ -230,10 +238,10 @@ impl Config {
     }
 }
 
-/// Reads a config: YAML, then `${NAME}`, then the schema, then what a schema cannot say.
+/// Reads a config: YAML, then `${NAME}`, then the schema and what a schema cannot say.
 ///
 /// # Errors
-/// All problems of the first of these stages that finds one.
+/// All problems at once, in the order of the file; for what is no YAML, those alone.
 pub fn read(
     text: &str,
     schema: &Value,
@@ -242,20 +250,19 @@ pub fn read(
 ) -> Result<Config, Vec<Problem>> {
     let mut node = yaml::read(text)?;
     let mut problems = interpolate(&mut node, environment, vault);
-    let checked = match check::check(schema, &node) {
-        Ok(checked) if problems.is_empty() => checked,
-        Ok(_) => return Err(problems),
-        Err(more) => {
-            // A value that is missing is reported once, as missing.
-            let missing: Vec<_> = problems.iter().map(|problem| problem.place).collect();
-            problems.extend(
-                more.into_iter()
-                    .filter(|problem| !missing.contains(&problem.place)),
-            );
-            problems.sort_by_key(|problem| problem.place);
-            return Err(problems);
-        }
-    };
+    let checked = check::check(schema, &node);
+    meaning::keep_secrets(&checked.value, vault);
+    // A value that is missing is reported once, as missing.
+    let missing: Vec<_> = problems.iter().map(|problem| problem.place).collect();
+    let more = checked
+        .problems
+        .into_iter()
+        .chain(meaning::problems(&checked.value, &checked.places));
+    problems.extend(more.filter(|problem| !missing.contains(&problem.place)));
+    if !problems.is_empty() {
+        problems.sort_by_key(|problem| problem.place);
+        return Err(problems);
+    }
     let file: File = serde_path_to_error::deserialize(checked.value).map_err(|failed| {
         let path = failed.path().to_string();
         vec![Problem {
@@ -264,86 +271,8 @@ pub fn read(
             said: failed.into_inner().to_string(),
         }]
     })?;
-    let config = Config {
+    Ok(Config {
         file,
         places: checked.places,
-    };
-    keep_secrets(&config.file, vault);
-    let problems = meaning(&config);
-    if problems.is_empty() {
-        Ok(config)
-    } else {
-        Err(problems)
-    }
-}
-
-/// Registers the user-info of every URL that the file itself names.
-fn keep_secrets(file: &File, vault: &Vault) {
-    for environment in file.environments.values() {
-        vault.keep_user_info(environment.url.get().as_str());
-        for slot in environment.slots.values() {
-            vault.keep_user_info(slot.url.get().as_str());
-        }
-        let checks = environment.smoke.iter().chain(&environment.health.checks);
-        let blocks = checks
-            .map(|block| &block.0)
-            .chain(environment.notify.iter().map(|block| &block.0))
-            .chain(environment.router.iter().map(|block| &block.0))
-            .chain(environment.target.iter().map(|block| &block.0));
-        for block in blocks {
-            block
-                .options
-                .values()
-                .for_each(|value| keep_in(value, vault));
-        }
-    }
-}
-
-fn keep_in(value: &Value, vault: &Vault) {
-    match value {
-        Value::String(text) => vault.keep_user_info(text),
-        Value::Array(items) => items.iter().for_each(|item| keep_in(item, vault)),
-        Value::Object(map) => map.values().for_each(|item| keep_in(item, vault)),
-        _ => {}
-    }
-}
-
-/// What a schema cannot say.
-fn meaning(config: &Config) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for (name, environment) in &config.file.environments {
-        let at = format!("environments.{name}");
-        let slots = format!("{at}.slots");
-        if environment.slots.len() != 2 {
-            let said = format!(
-                "there are {} slots; an environment has exactly two",
-                environment.slots.len()
-            );
-            problems.push(config.problem(&slots, said));
-        }
-        let urls: Vec<_> = environment.slots.iter().collect();
-        if let [(first, a), (second, b)] = urls.as_slice()
-            && a.url == b.url
-        {
-            let said = format!(
-                "{first} and {second} have the same URL, so one would be deployed over the other"
-            );
-            problems.push(config.problem(&format!("{slots}.{second}.url"), said));
-        }
-        if let Mark::Text {
-            pattern: Some(pattern),
-            ..
-        } = &environment.release
-            && let Err(failed) = regex_lite::Regex::new(pattern)
-        {
-            problems.push(config.problem(&format!("{at}.release.pattern"), failed.to_string()));
-        }
-        if !environment.release.path().starts_with('/') {
-            problems.push(config.problem(&format!("{at}.release.path"), "a path begins with /"));
-        }
-    }
-    if config.file.environments.is_empty() {
-        problems.push(config.problem("environments", "there is no environment"));
-    }
-    problems
+    })
 }

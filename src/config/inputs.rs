@@ -93,6 +93,11 @@ pub const INPUTS: &[Input] = &[
         "",
         "for notify without a config file: a Slack, Discord or other webhook",
     ),
+    input(
+        "reason",
+        "",
+        "for `cutover lock hold`: why, for those who wait",
+    ),
     input("dry-run", "false", "say what would change, change nothing"),
     input(
         "token",
@@ -131,6 +136,7 @@ struct Raw {
     message: Option<String>,
     severity: Option<String>,
     webhook: Option<String>,
+    reason: Option<String>,
     dry_run: Option<String>,
     token: Option<String>,
     fault: Option<String>,
@@ -170,6 +176,8 @@ pub struct Inputs {
     pub severity: Severity,
     /// Where a message goes; a secret, for whoever has it can post.
     pub webhook: Option<Secret>,
+    /// Why the environment is locked.
+    pub reason: Option<String>,
     /// Change nothing.
     pub dry_run: bool,
     /// The token of the GitHub API.
@@ -178,6 +186,8 @@ pub struct Inputs {
     pub faults: Vec<String>,
     /// The check run of this job.
     pub check_run: Option<u64>,
+    /// The words after the command, such as `hold` after `lock`.
+    pub operands: Vec<String>,
 }
 
 impl Inputs {
@@ -275,6 +285,7 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
         message: raw.message,
         severity,
         webhook: raw.webhook.map(Secret::new),
+        reason: raw.reason,
         dry_run,
         token: raw.token.map(Secret::new),
         faults: raw
@@ -288,6 +299,7 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
             })
             .unwrap_or_default(),
         check_run,
+        operands: Vec::new(),
     }
 }
 

@@ -4,12 +4,15 @@
 //! What a block's kind does is not known here: a block is its kind's name and its options,
 //! and the seam's table of kinds builds it (`kinds`). No network, no file but the config.
 
+pub mod audit;
 pub mod check;
 pub mod command_line;
 pub mod file;
 pub mod inputs;
 pub mod interpolate;
 pub mod kinds;
+pub mod lock;
+pub mod meaning;
 pub mod patience;
 pub mod problem;
 pub mod request;

@@ -1,4 +1,4 @@
-//! The one place that knows octocrab: a GET and a POST of JSON, with our own client under it.
+//! The one place that knows octocrab: GET, POST and PATCH of JSON, with our own client under it.
 //!
 //! octocrab's own retries are off, because they repeat a POST; its models are not used for
 //! reading, because they refuse an answer with one word that they do not know. A request ends
@@ -139,6 +139,18 @@ impl Client {
     ) -> Result<T, GithubError> {
         let path = format!("{}{route}", self.root);
         self.in_time(what, &path, true, self.octocrab.post(&path, Some(body)))
+            .await
+    }
+
+    /// Patches `route` below the repository with `body`. Once.
+    pub(super) async fn patch<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        route: &str,
+        body: &impl Serialize,
+    ) -> Result<T, GithubError> {
+        let path = format!("{}{route}", self.root);
+        self.in_time(what, &path, true, self.octocrab.patch(&path, Some(body)))
             .await
     }
 

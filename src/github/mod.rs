@@ -1,4 +1,4 @@
-//! GitHub's API, as far as this program needs it: records of deployments.
+//! GitHub's API, as far as this program needs it: records of deployments, and a ref that is a lock.
 //!
 //! A Deployment is a record and never the truth; the router is. Nothing here decides
 //! anything, and whoever calls it must be able to go on without it. octocrab is known to
@@ -7,6 +7,7 @@
 mod adopt;
 mod client;
 pub mod deployments;
+pub mod lock_ref;
 mod mark;
 mod patience;
 pub mod record;

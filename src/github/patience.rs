@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::event::{Event, Say};
-use crate::platform::retry::Again;
+use crate::platform::retry::{Again, Backoff};
 use crate::platform::text;
 
 use super::GithubError;
@@ -24,6 +24,26 @@ const FIRST: Duration = Duration::from_millis(300);
 
 /// For one thing to do, all tries together, without what the limits cost.
 const AT_MOST: Duration = Duration::from_secs(10);
+
+/// For what traffic waits for: no limit is worth a minute there.
+const IN_THE_WAY: Backoff = Backoff {
+    first: FIRST,
+    longest: Duration::from_secs(2),
+    tries: TRIES,
+    deadline: Duration::from_secs(9),
+};
+
+/// Tries it again where that may help, and ends in time, whatever a limit asks for.
+pub(super) async fn patiently<T, F>(what: &str, work: impl FnMut() -> F) -> Answer<T>
+where
+    F: Future<Output = Answer<T>>,
+{
+    let tries = IN_THE_WAY.run(work, GithubError::again);
+    match tokio::time::timeout(AT_MOST, tries).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(too_late(what)),
+    }
+}
 
 /// What is left of the patience, for everything that is asked in a run.
 #[derive(Default)]

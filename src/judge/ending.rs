@@ -54,6 +54,15 @@ pub fn bug(message: &str) -> Fault {
         .next("please report it with this log; the way back was taken as for any other failure")
 }
 
+/// What a panic said.
+pub fn message_of(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("it panicked")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

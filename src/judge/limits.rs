@@ -40,6 +40,18 @@ pub enum Verdict {
     Unknown,
 }
 
+impl Verdict {
+    /// In one stable word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Healthy(_) => "healthy",
+            Self::Unhealthy { .. } => "unhealthy",
+            Self::Inconclusive(_) => "inconclusive",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// Judges figures by limits.
 pub fn judge(figures: &Figures, limits: &Limits) -> Verdict {
     let (Some(rate), Some(p95)) = (figures.error_rate(), figures.percentile(0.95)) else {

@@ -3,6 +3,7 @@
 //! Nothing here asks, waits or knows the time. Whatever decides over users' traffic can be
 //! tested with a table.
 
+pub mod chain;
 pub mod ending;
 pub mod limits;
 pub mod share;

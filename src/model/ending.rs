@@ -62,6 +62,10 @@ pub enum Reason {
     RouterRefused,
     /// Somebody else changed the router meanwhile.
     ChangedByOthers,
+    /// Somebody else has the lock of the environment.
+    Locked,
+    /// The lock went to somebody else while the run was at work.
+    LockLost,
     /// The public URL did not answer with the intended release.
     NotProved,
     /// A health check failed.
@@ -70,6 +74,8 @@ pub enum Reason {
     LimitPassed,
     /// Nothing could be measured.
     NoData,
+    /// A record is not as it was written.
+    RecordChanged,
     /// The run was cancelled.
     Cancelled,
     /// A defect of this program.

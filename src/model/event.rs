@@ -69,6 +69,37 @@ pub enum Event {
         /// What is wrong and what would be right.
         said: String,
     },
+    /// A check came to its result; said for each check of a step, for those who keep records.
+    Checked {
+        /// The check, as its probe names it.
+        check: String,
+        /// Whether it passed.
+        passed: bool,
+        /// What the last look saw.
+        said: String,
+        /// What it should have seen, where it did not.
+        wanted: Option<String>,
+    },
+    /// Something outside of this process was changed by us.
+    Changed {
+        /// What: `traffic`, or the release in a slot.
+        what: String,
+        /// What it was before, as far as that is known.
+        before: Option<String>,
+        /// What it is now.
+        after: String,
+    },
+    /// Figures were judged, and what follows was decided by them.
+    Judged {
+        /// The step's short name.
+        step: &'static str,
+        /// `healthy`, `unhealthy`, `inconclusive` or `unknown`.
+        verdict: &'static str,
+        /// The figures in words, with their limits.
+        said: String,
+        /// The figures.
+        figures: Summary,
+    },
     /// A figure or a name that goes into the outputs.
     Learned(Fact),
     /// A switch was measured. Said again when the watch has more figures.

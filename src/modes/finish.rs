@@ -32,6 +32,9 @@ pub async fn run(stage: &Stage, note: &Note) -> Ending {
                 Progress::Committed => format!(
                     "{mode} was cut off after its point of no return: traffic stays {traffic}"
                 ),
+                Progress::Over => {
+                    format!("{mode} had ended, and has its lock released now: traffic is {traffic}")
+                }
                 _ => format!("{mode} was cut off before it moved traffic: {traffic}"),
             };
             return Ending::good(Decision::Passed, Reason::Done, said);
@@ -46,6 +49,13 @@ pub async fn run(stage: &Stage, note: &Note) -> Ending {
     })
     .await;
     let traffic = back.account.traffic.clone().unwrap_or_default();
+    if back.reason == Reason::LockLost {
+        let whose = back.account.measured.unwrap_or_default();
+        let said = format!(
+            "{mode} was cut off while it moved traffic, and the lock is somebody else's now ({whose}): traffic is left to them, {traffic}"
+        );
+        return Ending::good(Decision::Passed, Reason::LockLost, said);
+    }
     match back.decision {
         // For the run it was a failure, and its step has said so; the post step did its part.
         Decision::RolledBack => {

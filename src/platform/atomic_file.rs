@@ -39,6 +39,30 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// [`replace`] on a thread of its own: a busy disk takes its time, and the requests that are
+/// measured beside a switch must not wait for it.
+///
+/// # Errors
+/// As [`replace`].
+pub async fn replace_aside(path: &Path, content: &[u8]) -> io::Result<()> {
+    let (path, content) = (path.to_owned(), content.to_owned());
+    aside(move || replace(&path, &content)).await
+}
+
+/// [`sync_directory`] on a thread of its own, for the same reason.
+///
+/// # Errors
+/// As [`sync_directory`].
+pub async fn sync_directory_aside(directory: &Path) -> io::Result<()> {
+    let directory = directory.to_owned();
+    aside(move || sync_directory(&directory)).await
+}
+
+async fn aside(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    let worked = tokio::task::spawn_blocking(work).await;
+    worked.map_err(io::Error::other)?
+}
+
 /// The directory that holds `path`; `.` for a bare name.
 pub fn directory_of(path: &Path) -> &Path {
     match path.parent() {

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -84,8 +84,9 @@ impl Vault {
         }
         let mut forms = vec![value.to_owned()];
         forms.extend(value.lines().map(|line| line.trim().to_owned()));
-        forms.push(url::form_urlencoded::byte_serialize(value.as_bytes()).collect());
-        forms.push(STANDARD.encode(value));
+        forms.extend(in_urls(value));
+        forms.push(STANDARD_NO_PAD.encode(value));
+        forms.push(URL_SAFE_NO_PAD.encode(value));
         let json = serde_json::Value::from(value).to_string();
         forms.push(json.trim_matches('"').to_owned());
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -109,6 +110,12 @@ impl Vault {
         // The parsed form is percent-encoded; people also write, and logs also show, the raw one.
         let kept = url.password().unwrap_or_else(|| url.username());
         self.keep(kept);
+        self.keep(&decoded(kept));
+        if let Some(password) = url.password() {
+            // As it is sent: `Authorization: Basic …`.
+            let pair = format!("{}:{}", decoded(url.username()), decoded(password));
+            self.keep(&STANDARD_NO_PAD.encode(pair));
+        }
         let raw = text
             .split_once("://")
             .and_then(|(_, rest)| rest.split(['/', '?', '#']).next())
@@ -116,6 +123,26 @@ impl Vault {
             .map(|(info, _)| info.split_once(':').map_or(info, |(_, password)| password));
         if let Some(raw) = raw {
             self.keep(raw);
+        }
+    }
+
+    /// Registers a URL that is itself a secret, such as a webhook's: whoever has it can post. Its
+    /// path is one too, and so is a part of it that looks made up; words in it are none.
+    pub fn keep_address(&self, text: &str) {
+        let Ok(url) = url::Url::parse(text.trim()) else {
+            return;
+        };
+        self.keep(text);
+        self.keep(url.as_str());
+        self.keep_user_info(text.trim());
+        self.keep(url.path());
+        let values = url.query_pairs().map(|(_, value)| value.into_owned());
+        let parts = url.path().split('/').map(ToOwned::to_owned).chain(values);
+        let made_up = |part: &String| {
+            part.len() >= 8 && part.contains(|c: char| c.is_ascii_digit() || c.is_ascii_uppercase())
+        };
+        for part in parts.filter(made_up) {
+            self.keep(&part);
         }
     }
 
@@ -136,6 +163,43 @@ impl Vault {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.clone()
     }
+}
+
+/// The forms that a value has in a URL: by the letter, and as each part of a URL writes it.
+fn in_urls(value: &str) -> Vec<String> {
+    let mut strictly = String::new();
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            strictly.push(char::from(byte));
+        } else {
+            strictly.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    let mut forms = vec![
+        url::form_urlencoded::byte_serialize(value.as_bytes()).collect(),
+        strictly,
+    ];
+    if let Ok(mut url) = url::Url::parse("http://host/") {
+        url.set_path(value);
+        forms.push(url.path().trim_start_matches('/').to_owned());
+        url.set_query(Some(value));
+        forms.extend(url.query().map(ToOwned::to_owned));
+        // This URL can have a password, so it never fails.
+        let _ = url.set_password(Some(value));
+        forms.extend(url.password().map(ToOwned::to_owned));
+    }
+    // No escape is shorter. What is was understood as something else, such as `..` in a path.
+    forms.retain(|form| form.len() >= value.len());
+    forms
+}
+
+/// A part of a URL with its escapes taken back.
+fn decoded(text: &str) -> String {
+    let pair = format!("x={}", text.replace('+', "%2B").replace('&', "%26"));
+    let mut pairs = url::form_urlencoded::parse(pair.as_bytes());
+    pairs
+        .next()
+        .map_or_else(String::new, |(_, value)| value.into_owned())
 }
 
 impl fmt::Debug for Vault {
@@ -164,6 +228,7 @@ mod tests {
             "p@ss w\"rd",
             "second line",
             "p%40ss+w%22rd%0Asecond+line",
+            "p%40ss%20w%22rd%0Asecond%20line",
             "p@ss w\\\"rd\\nsecond line",
         ] {
             assert_eq!(vault.redact(&format!("<{form}>")), "<***>", "{form}");
@@ -186,11 +251,24 @@ mod tests {
     }
 
     #[test]
+    fn an_address_to_post_to_is_a_secret_and_its_words_are_none() {
+        let vault = Vault::default();
+        vault.keep_address("https://hooks.slack.com/services/T00/B00/s3cr3tPart?wait=k3yk3yk3y");
+        assert_eq!(
+            vault.redact("/services/T00/B00/s3cr3tPart s3cr3tPart k3yk3yk3y services true"),
+            "*** *** *** services true"
+        );
+    }
+
+    #[test]
     fn the_password_of_a_url_is_a_secret() {
         let vault = Vault::default();
         vault.keep_user_info("https://me:s3c/r3t@host/x");
         vault.keep_user_info("https://me:pa%20ss@host/x");
-        assert_eq!(vault.redact("pa%20ss"), "***");
+        assert_eq!(
+            vault.redact("pa%20ss, pa ss, bWU6cGEgc3M="),
+            "***, ***, ***="
+        );
         vault.keep_user_info("https://tokentoken@host/x");
         assert_eq!(vault.redact("by tokentoken"), "by ***");
     }

@@ -132,8 +132,8 @@ impl Log {
         self.close_group();
         self.mode = headline.mode;
         let line = words::headline(headline);
-        let line = format!("cutover · {}\n", self.safe(&line));
-        self.put(&line);
+        let line = ["cutover", &self.safe(&line)].join(" · ");
+        self.put(&format!("{}\n", line.trim_end_matches(" · ")));
     }
 
     /// Shows how far a step is, where a line can be overwritten.
@@ -258,6 +258,8 @@ impl Listener for Log {
             Event::Noticed(said) => self.remark(Ink::Dim, "notice", commands::notice, said),
             Event::Warned(said) => self.remark(Ink::Red, "warning", commands::warning, said),
             Event::Wrong { file, line, said } => self.wrong(file.as_deref(), *line, said),
+            // Said for records; the rows of the steps have it in short.
+            Event::Checked { .. } | Event::Changed { .. } | Event::Judged { .. } => {}
             Event::Learned(_) | Event::Measured(_) => {}
             Event::Ended(ending) => self.ended(ending),
         }

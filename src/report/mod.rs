@@ -4,6 +4,7 @@
 //! makes its own of it. Listeners are never called by name from below, and none of them can
 //! change what happens.
 
+pub mod audit;
 mod clerk;
 pub mod deployment;
 pub mod log;
@@ -65,6 +66,11 @@ impl<L> Shared<L> {
     /// Asks it. Nothing may be said meanwhile.
     pub fn with<R>(&self, ask: impl FnOnce(&L) -> R) -> R {
         ask(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Ends it. Nothing may be said meanwhile.
+    pub fn end<R>(&self, end: impl FnOnce(&mut L) -> R) -> R {
+        end(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -121,12 +121,35 @@ impl Reporter {
         }
         News {
             severity: severity_of(ending, self.headline.mode),
-            title: ending.said.clone(),
-            message: lines_of(&ending.account),
+            title: self.title(ending),
+            message: format!("{}\n{}", ending.said, lines_of(&ending.account))
+                .trim_end()
+                .to_owned(),
             decision: Some(ending.decision.to_string()),
             facts,
             run_url: self.run_url.clone(),
         }
+    }
+}
+
+impl Reporter {
+    /// What came out, of what, and where: `rolled-back: rollout of storefront 4f2a9c1, production`.
+    fn title(&self, ending: &Ending) -> String {
+        let mut title = format!("{}: {}", ending.decision, self.headline.mode);
+        let version = self.version.as_deref().map(text::short_sha);
+        let subject: Vec<&str> = [self.headline.app.as_deref(), version]
+            .into_iter()
+            .flatten()
+            .collect();
+        if !subject.is_empty() {
+            title.push_str(" of ");
+            title.push_str(&subject.join(" "));
+        }
+        if let Some(environment) = &self.environment {
+            title.push_str(", ");
+            title.push_str(environment);
+        }
+        title
     }
 }
 
@@ -253,7 +276,10 @@ mod tests {
         ];
         let mut news = heard_from(&ending, "rollout", &learned);
         assert_eq!(news.severity, Severity::Critical);
-        assert_eq!(news.message, "measured: 91be33d\nnext: look at the cache");
+        assert_eq!(
+            news.message,
+            "rolled back: the old release kept answering\nmeasured: 91be33d\nnext: look at the cache"
+        );
         let took = news.facts.iter().position(|(name, _)| name == "took");
         news.facts.remove(took.unwrap());
         let facts: Vec<(&str, &str)> = news

@@ -183,21 +183,14 @@ impl Outputs {
     }
 
     fn learn(&mut self, fact: &Fact) {
-        let (name, value) = match fact {
-            Fact::Environment(it) => ("environment", json!(it)),
-            Fact::EnvironmentUrl(it) => ("environment-url", json!(it)),
-            Fact::Slot(it) => ("slot", json!(it)),
-            Fact::ActiveSlot(it) => ("active-slot", json!(it)),
-            Fact::PreviousSlot(it) => ("previous-slot", json!(it)),
-            Fact::IntendedWeight(_) => return,
-            Fact::Weight(it) => ("weight", json!(it)),
-            Fact::Version(it) => ("version", json!(it)),
-            Fact::ServedVersion(it) => ("served-version", json!(it)),
-            Fact::DeploymentId(it) => ("deployment-id", json!(it)),
-            Fact::Healthy(it) => ("healthy", json!(it)),
-            Fact::Figures(figures) => return self.learn_figures(figures),
-        };
-        self.learned.insert(name.to_owned(), value);
+        match fact {
+            Fact::IntendedWeight(_) => {}
+            Fact::Figures(figures) => self.learn_figures(figures),
+            fact => {
+                let (name, value) = named(fact);
+                self.learned.insert(name.to_owned(), value);
+            }
+        }
     }
 
     fn learn_figures(&mut self, figures: &Summary) {
@@ -240,13 +233,32 @@ impl Listener for Outputs {
                 self.receipt = Some(receipt.clone());
             }
             Event::Ended(ending) => self.ending = Some(ending.clone()),
+            Event::Checked { .. } | Event::Changed { .. } | Event::Judged { .. } => {}
             Event::Working { .. } | Event::Line(_) => {}
         }
     }
 }
 
+/// A fact by the name of its output, as JSON.
+pub(super) fn named(fact: &Fact) -> (&'static str, Value) {
+    match fact {
+        Fact::Environment(it) => ("environment", json!(it)),
+        Fact::EnvironmentUrl(it) => ("environment-url", json!(it)),
+        Fact::Slot(it) => ("slot", json!(it)),
+        Fact::ActiveSlot(it) => ("active-slot", json!(it)),
+        Fact::PreviousSlot(it) => ("previous-slot", json!(it)),
+        Fact::IntendedWeight(it) => ("intended-weight", json!(it)),
+        Fact::Weight(it) => ("weight", json!(it)),
+        Fact::Version(it) => ("version", json!(it)),
+        Fact::ServedVersion(it) => ("served-version", json!(it)),
+        Fact::DeploymentId(it) => ("deployment-id", json!(it)),
+        Fact::Healthy(it) => ("healthy", json!(it)),
+        Fact::Figures(it) => ("figures", json!(it)),
+    }
+}
+
 /// A number with so many decimals at most: `41`, `2.35`. What is no number is null.
-fn rounded(number: f64, digits: i32) -> Value {
+pub(super) fn rounded(number: f64, digits: i32) -> Value {
     let scale = 10_f64.powi(digits);
     let number = (number * scale).round() / scale;
     if number.fract() == 0.0 && number.abs() < 9e15 {

@@ -267,6 +267,7 @@ impl Listener for Summary {
                 }
             }
             Event::Ended(ending) => self.ending = Some(ending.clone()),
+            Event::Checked { .. } | Event::Changed { .. } | Event::Judged { .. } => {}
             Event::Working { .. } | Event::Learned(_) => {}
         }
     }

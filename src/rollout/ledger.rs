@@ -31,6 +31,8 @@ pub enum Progress {
     Promised,
     /// Traffic stays where it is.
     Committed,
+    /// The run has ended, and only its lock is left.
+    Over,
 }
 
 /// How to put traffic back.
@@ -59,6 +61,9 @@ pub struct Note {
     pub progress: Progress,
     /// How to put traffic back, once something is promised.
     pub way_back: Option<WayBack>,
+    /// The id of its claim to the lock, where it has one.
+    #[serde(default)]
+    pub claim: Option<String>,
 }
 
 /// The ledger of a run. Without a path nothing is written: a dry run and a rehearsal need none.
@@ -126,6 +131,19 @@ impl Ledger {
         let _ = self.change(|note| note.progress = Progress::Begun);
     }
 
+    /// Writes down which claim to the lock is this run's, before it is made.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn claims(&self, id: Option<&str>) -> io::Result<()> {
+        self.change(|note| note.claim = id.map(ToOwned::to_owned))
+    }
+
+    /// The run has ended in a defined state, but its lock could not be released.
+    pub fn leave_lock(&self) {
+        let _ = self.change(|note| note.progress = Progress::Over);
+    }
+
     /// The run has ended in a defined state: the ledger goes.
     pub fn close(&self) {
         if let Some((path, _)) = &self.open {
@@ -160,6 +178,7 @@ mod tests {
             environment: "production".into(),
             progress: Progress::Begun,
             way_back: None,
+            claim: None,
         }
     }
 

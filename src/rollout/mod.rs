@@ -2,12 +2,13 @@
 //!
 //! A story is straight-line code over steps. A step goes forward and returns what it found; a
 //! promise says how to take a step back and is given before the step acts. Only the saga
-//! unwinds. Nothing here knows a vendor, the runner, GitHub, or how anything is shown.
+//! unwinds. A lock keeps other runs away. Nothing here knows a vendor, the runner, GitHub, or how anything is shown.
 
 pub mod blue_green;
 mod faults;
 pub mod felt;
 pub mod ledger;
+pub mod lock;
 pub mod looks;
 pub mod patience;
 pub mod prober;

@@ -61,6 +61,20 @@ impl Check {
         }
     }
 
+    /// What a look or the last of several came to, for those who keep records.
+    pub fn result(&self, outcome: &Result<String, Ailment>) -> Event {
+        let (said, wanted) = match outcome {
+            Ok(said) => (said.clone(), None),
+            Err(ailment) => (ailment.measured.clone(), Some(ailment.wanted.clone())),
+        };
+        Event::Checked {
+            check: self.probe.told(),
+            passed: outcome.is_ok(),
+            said,
+            wanted,
+        }
+    }
+
     fn too_late(&self, began: Instant) -> Ailment {
         Ailment {
             measured: "no answer".to_owned(),
@@ -80,7 +94,12 @@ pub async fn pass_all(
     at: &Subject,
     say: &Say,
 ) -> Result<usize, (usize, String, Ailment)> {
-    let outcomes = join_all(checks.iter().map(|check| check.pass(at))).await;
+    let outcomes = join_all(checks.iter().map(async |check: &Check| {
+        let outcome = check.pass(at).await;
+        say(check.result(&outcome));
+        outcome
+    }))
+    .await;
     let all = outcomes.len();
     let mut failed: Vec<_> = checks
         .iter()

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
-use crate::judge::ending::{Unwound, bug, ending_of};
+use crate::judge::ending::{Unwound, bug, ending_of, message_of};
 use crate::model::ending::{Ending, Reason};
 use crate::model::event::Event;
 use crate::model::fault::Fault;
@@ -126,6 +126,12 @@ impl<'s> Saga<'s> {
         let unwound = saga.unwind(fault.reason).await;
         let traffic = AssertUnwindSafe(stage.traffic_now()).catch_unwind().await;
         let traffic = traffic.unwrap_or_else(|_| Some("unknown".to_owned()));
+        // Whatever stopped the story: a lost lock is why nothing more was done about it.
+        let fault = match fault.reason {
+            Reason::Cancelled => stage.lock.lost(),
+            _ => stage.lock.lost_now().await,
+        }
+        .unwrap_or(fault);
         ending_of(fault, saga.committed, &unwound, traffic)
     }
 
@@ -259,12 +265,4 @@ async fn take_back(promise: &dyn Undo, stage: &Stage) -> Result<(Undone, String)
     keeping
         .await
         .unwrap_or_else(|panic| Err(bug(message_of(panic.as_ref()))))
-}
-
-fn message_of(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("it panicked")
 }

@@ -17,6 +17,7 @@ use crate::routers::Router;
 use crate::targets::Target;
 
 use super::ledger::Ledger;
+use super::lock::keeper::Keeper;
 use super::patience::Check;
 
 /// How long the router may take to say where traffic is, when all else is over.
@@ -48,6 +49,8 @@ pub struct Stage {
     pub prober: Prober,
     /// What the last record says about the active slot, where there is a record.
     pub recorded: Option<Recorded>,
+    /// The lock that keeps other runs away.
+    pub lock: Keeper,
     /// What the run has promised, on disk.
     pub ledger: Ledger,
     /// The HTTP clients.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::ending::Reason;
-use crate::model::event::Fact;
+use crate::model::event::{Event, Fact};
 use crate::model::fault::Fault;
 use crate::model::split::Split;
 use crate::routers::{Reading, RouterError};
@@ -75,6 +75,15 @@ impl Undo for PutTrafficBack {
     }
 
     async fn take_back(&self, stage: &Stage) -> Result<(Undone, String), Fault> {
+        // Whoever has the lock now has read the router as it is, and decides.
+        if stage.lock.lost_now().await.is_some() {
+            let undone = if stage.lock.touched() {
+                Undone::Stays
+            } else {
+                Undone::Untouched
+            };
+            return Ok((undone, String::new()));
+        }
         let to_restore = self.is_ours_to_restore(stage).await?;
         // Noted before it is put back: the answer to that may get lost after its effect, too.
         let was_there = self.was_there.fetch_or(to_restore, Ordering::Relaxed) || to_restore;
@@ -84,6 +93,11 @@ impl Undo for PutTrafficBack {
         let router = stage.router()?;
         if to_restore {
             router.restore(&self.way_back.before).await?;
+            stage.say(Event::Changed {
+                what: "traffic".to_owned(),
+                before: Some(self.way_back.ours.told(&stage.slots)),
+                after: self.way_back.before.split.told(&stage.slots),
+            });
         }
         router.confirm(self.way_back.before.split).await?;
         let side = self.way_back.before.split.active();

@@ -34,6 +34,12 @@ pub struct Watch<'a> {
     pub felt: &'a Felt,
 }
 
+/// How a check has gone so far.
+struct Course {
+    streak: Streak,
+    last: Option<bool>,
+}
+
 impl Step for Watch<'_> {
     type Value = ();
     const NAME: &'static str = "watch";
@@ -47,16 +53,20 @@ impl Step for Watch<'_> {
             });
         }
         let end = Instant::now() + self.length;
-        let mut streaks: Vec<Streak> = stage
+        let mut courses: Vec<Course> = stage
             .health
             .iter()
-            .map(|check| Streak::new(1, check.patience.fall))
+            .map(|check| Course {
+                streak: Streak::new(1, check.patience.fall),
+                last: None,
+            })
             .collect();
         loop {
             let now = Instant::now();
-            self.health(stage, &mut streaks).await?;
-            let verdict = self.verdict()?;
+            self.health(stage, &mut courses).await?;
+            let verdict = self.verdict(stage)?;
             if now >= end {
+                self.judged(stage, &verdict);
                 return Ok(Made {
                     value: (),
                     said: self.told(stage, verdict),
@@ -77,11 +87,16 @@ impl Step for Watch<'_> {
 }
 
 impl Watch<'_> {
-    async fn health(&self, stage: &Stage, streaks: &mut [Streak]) -> Result<(), Fault> {
+    async fn health(&self, stage: &Stage, courses: &mut [Course]) -> Result<(), Fault> {
         let subject = stage.public();
         let looks = join_all(stage.health.iter().map(|check| check.probe.look(&subject))).await;
-        for ((check, look), streak) in stage.health.iter().zip(looks).zip(streaks) {
-            let state = streak.add(look.is_ok());
+        for ((check, look), course) in stage.health.iter().zip(looks).zip(courses) {
+            let look = look.map(|pulse| pulse.said);
+            // Hundreds of looks that agree are one result.
+            if course.last.replace(look.is_ok()) != Some(look.is_ok()) {
+                stage.say(check.result(&look));
+            }
+            let state = course.streak.add(look.is_ok());
             if let (State::Down, Err(ailment)) = (state, look) {
                 return Err(Fault::new(
                     Reason::Unhealthy,
@@ -98,7 +113,7 @@ impl Watch<'_> {
         Ok(())
     }
 
-    fn verdict(&self) -> Result<Verdict, Fault> {
+    fn verdict(&self, stage: &Stage) -> Result<Verdict, Fault> {
         if let Some(other) = self.felt.other_since_proof() {
             return Err(Fault::new(
                 Reason::NotProved,
@@ -109,7 +124,11 @@ impl Watch<'_> {
             .next("is there a second proxy, or a cache, in front?"));
         }
         let figures = self.felt.since_proof().unwrap_or_default();
-        match judge(&figures, &self.limits) {
+        let verdict = judge(&figures, &self.limits);
+        if matches!(verdict, Verdict::Unhealthy { .. }) {
+            self.judged(stage, &verdict);
+        }
+        match verdict {
             Verdict::Unhealthy { measured, limit } => Err(Fault::new(
                 Reason::LimitPassed,
                 "the release passed its limits under traffic",
@@ -119,6 +138,20 @@ impl Watch<'_> {
             .next("the release is in the idle slot again; look at its log there")),
             fine => Ok(fine),
         }
+    }
+
+    /// Says what was decided, and by which figures.
+    fn judged(&self, stage: &Stage, verdict: &Verdict) {
+        let said = match verdict {
+            Verdict::Unhealthy { measured, limit } => format!("{measured}; {limit}"),
+            fine => of(fine).to_owned(),
+        };
+        stage.say(Event::Judged {
+            step: Self::NAME,
+            verdict: verdict.name(),
+            said,
+            figures: self.felt.since_proof().unwrap_or_default().summary(),
+        });
     }
 
     fn told(&self, stage: &Stage, verdict: Verdict) -> String {

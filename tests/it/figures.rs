@@ -8,8 +8,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cutover::model::event::Event;
 use cutover::model::slot::Slot;
+use cutover::platform::secret::Vault;
 use cutover::platform::text::{duration, thousands};
+use cutover::report::Listener as _;
+use cutover::report::audit::{Audit, Origin};
 
 use crate::stories::load::under_load;
 use crate::world::load::Manner;
@@ -33,6 +37,13 @@ async fn of_the_readme() {
         start < MS * 5,
         "5 ms",
         &duration(start),
+    );
+    let verified = audit_verified();
+    tables += &goal(
+        "`audit verify` of 100,000 lines",
+        verified < MS * 1000,
+        "1 s",
+        &duration(verified),
     );
     let bytes = fs::metadata(program()).unwrap().len();
     tables += &goal("size of the program", bytes < 8 << 20, "8 MB", &mb(bytes));
@@ -109,6 +120,18 @@ fn place() -> String {
         "Measured by `tests/bench` on {cores} cores, nginx {nginx} and HAProxy {haproxy}; users, \
          proxies and slots share the machine. Users never repeat a request."
     )
+}
+
+fn audit_verified() -> Duration {
+    let home = tempfile::tempdir().unwrap();
+    let mut audit = Audit::open(&home.path().join("a"), Origin::default(), Vault::default());
+    (1..100_000).for_each(|n: u32| audit.hear(&Event::Noticed(n.to_string())));
+    audit.close();
+    let began = Instant::now();
+    let mut run = Command::new(program());
+    run.args(["audit", "verify", "a"]).current_dir(home.path());
+    assert!(run.stdout(Stdio::null()).status().unwrap().success());
+    began.elapsed()
 }
 
 fn starts() -> Duration {

@@ -1,6 +1,8 @@
 //! All integration tests, in one binary: real parts, real sockets, the real program.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod faults;
@@ -8,6 +10,8 @@ mod faults;
 mod figures;
 #[cfg(test)]
 mod killed;
+#[cfg(test)]
+mod locks;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]

@@ -19,6 +19,9 @@ use crate::targets::{Desk, Order};
 
 use super::LOOK;
 
+/// How long a slot may take to say what is about to be replaced in it.
+const REPLACED: Duration = Duration::from_secs(1);
+
 /// The slot that an input names.
 ///
 /// # Errors
@@ -69,6 +72,7 @@ impl Step for Deploy<'_> {
     const INTERRUPTIBLE: bool = false;
 
     async fn act(self, stage: &Stage) -> Result<Made<()>, Fault> {
+        stage.lock.ours_lately().await?;
         let slot = stage.slots.on(self.into);
         // Read again: somebody may have moved traffic since the story began.
         let split = match stage.router.as_deref() {
@@ -98,7 +102,18 @@ impl Step for Deploy<'_> {
             say: &say,
             cancelled: &stage.cancelled,
         };
+        // What is replaced is asked for the record only: nobody waits long for it.
+        let replaced = tokio::select! {
+            biased;
+            () = stage.cancelled.cancelled() => return Err(Fault::cancelled()),
+            served = stage.served_by(self.into, REPLACED) => served.release().cloned(),
+        };
         let did = target.deploy(&order, &desk).await?;
+        stage.say(Event::Changed {
+            what: format!("release in {}", slot.name),
+            before: replaced.map(|release| release.as_str().to_owned()),
+            after: self.release.as_str().to_owned(),
+        });
         let said = format!("{} <- {}      {did}", slot.name, self.release);
         Ok(Made { value: (), said })
     }

@@ -162,6 +162,8 @@ impl Step for Shift<'_> {
             to: self.to,
             reason: self.reason,
         };
+        stage.lock.ours().await?;
+        stage.lock.touch();
         let at = Instant::now();
         let applied = router.apply(&change).await;
         self.felt.written(at, at.elapsed());
@@ -180,6 +182,13 @@ impl Step for Shift<'_> {
                 note = " (it was there already)";
             }
             Err(failed) => return Err(failed.into()),
+        }
+        if self.before.split != self.to {
+            stage.say(Event::Changed {
+                what: "traffic".to_owned(),
+                before: Some(self.before.split.told(&stage.slots)),
+                after: self.to.told(&stage.slots),
+            });
         }
         let confirmed = match router.confirm(self.to).await? {
             Confirmed::ByDataPlane(what) | Confirmed::ByState(what) => what,

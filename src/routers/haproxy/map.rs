@@ -319,7 +319,7 @@ impl Router for MapEntry {
         let (Some(file), Some(text)) = (&self.file, &now.text) else {
             return self.commit(wanted, Some(&now)).await;
         };
-        file.write(&with_entry(text, &self.key, wanted))?;
+        file.write(&with_entry(text, &self.key, wanted)).await?;
         let failed = match self.commit(wanted, Some(&now)).await {
             Ok(()) => return Ok(()),
             // The effect is unknown, and so is which text would be right.
@@ -333,7 +333,8 @@ impl Router for MapEntry {
         {
             return Ok(());
         }
-        file.write(text).map_err(|unwritten| RouterError::Drifted {
+        let put_back = file.write(text).await;
+        put_back.map_err(|unwritten| RouterError::Drifted {
             said: format!("{failed}; and the file could not be put back: {unwritten}"),
             repair: format!(
                 "echo '{} {}' > {}",
@@ -380,13 +381,11 @@ impl Router for MapEntry {
             None => None,
         };
         if let Some(file) = &self.file {
-            match saved.file {
-                Some(text) => file.write(&text)?,
-                None => {
-                    let text = file.text()?.unwrap_or_default();
-                    file.write(&with_entry(&text, &self.key, saved.weight))?;
-                }
-            }
+            let text = match saved.file {
+                Some(text) => text,
+                None => with_entry(&file.text()?.unwrap_or_default(), &self.key, saved.weight),
+            };
+            file.write(&text).await?;
         }
         let mut tried = 1;
         loop {

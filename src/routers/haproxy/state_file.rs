@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::platform::atomic_file::{directory_of, replace};
+use crate::platform::atomic_file::{directory_of, replace_aside};
 use crate::platform::text::duration;
 use crate::routers::RouterError;
 
@@ -37,8 +37,9 @@ impl StateFile {
     }
 
     /// Replaces the file.
-    pub(super) fn write(&self, text: &str) -> Result<(), RouterError> {
-        replace(&self.path, text.as_bytes()).map_err(|failed| self.fault("written", &failed))
+    pub(super) async fn write(&self, text: &str) -> Result<(), RouterError> {
+        let written = replace_aside(&self.path, text.as_bytes()).await;
+        written.map_err(|failed| self.fault("written", &failed))
     }
 
     /// Whether it could be replaced.

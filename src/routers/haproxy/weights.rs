@@ -187,7 +187,7 @@ impl ServerWeights {
                 found: format!("{} just after the change", revision(found)),
             });
         }
-        file.write(&format!("{state}\n"))
+        file.write(&format!("{state}\n")).await
     }
 
     async fn lock(&self) -> Result<Option<std::fs::File>, RouterError> {

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use super::lines;
 use crate::model::slot::Slots;
 use crate::model::split::{Split, Weight};
-use crate::platform::atomic_file::sync_directory;
+use crate::platform::atomic_file::{sync_directory, sync_directory_aside};
 use crate::platform::text::shell_word;
 use crate::routers::{Change, Confirmed, Reading, Router, RouterError};
 
@@ -267,7 +267,8 @@ impl Router for Flags {
             Err(failed) => return Err(refused("renaming", &self.path(now), &failed)),
         }
         // The change is in force; what failed is only that it would outlive a power cut.
-        self.sync().map_err(|failed| {
+        let synced = sync_directory_aside(&self.directory).await;
+        synced.map_err(|failed| {
             let (now, wanted) = (flag(now), flag(wanted));
             RouterError::Lost(format!("{now} was renamed to {wanted}, and then: {failed}"))
         })

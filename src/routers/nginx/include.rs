@@ -20,7 +20,7 @@ use super::lines;
 use super::live_file::Live;
 use crate::model::slot::Slots;
 use crate::model::split::Split;
-use crate::platform::atomic_file::{directory_of, replace};
+use crate::platform::atomic_file::{directory_of, replace_aside};
 use crate::routers::lock;
 use crate::routers::{Change, Confirmed, Reading, Router, RouterError};
 
@@ -78,8 +78,8 @@ impl Include {
         Ok(OnDisk { content, live })
     }
 
-    fn write(&self, content: &str) -> io::Result<()> {
-        replace(&self.place(), content.as_bytes())
+    async fn write(&self, content: &str) -> io::Result<()> {
+        replace_aside(&self.place(), content.as_bytes()).await
     }
 
     fn as_read(&self, from: &Reading) -> Result<OnDisk, RouterError> {
@@ -115,7 +115,7 @@ impl Include {
     /// Puts a file in force: writes, tests, reloads, asks. Goes on where a command fails, for
     /// it is nginx's answer that counts.
     async fn put(&self, content: &str, live: &Live) -> Result<(), RouterError> {
-        self.write(content).map_err(|failed| {
+        self.write(content).await.map_err(|failed| {
             RouterError::Refused(format!("writing {}: {failed}", self.file.display()))
         })?;
         let mut said = Vec::new();
@@ -201,12 +201,13 @@ impl Router for Include {
         }
         let new = old.live.followed_by(change.to);
         self.write(&new.written(&self.slots, &self.split_by))
+            .await
             .map_err(|failed| {
                 RouterError::Refused(format!("writing {}: {failed}", self.file.display()))
             })?;
         if let Err(said) = self.test.run().await {
             // Nothing was loaded, so the file is all there is to take back.
-            return Err(match self.write(&old.content) {
+            return Err(match self.write(&old.content).await {
                 Ok(()) => RouterError::Refused(said),
                 Err(failed) => self.drifted(&new, &format!("{said}; taking it back: {failed}")),
             });

@@ -49,7 +49,7 @@ pub(super) fn as_the_runner_reads(text: &str) -> Result<Vec<(String, String)>, S
 
 /// act's grammar: blank lines are refused, `\r` at a line's end and leading blank lines of a
 /// value are lost.
-fn as_act_reads(text: &str) -> Result<Vec<(String, String)>, String> {
+pub(super) fn as_act_reads(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut found = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {

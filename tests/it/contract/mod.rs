@@ -1,9 +1,16 @@
 //! What leaves the process, read the way its readers read it.
 
 mod commands;
+mod doors;
 mod files;
+mod hostile;
+mod leaks;
+mod leaks_by_kind;
 mod log;
 mod outputs;
+mod program;
+mod refusals;
+mod shipped;
 mod summary;
 
 use std::time::Duration;

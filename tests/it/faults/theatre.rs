@@ -226,6 +226,7 @@ fn note() -> Note {
         environment: "production".to_owned(),
         progress: Progress::Begun,
         way_back: None,
+        claim: None,
     }
 }
 

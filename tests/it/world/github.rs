@@ -1,4 +1,4 @@
-//! A stand-in for GitHub's API for deployments: it takes what GitHub takes, refuses what GitHub
+//! A stand-in for GitHub's API for deployments and refs: it takes what GitHub takes, refuses what GitHub
 //! refuses, keeps what it was given, and goes wrong to order. Every request is held to GitHub's
 //! own description; a test with one that does not fit fails at its end.
 
@@ -6,9 +6,12 @@ mod jobs;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::git_refs::GitRefs;
+use super::github_rules::{wrong_in_deployment, wrong_in_status};
 use super::openapi;
 use super::stand_in::{Asked, Reply, StandIn};
 
@@ -23,6 +26,12 @@ pub(crate) enum Verb {
     Say,
     CheckRun,
     Run,
+    ReadRef,
+    ReadCommit,
+    MakeTree,
+    MakeCommit,
+    CreateRef,
+    MoveRef,
 }
 
 /// What goes wrong.
@@ -58,6 +67,8 @@ struct Kept {
     violations: Vec<String>,
     jobs: jobs::Jobs,
     payload_as_text: bool,
+    git: GitRefs,
+    latency: Duration,
     last_id: u64,
 }
 
@@ -73,7 +84,12 @@ impl Github {
         let kept = Arc::new(Mutex::new(Kept::default()));
         let server = {
             let kept = Arc::clone(&kept);
-            StandIn::start(move |asked| kept.lock().unwrap().hear(&asked)).await
+            StandIn::start(move |asked| {
+                let mut kept = kept.lock().unwrap();
+                let reply = kept.hear(&asked);
+                Reply::Later(kept.latency, Box::new(reply))
+            })
+            .await
         };
         Self {
             api_url: format!("http://{}/api/v3", server.address),
@@ -95,6 +111,21 @@ impl Github {
     /// From now on payloads are texts, as they are for some deployments.
     pub(crate) fn payload_as_text(&self) {
         self.kept.lock().unwrap().payload_as_text = true;
+    }
+
+    /// From now on every answer takes so long.
+    pub(crate) fn take_your_time(&self, latency: Duration) {
+        self.kept.lock().unwrap().latency = latency;
+    }
+
+    /// The repository's refs.
+    pub(crate) fn git<T>(&self, with: impl FnOnce(&mut GitRefs) -> T) -> T {
+        with(&mut self.kept.lock().unwrap().git)
+    }
+
+    /// How much was asked in all.
+    pub(crate) fn questions(&self) -> usize {
+        self.kept.lock().unwrap().asked.len()
     }
 
     pub(crate) fn deployments(&self) -> Vec<Value> {
@@ -135,7 +166,7 @@ impl Github {
     }
 }
 
-fn refused(status: u16, message: &str) -> Reply {
+pub(crate) fn refused(status: u16, message: &str) -> Reply {
     let body = json!({ "message": message, "documentation_url": "https://docs.github.com/rest" });
     Reply::of(status, body.to_string())
 }
@@ -187,7 +218,11 @@ impl Kept {
         if asked.only("accept") != Some("application/vnd.github+json") {
             return refused(415, "Unsupported 'Accept' header");
         }
-        let Some((verb, of)) = route(&asked.method, &openapi::below(&asked.path)) else {
+        let path = openapi::below(&asked.path);
+        let below = path.strip_prefix("/repos/shop/storefront").unwrap_or("");
+        let route = jobs::route(&asked.method, below);
+        let route = route.or_else(|| Some((GitRefs::verb(&asked.method, below)?, None)));
+        let Some((verb, of)) = route else {
             return refused(404, "Not Found");
         };
         self.asked.push(verb);
@@ -224,8 +259,12 @@ impl Kept {
                     .with("x-ratelimit-reset", jobs::now() + seconds);
             }
             Some(Fault::Forbidden) => {
+                let wanted = match GitRefs::verb(&asked.method, below) {
+                    Some(_) => "contents=write",
+                    None => "deployments=write",
+                };
                 return refused(403, "Resource not accessible by integration")
-                    .with("x-accepted-github-permissions", "deployments=write");
+                    .with("x-accepted-github-permissions", wanted);
             }
         }
         self.act(verb, of, asked)
@@ -236,7 +275,7 @@ impl Kept {
         if matches!(verb, Verb::Statuses | Verb::Say) && !of.is_some_and(is_there) {
             return refused(404, "Not Found");
         }
-        let body = if asked.method == "POST" {
+        let body = if asked.method != "GET" {
             if asked.only("content-type") != Some("application/json") {
                 return refused(400, "Problems parsing JSON");
             }
@@ -269,7 +308,10 @@ impl Kept {
                 Some(field) => invalid(field),
                 None => created(&self.say(id, &body)),
             },
-            (_, None) => refused(404, "Not Found"),
+            (Verb::Statuses | Verb::Say | Verb::CheckRun | Verb::Run, None) => {
+                refused(404, "Not Found")
+            }
+            _ => self.git.answer(verb, &asked.path, &body),
         }
     }
 
@@ -344,43 +386,4 @@ impl Kept {
             self.say(id, &json!({ "state": "inactive" }));
         }
     }
-}
-
-/// What a path below the repository is, and the number in it.
-fn route(method: &str, path: &str) -> Option<(Verb, Option<u64>)> {
-    let parts: Vec<&str> = path.split('/').skip(4).collect();
-    let id = |text: &str| text.parse::<u64>().ok();
-    Some(match (method, parts.as_slice()) {
-        ("GET", ["deployments"]) => (Verb::List, None),
-        ("POST", ["deployments"]) => (Verb::Create, None),
-        ("GET", ["deployments", of, "statuses"]) => (Verb::Statuses, Some(id(of)?)),
-        ("POST", ["deployments", of, "statuses"]) => (Verb::Say, Some(id(of)?)),
-        ("GET", ["check-runs", of]) => (Verb::CheckRun, Some(id(of)?)),
-        ("GET", ["actions", "runs", of]) => (Verb::Run, Some(id(of)?)),
-        _ => return None,
-    })
-}
-
-/// The first field of a new deployment that is longer than GitHub's manual allows.
-fn wrong_in_deployment(body: &Value) -> Option<&'static str> {
-    first_wrong(body, &[("environment", 255), ("description", 140)], &[])
-}
-
-/// The same of a new status, with what must be an address.
-fn wrong_in_status(body: &Value) -> Option<&'static str> {
-    let urls = ["log_url", "target_url", "environment_url"];
-    first_wrong(body, &[("environment", 255), ("description", 140)], &urls)
-}
-
-fn first_wrong(
-    body: &Value,
-    lengths: &[(&'static str, usize)],
-    urls: &[&'static str],
-) -> Option<&'static str> {
-    let text = |key: &str| body.get(key).and_then(Value::as_str);
-    let too_long =
-        |(key, most): &&(&str, usize)| text(key).is_some_and(|it| it.chars().count() > *most);
-    let no_url = |key: &&&str| text(key).is_some_and(|it| !it.starts_with("http"));
-    let long = lengths.iter().find(too_long).map(|(key, _)| *key);
-    long.or_else(|| urls.iter().find(no_url).copied())
 }

@@ -3,10 +3,13 @@
 
 pub(crate) mod app;
 pub(crate) mod gate;
+pub(crate) mod git_refs;
 pub(crate) mod github;
+pub(crate) mod github_rules;
 pub(crate) mod haproxy;
 pub(crate) mod haproxy_relay;
 pub(crate) mod load;
+pub(crate) mod loki;
 pub(crate) mod nginx;
 pub(crate) mod openapi;
 pub(crate) mod ports;
@@ -16,3 +19,4 @@ pub(crate) mod slack;
 pub(crate) mod stand_in;
 pub(crate) mod tls;
 pub(crate) mod weights_service;
+pub(crate) mod yard;

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -41,6 +42,8 @@ pub(crate) enum Reply {
     },
     HangUp,
     Silence,
+    /// The same, so much later.
+    Later(Duration, Box<Self>),
 }
 
 impl Reply {
@@ -109,7 +112,12 @@ async fn serve(
         headers: parts.headers,
         body: body.to_bytes().to_vec(),
     };
-    match answer(asked) {
+    let mut reply = answer(asked);
+    while let Reply::Later(after, then) = reply {
+        tokio::time::sleep(after).await;
+        reply = *then;
+    }
+    match reply {
         Reply::Answer {
             status,
             headers,
@@ -121,7 +129,7 @@ async fn serve(
             }
             Ok(response.body(Full::new(Bytes::from(body))).unwrap())
         }
-        Reply::HangUp => Err(std::io::Error::other("hung up")),
+        Reply::HangUp | Reply::Later(..) => Err(std::io::Error::other("hung up")),
         Reply::Silence => {
             let never: Infallible = std::future::pending().await;
             match never {}

@@ -112,6 +112,21 @@ impl Github {
     }
 }
 
+/// What a path below the repository is, and the number in it.
+pub(super) fn route(method: &str, below: &str) -> Option<(Verb, Option<u64>)> {
+    let parts: Vec<&str> = below.split('/').skip(1).collect();
+    let id = |text: &str| text.parse::<u64>().ok();
+    Some(match (method, parts.as_slice()) {
+        ("GET", ["deployments"]) => (Verb::List, None),
+        ("POST", ["deployments"]) => (Verb::Create, None),
+        ("GET", ["deployments", of, "statuses"]) => (Verb::Statuses, Some(id(of)?)),
+        ("POST", ["deployments", of, "statuses"]) => (Verb::Say, Some(id(of)?)),
+        ("GET", ["check-runs", of]) => (Verb::CheckRun, Some(id(of)?)),
+        ("GET", ["actions", "runs", of]) => (Verb::Run, Some(id(of)?)),
+        _ => return None,
+    })
+}
+
 /// A page of a list, and the way to the next one, which GitHub names by its own number for the
 /// repository.
 pub(super) fn paged(asked: &Asked, all: Vec<Value>) -> Reply {

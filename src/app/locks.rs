@@ -1,0 +1,212 @@
+//! The lock beside a mode that changes something: taken before, kept while, released after.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::config::inputs::Inputs;
+use crate::config::lock::{Lock, OnConflict};
+use crate::github::GithubError;
+use crate::github::lock_ref::LockRef;
+use crate::model::claim::Claim;
+use crate::model::ending::{Decision, Ending};
+use crate::model::event::Event;
+use crate::model::fault::Fault;
+use crate::rollout::ledger::Note;
+use crate::rollout::lock::keeper::Keeper;
+use crate::rollout::lock::taking::{self, Conflict, Taken};
+use crate::rollout::lock::{Draft, Seen, Slate, SlateError};
+use crate::rollout::stage::Stage;
+
+use super::session::Session;
+
+/// What to do where nobody can lock.
+const OTHERWISE: &str = "`concurrency:` in the workflow is the other way to keep two runs apart";
+
+#[async_trait]
+impl Slate for LockRef {
+    fn told(&self) -> String {
+        self.name()
+    }
+
+    async fn read(&self) -> Result<Option<Seen>, SlateError> {
+        let found = Self::read(self).await?;
+        Ok(found.map(|found| Seen {
+            mark: found.sha,
+            claim: found.message.as_deref().and_then(Claim::read),
+            at: found.at,
+        }))
+    }
+
+    async fn mark(&self) -> Result<Option<String>, SlateError> {
+        Ok(self.head().await?)
+    }
+
+    async fn draft(&self, over: Option<&str>, claim: &Claim) -> Result<Draft, SlateError> {
+        let loose = Self::draft(self, over, &claim.message()).await?;
+        Ok(Draft {
+            mark: loose.sha,
+            at: loose.at,
+        })
+    }
+
+    async fn place(&self, is_new: bool, draft: &Draft) -> Result<bool, SlateError> {
+        Ok(Self::place(self, is_new, &draft.mark).await?)
+    }
+}
+
+impl From<GithubError> for SlateError {
+    fn from(failed: GithubError) -> Self {
+        let said = failed.to_string();
+        match failed {
+            GithubError::Refused {
+                status: 401 | 403 | 404,
+                wait: None,
+                ..
+            } => Self::NotAllowed(said),
+            GithubError::Refused {
+                status, wait: None, ..
+            } if status < 500 && status != 409 => Self::Refused(said),
+            _ => Self::OutOfReach(said),
+        }
+    }
+}
+
+impl Session {
+    /// The slate of an environment's lock; `None` without a token.
+    pub(super) fn slate(
+        &self,
+        environment: &str,
+        inputs: &Inputs,
+    ) -> Result<Option<Arc<LockRef>>, String> {
+        let Some(token) = &inputs.token else {
+            return Ok(None);
+        };
+        let repository = self
+            .repository()
+            .ok_or("GITHUB_REPOSITORY is not an owner and a name, so nothing is locked")?;
+        let made = LockRef::new(&self.http, token, &repository, environment);
+        made.map(|made| Some(Arc::new(made)))
+            .map_err(|failed| failed.to_string())
+    }
+
+    /// Takes the lock of the stage's environment, or waits for it.
+    pub(super) async fn take_lock(
+        &self,
+        stage: &Stage,
+        mode: &str,
+        release: Option<&str>,
+        lock: &Lock,
+        inputs: &Inputs,
+    ) -> Result<Keeper, Fault> {
+        let environment = &stage.environment;
+        let slate = match self.slate(environment, inputs) {
+            Ok(Some(slate)) => slate,
+            Ok(None) => {
+                // At a terminal nobody expects a lock.
+                if self.context.in_workflow {
+                    (self.say)(Event::Noticed(format!(
+                        "no token: {environment} is not locked against other runs; {OTHERWISE}"
+                    )));
+                }
+                return Ok(Keeper::default());
+            }
+            Err(said) => {
+                (self.say)(Event::Warned(said));
+                return Ok(Keeper::default());
+            }
+        };
+        let conflict = match (mode, lock.on_conflict) {
+            ("rollback", _) => Conflict::GoOn,
+            (_, OnConflict::Fail) => Conflict::Fail,
+            (_, OnConflict::Wait) => Conflict::Wait(lock.wait_limit.get()),
+        };
+        let reason = match release {
+            Some(release) => format!("{mode} of {release}"),
+            None => mode.to_owned(),
+        };
+        let claim = self.claim(reason, lock.lease.get());
+        // On disk before it is made: the post step releases what a killed run leaves behind.
+        let _ = stage.ledger.claims(Some(&claim.id));
+        let taken = taking::take(stage, slate, claim, conflict).await;
+        if !matches!(taken, Ok(Taken::Ours(_))) {
+            let _ = stage.ledger.claims(None);
+        }
+        match taken? {
+            Taken::Ours(keeper) => return Ok(*keeper),
+            Taken::NotAllowed(said) => (self.say)(Event::Noticed(format!(
+                "{environment} is not locked against other runs ({said}): give the job `permissions: {{ contents: write }}`; {OTHERWISE}"
+            ))),
+            Taken::Passed(said) => (self.say)(Event::Warned(format!(
+                "{said}; a way back waits for nobody, so it goes on without the lock"
+            ))),
+        }
+        Ok(Keeper::default())
+    }
+
+    /// Releases the lock of a run that has ended; `false` where it is left for the post step.
+    pub(super) async fn release_lock(&self, stage: &Stage, ending: &Ending) -> bool {
+        // Nobody else is to come between a run that is stuck and the post step, which tries again.
+        if ending.decision == Decision::Stuck && self.context.in_workflow {
+            return false;
+        }
+        match stage.lock.release().await {
+            Ok(()) => true,
+            Err(said) => {
+                (self.say)(Event::Warned(said));
+                false
+            }
+        }
+    }
+
+    /// Takes up the lock of a run that was killed.
+    pub(super) async fn resume_lock(&self, note: &Note, inputs: &Inputs) -> Keeper {
+        let Some(id) = &note.claim else {
+            return Keeper::default();
+        };
+        let resumed = match self.slate(&note.environment, inputs) {
+            Ok(Some(slate)) => Keeper::resume(slate, id)
+                .await
+                .map_err(|failed| failed.to_string()),
+            Ok(None) => Err("there is no token".to_owned()),
+            Err(said) => Err(said),
+        };
+        resumed.unwrap_or_else(|said| {
+            (self.say)(Event::Warned(format!(
+                "whose lock it is now is unknown: {said}"
+            )));
+            Keeper::default()
+        })
+    }
+
+    /// A claim of this run, or of the person at the terminal.
+    pub(super) fn claim(&self, reason: String, lease: std::time::Duration) -> Claim {
+        let url = self.context.run_url.clone();
+        taking::claim(self.owner(), self.run_name(), url, reason, lease)
+    }
+
+    /// The run as its id, attempt and job; empty at a terminal.
+    pub(super) fn run_name(&self) -> String {
+        let run = self.run();
+        if run.id.is_empty() {
+            return String::new();
+        }
+        format!("{}-{}-{}", run.id, run.attempt, run.job)
+    }
+
+    /// Who caused this run, or who is at the terminal, and where.
+    pub(super) fn owner(&self) -> String {
+        let actor = &self.context.triggering_actor;
+        if let Some(actor) = actor.as_ref().or(self.context.actor.as_ref()) {
+            return actor.clone();
+        }
+        let user = self.environment.iter().find(|(name, _)| name == "USER");
+        let user = user
+            .and_then(|(_, user)| user.to_str())
+            .unwrap_or("someone");
+        match std::fs::read_to_string("/proc/sys/kernel/hostname") {
+            Ok(host) => format!("{user}@{}", host.trim()),
+            Err(_) => user.to_owned(),
+        }
+    }
+}

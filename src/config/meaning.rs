@@ -1,0 +1,132 @@
+//! What a schema cannot say: two slots and no more, addresses that differ, patterns that work.
+//!
+//! Works on the values as the walk over the schema left them, so that these problems are told
+//! together with those that the schema finds.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::platform::secret::Vault;
+
+use super::lock::SHORTEST_LEASE;
+use super::problem::{Place, Problem};
+use super::units::Span;
+
+/// Everything in a config that fits the schema and still makes no sense.
+pub fn problems(config: &Value, places: &BTreeMap<String, Place>) -> Vec<Problem> {
+    let mut found = Found {
+        places,
+        problems: Vec::new(),
+    };
+    let Some(environments) = config.get("environments").and_then(Value::as_object) else {
+        return found.problems;
+    };
+    if environments.is_empty() {
+        found.add("environments", "there is no environment");
+    }
+    for (name, environment) in environments {
+        let at = format!("environments.{name}");
+        found.slots(&format!("{at}.slots"), environment);
+        found.release(&format!("{at}.release"), environment);
+        found.lease(&format!("{at}.lock.lease"), environment);
+    }
+    found.problems
+}
+
+struct Found<'p> {
+    places: &'p BTreeMap<String, Place>,
+    problems: Vec<Problem>,
+}
+
+impl Found<'_> {
+    fn add(&mut self, path: &str, said: impl Into<String>) {
+        self.problems.push(Problem {
+            path: path.to_owned(),
+            place: self.places.get(path).copied(),
+            said: said.into(),
+        });
+    }
+
+    fn slots(&mut self, path: &str, environment: &Value) {
+        let Some(slots) = environment.get("slots").and_then(Value::as_object) else {
+            return;
+        };
+        if slots.len() != 2 {
+            let said = format!(
+                "there are {} slots; an environment has exactly two",
+                slots.len()
+            );
+            self.add(path, said);
+        }
+        let url = |slot: &Value| url::Url::parse(slot.get("url")?.as_str()?).ok();
+        let addresses: Vec<_> = slots.iter().map(|(name, slot)| (name, url(slot))).collect();
+        if let [(first, Some(a)), (second, Some(b))] = addresses.as_slice()
+            && a == b
+        {
+            let said = format!(
+                "{first} and {second} have the same URL, so one would be deployed over the other"
+            );
+            self.add(&format!("{path}.{second}.url"), said);
+        }
+    }
+
+    fn release(&mut self, path: &str, environment: &Value) {
+        let Some(release) = environment.get("release") else {
+            return;
+        };
+        let text = |key: &str| release.get(key).and_then(Value::as_str);
+        if let Some(Err(failed)) = text("pattern").map(regex_lite::Regex::new) {
+            self.add(&format!("{path}.pattern"), failed.to_string());
+        }
+        if text("path").is_some_and(|path| !path.starts_with('/')) {
+            self.add(&format!("{path}.path"), "a path begins with /");
+        }
+    }
+
+    fn lease(&mut self, path: &str, environment: &Value) {
+        let lease = environment.pointer("/lock/lease").and_then(Value::as_str);
+        let lease = lease.and_then(|text| text.parse::<Span>().ok());
+        if lease.is_some_and(|lease| lease < SHORTEST_LEASE) {
+            self.add(path, format!("a lease is at least {SHORTEST_LEASE}"));
+        }
+    }
+}
+
+/// Registers the secrets that a file itself names: the user-info of every URL, and the channels'
+/// addresses as they are.
+pub fn keep_secrets(config: &Value, vault: &Vault) {
+    match config {
+        Value::String(text) => vault.keep_user_info(text),
+        Value::Array(items) => items.iter().for_each(|item| keep_secrets(item, vault)),
+        Value::Object(map) => {
+            for (key, value) in map {
+                if key == "notify" {
+                    keep_addresses(value, vault);
+                }
+                if let Some(text) = value.as_str().filter(|_| is_secret(key)) {
+                    vault.keep(text);
+                }
+                keep_secrets(value, vault);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether a key's name says that its value is a secret, as `token` and `Authorization` do.
+fn is_secret(key: &str) -> bool {
+    let key = key.to_lowercase();
+    ["token", "password", "secret", "authorization", "api-key"]
+        .iter()
+        .any(|word| key.contains(word))
+}
+
+fn keep_addresses(channels: &Value, vault: &Vault) {
+    for channel in channels.as_array().into_iter().flatten() {
+        let addresses = ["webhook", "url"].map(|key| channel.get(key));
+        for address in addresses.into_iter().flatten().filter_map(Value::as_str) {
+            vault.keep_address(address);
+        }
+    }
+}

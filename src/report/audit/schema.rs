@@ -1,0 +1,221 @@
+//! What a line of the audit looks like, as a JSON Schema: `cutover audit schema` prints it.
+
+use serde_json::{Map, Value, json};
+
+use crate::model::chain::{CLOSED, RESUMED};
+
+/// An event of the audit, when it is written, and what its `data` says: names with their types
+/// in JSON, and what they are.
+type Row = (&'static str, &'static str, &'static [Field]);
+
+type Field = (&'static str, &'static [&'static str], &'static str);
+
+const TEXT: &[&str] = &["string"];
+const MAYBE: &[&str] = &["string", "null"];
+const NUMBER: &[&str] = &["number"];
+/// A number in which the vault may have found a secret is a text.
+const ANY: &[&str] = &["object", "string", "number", "boolean", "null"];
+
+const STEP: &[Field] = &[
+    ("step", TEXT, "the step's short name, such as deploy"),
+    ("said", TEXT, "what it did or saw"),
+    ("took-ms", NUMBER, "how long it took"),
+];
+const SAID: &[Field] = &[("said", TEXT, "what was said")];
+
+/// All events, in the order in which they turn up.
+pub const EVENTS: &[Row] = &[
+    (
+        "began",
+        "the run begins",
+        &[
+            ("version", MAYBE, "the release that it is about"),
+            ("strategy", MAYBE, "the strategy of a rollout"),
+        ],
+    ),
+    ("step-done", "a step ended well", STEP),
+    ("step-failed", "a step failed", STEP),
+    (
+        "checked",
+        "a check came to its result; under watch, whenever its result changes",
+        &[
+            ("check", TEXT, "the check"),
+            ("passed", &["boolean"], "whether it passed"),
+            ("said", TEXT, "what the last look saw"),
+            ("wanted", MAYBE, "what it should have seen"),
+        ],
+    ),
+    (
+        "changed",
+        "something was changed",
+        &[
+            ("what", TEXT, "traffic, or the release in a slot"),
+            ("before", MAYBE, "what it was; null where nobody could say"),
+            ("after", TEXT, "what it is now"),
+        ],
+    ),
+    (
+        "judged",
+        "figures were judged, and decided what follows",
+        &[
+            ("step", TEXT, "the step that judged"),
+            (
+                "verdict",
+                TEXT,
+                "healthy, unhealthy, inconclusive or unknown",
+            ),
+            ("said", TEXT, "the figures with their limits"),
+            ("figures", &["object"], "the figures as numbers"),
+        ],
+    ),
+    (
+        "measured",
+        "a switch was measured",
+        &[("receipt", &["object"], "the receipt")],
+    ),
+    (
+        "learned",
+        "a name or a figure became known",
+        &[
+            ("name", TEXT, "as the output of that name"),
+            ("value", ANY, "its value"),
+        ],
+    ),
+    ("noticed", "worth knowing, and nothing is wrong", SAID),
+    ("warned", "wrong, and it does not change the verdict", SAID),
+    (
+        "wrong",
+        "the inputs or the config are wrong",
+        &[
+            ("file", MAYBE, "the file"),
+            ("line", &["number", "null"], "the line in it"),
+            ("said", TEXT, "what is wrong"),
+        ],
+    ),
+    (
+        "ended",
+        "the run is over",
+        &[
+            ("decision", TEXT, "as the output"),
+            ("reason-code", TEXT, "as the output"),
+            ("exit-code", NUMBER, "the exit code"),
+            ("said", TEXT, "how it ended"),
+            ("measured", MAYBE, "what was seen"),
+            ("wanted", MAYBE, "what should have been seen"),
+            ("traffic", MAYBE, "where traffic is"),
+            ("next", MAYBE, "what to do next"),
+        ],
+    ),
+    (
+        RESUMED,
+        "the run before left no end",
+        &[
+            ("after", NUMBER, "the number of its last line"),
+            ("said", TEXT, "why that may be"),
+        ],
+    ),
+    (CLOSED, "the last line of a run", &[]),
+];
+
+/// The fields of every line, in their order, with their types and what they are.
+pub const FIELDS: &[Field] = &[
+    ("seq", NUMBER, "the line's number, from 1"),
+    (
+        "previous",
+        TEXT,
+        "the SHA-256 of the line before, in hex; 64 zeros in the first",
+    ),
+    ("event", TEXT, "what happened"),
+    ("at", TEXT, "when: RFC 3339, UTC, with milliseconds"),
+    ("app", TEXT, "the application"),
+    ("environment", TEXT, "the environment"),
+    ("mode", TEXT, "the mode"),
+    (
+        "actor",
+        MAYBE,
+        "who caused the run; at a terminal, who is logged in",
+    ),
+    ("triggering-actor", MAYBE, "who caused this attempt"),
+    ("repository", MAYBE, "owner/name"),
+    ("run-id", &["number", "null"], "the run"),
+    ("run-attempt", &["number", "null"], "which attempt of it"),
+    ("job", MAYBE, "the job"),
+    ("runner", MAYBE, "the runner's name"),
+    ("branch", MAYBE, "the branch or tag"),
+    ("sha", MAYBE, "the commit"),
+    ("data", &["object"], "what the event says"),
+    (
+        "schema_version",
+        NUMBER,
+        "the version of this form; it is 1",
+    ),
+];
+
+/// The fields that only the last line has.
+pub const LAST_FIELDS: &[Field] = &[
+    (
+        "count",
+        NUMBER,
+        "how many lines the file has, this one included",
+    ),
+    (
+        "seal",
+        TEXT,
+        "the SHA-256 of this line up to its seal, in hex",
+    ),
+];
+
+/// The schema of a line.
+pub fn schema() -> Value {
+    let mut all = properties(FIELDS);
+    all.extend(properties(LAST_FIELDS));
+    let names: Vec<&str> = EVENTS.iter().map(|(name, _, _)| *name).collect();
+    all.insert("event".to_owned(), json!({ "enum": names }));
+    let of_event = |(name, about, data): &Row| {
+        let mut says = object(data);
+        says["description"] = (*about).into();
+        json!({
+            "if": { "properties": { "event": { "const": name } } },
+            "then": {
+                "properties": { "data": says },
+                "required": if *name == CLOSED { names_of(LAST_FIELDS) } else { Vec::new() },
+            },
+        })
+    };
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "a line of cutover's audit",
+        "type": "object",
+        "properties": all,
+        "required": names_of(FIELDS),
+        "additionalProperties": false,
+        "allOf": EVENTS.iter().map(of_event).collect::<Vec<_>>(),
+    })
+}
+
+fn object(fields: &[Field]) -> Value {
+    json!({
+        "type": "object",
+        "properties": properties(fields),
+        "required": names_of(fields),
+        "additionalProperties": false,
+    })
+}
+
+fn properties(fields: &[Field]) -> Map<String, Value> {
+    let property = |(name, types, about): &Field| {
+        let types = match types {
+            [only] => json!(only),
+            several => json!(several),
+        };
+        (
+            (*name).to_owned(),
+            json!({ "type": types, "description": about }),
+        )
+    };
+    fields.iter().map(property).collect()
+}
+
+fn names_of(fields: &[Field]) -> Vec<&'static str> {
+    fields.iter().map(|(name, _, _)| *name).collect()
+}
