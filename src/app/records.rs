@@ -14,7 +14,7 @@ use crate::config::inputs::Inputs;
 use crate::github::Repository;
 use crate::github::deployments::Deployments;
 use crate::github::record::{Record, Run};
-use crate::github::survey::Open;
+use crate::github::survey::Survey;
 use crate::model::ending::Ending;
 use crate::model::event::Event;
 use crate::report::deployment::{RunInfo, recorder};
@@ -40,13 +40,13 @@ pub(super) enum Archive {
 
 impl Session {
     /// Runs `act`, from its first word on, with a GitHub record beside it, and tells people
-    /// afterwards. `open` are the records that earlier runs may have left open.
+    /// afterwards. `survey` is what the older records say, if `act` asks.
     pub(super) async fn recorded(
         &self,
         inputs: &Inputs,
         records: Records,
         archive: &Archive,
-        open: oneshot::Receiver<Vec<Open>>,
+        survey: oneshot::Receiver<Survey>,
         audience: &Audience,
         act: impl Future<Output = Ending>,
     ) -> Ending {
@@ -57,15 +57,9 @@ impl Session {
             // Nothing is printed before the first word, so `act` says why.
             _ => return self.told(audience, act).await,
         };
-        let info = RunInfo {
-            sha: self.context.sha.clone().unwrap_or_default(),
-            run_url: self.context.run_url.clone(),
-            run: self.run(),
-            check_run: inputs.check_run,
-            records,
-        };
+        let info = self.run_info(inputs, records);
         let (vault, say) = (self.vault.clone(), self.say.clone());
-        let (listener, keeping) = recorder(deployments, info, vault, say, open);
+        let (listener, keeping) = recorder(deployments, info, vault, say, survey);
         self.journal.add(listener);
         let (ending, ()) = tokio::join!(self.told(audience, act), keeping);
         ending
@@ -87,6 +81,16 @@ impl Session {
             }
         }
         ending
+    }
+
+    fn run_info(&self, inputs: &Inputs, records: Records) -> RunInfo {
+        RunInfo {
+            sha: self.context.sha.clone().unwrap_or_default(),
+            run_url: self.context.run_url.clone(),
+            run: self.run(),
+            check_run: inputs.check_run,
+            records,
+        }
     }
 
     /// Which run this is, as records name it.
@@ -129,13 +133,14 @@ impl Session {
     }
 
     /// What the last record says, for the modes that stop when it differs from the router; and,
-    /// for whoever closes them, what earlier runs have left open.
+    /// for whoever keeps this one, what there is besides.
     pub(super) async fn last_record(
         &self,
         mode: &str,
         environment: &str,
+        inputs: &Inputs,
         archive: &Archive,
-        open: oneshot::Sender<Vec<Open>>,
+        told: oneshot::Sender<Survey>,
     ) -> Option<Recorded> {
         if !matches!(mode, "deploy-slot" | "switch-traffic" | "rollout") {
             return None;
@@ -151,11 +156,14 @@ impl Session {
         let unknown = |said: &str| {
             (self.say)(Event::Warned(format!("the last record is unknown: {said}")));
         };
-        match tokio::time::timeout(LAST_RECORD, deployments.survey(environment)).await {
+        let job = self.run_info(inputs, Records::default()).job();
+        let survey = deployments.survey(environment, &job);
+        match tokio::time::timeout(LAST_RECORD, survey).await {
             Ok(Ok(survey)) => {
-                // Nobody keeps a record of a dry run, and so nobody closes others either.
-                let _ = open.send(survey.open);
-                return survey.latest.and_then(recorded);
+                let latest = survey.latest.clone().and_then(recorded);
+                // Nobody keeps a record of a dry run, and so nobody hears of the others either.
+                let _ = told.send(survey);
+                return latest;
             }
             Ok(Err(failed)) => unknown(&failed.told()),
             Err(_) => unknown("GitHub did not answer in time"),

@@ -38,7 +38,7 @@ impl Session {
             );
         let records = choice.environment().records;
         let archive = self.archive(inputs, records);
-        let (open, left_open) = oneshot::channel();
+        let (told, survey) = oneshot::channel();
         let mut lock_is_left = false;
         // The first word is a part of it: the record and the news are about what it says.
         let act = async {
@@ -69,7 +69,9 @@ impl Session {
                 }
             }
             // Read when the lock is ours: the run before this one may have left it a moment ago.
-            stage.recorded = self.last_record(mode, &choice.name, &archive, open).await;
+            stage.recorded = self
+                .last_record(mode, &choice.name, inputs, &archive, told)
+                .await;
             let ending = tokio::select! {
                 biased;
                 ending = self.act(&stage, mode, inputs, &strategy, release) => ending,
@@ -81,7 +83,7 @@ impl Session {
         };
         let ending = match (changes_something, inputs.dry_run) {
             (true, _) => {
-                self.recorded(inputs, records, &archive, left_open, &audience, act)
+                self.recorded(inputs, records, &archive, survey, &audience, act)
                     .await
             }
             (false, true) => act.await,

@@ -1,13 +1,15 @@
 //! Finding the deployment that GitHub made for this job, because the job has `environment:`.
 //!
-//! The job's check run names it exactly. Where the token may not read that, it is the one of
-//! this commit and environment whose statuses lead to this run.
+//! It is the one of this environment whose statuses lead to this run. Where that is none or
+//! several, the job's check run names it exactly; and where the token may not read that, it is
+//! looked for among those of the commit.
 
 use serde::Deserialize;
 
 use super::GithubError;
 use super::deployments::Deployments;
 use super::record::{Found, FoundStatus};
+use super::survey::{Own, Survey};
 
 /// How many deployments of the commit are looked at.
 const LOOKS: usize = 5;
@@ -24,7 +26,8 @@ pub struct Job {
 }
 
 impl Deployments {
-    /// The id of the deployment that GitHub made for a job in this environment.
+    /// The id of the deployment that GitHub made for a job in this environment. Where a survey
+    /// has seen that a moment ago, nobody is asked again.
     ///
     /// # Errors
     /// See [`GithubError`]; then nobody knows whether there is one.
@@ -32,7 +35,13 @@ impl Deployments {
         &self,
         environment: &str,
         job: &Job,
+        survey: Option<&Survey>,
     ) -> Result<Option<u64>, GithubError> {
+        match survey.map(|survey| survey.own) {
+            Some(Own::This(id)) => return Ok(Some(id)),
+            Some(Own::None) => return Ok(None),
+            Some(Own::Unknown) | None => {}
+        }
         if let Some(id) = job.check_run
             && let Ok(found) = self.of_check_run(id).await
         {
@@ -85,7 +94,10 @@ impl Deployments {
 
 impl FoundStatus {
     /// Whether one of its links leads to a run.
-    fn leads_to(&self, run_id: &str) -> bool {
+    pub(super) fn leads_to(&self, run_id: &str) -> bool {
+        if run_id.is_empty() {
+            return false;
+        }
         let path = format!("/actions/runs/{run_id}");
         [&self.log_url, &self.target_url]
             .into_iter()

@@ -20,7 +20,7 @@ use crate::platform::text;
 use super::client::{Client, Page};
 use super::patience::Patience;
 use super::record::{Found, FoundStatus, New, Record, Run, Status};
-use super::{GithubError, Repository};
+use super::{GithubError, Job, Repository};
 
 /// The task of our records; GitHub's own have `deploy`.
 pub const TASK: &str = "deploy:cutover";
@@ -86,7 +86,7 @@ impl Deployments {
     /// # Errors
     /// See [`GithubError`].
     pub async fn latest(&self, environment: &str) -> Result<Option<Record>, GithubError> {
-        Ok(self.survey(environment).await?.latest)
+        Ok(self.survey(environment, &Job::default()).await?.latest)
     }
 
     /// Makes a record, once, and returns its id.

@@ -161,6 +161,8 @@ pub(super) struct Marked {
 pub(super) struct Found {
     pub(super) id: u64,
     #[serde(default)]
+    pub(super) sha: String,
+    #[serde(default)]
     task: String,
     #[serde(default)]
     pub(super) payload: Value,
@@ -239,6 +241,7 @@ mod tests {
         let found = |payload| Found {
             id: 1,
             payload,
+            sha: String::new(),
             task: "deploy".into(),
             created_at: String::new(),
         };

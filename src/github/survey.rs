@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use serde::Deserialize;
 
 use super::GithubError;
+use super::adopt::Job;
 use super::client::Page;
 use super::deployments::{Deployments, TASK};
 use super::record::{Content, FOLLOWED_BY, Found, FoundStatus, Record, Run, State, Status};
@@ -29,6 +30,22 @@ pub struct Survey {
     pub latest: Option<Record>,
     /// Newer ones of ours that have no end.
     pub open: Vec<Open>,
+    /// All that stand, the newest first, with what they say.
+    pub(super) standing: Vec<(u64, Vec<Content>)>,
+    /// Whether GitHub has made a deployment for the job that asks.
+    pub(super) own: Own,
+}
+
+/// Whether GitHub has made a deployment for a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Own {
+    /// That was not seen.
+    #[default]
+    Unknown,
+    /// It has not.
+    None,
+    /// This one.
+    This(u64),
 }
 
 /// A record of ours without an end, and the run that made it.
@@ -93,29 +110,51 @@ fn moves_traffic(content: &Content) -> bool {
 }
 
 impl Deployments {
-    /// The newest record of a change of traffic in an environment that went well and was not
-    /// followed by another one: what should be live; and what newer runs have left open.
+    /// What the records of an environment say, to a job of a run.
     ///
     /// # Errors
     /// See [`GithubError`].
-    pub async fn survey(&self, environment: &str) -> Result<Survey, GithubError> {
+    pub async fn survey(&self, environment: &str, job: &Job) -> Result<Survey, GithubError> {
         let mut survey = Survey::default();
-        self.look_back(environment, |seen| {
-            survey.open.extend(seen.open());
-            let content = seen.standing().into_iter().find(moves_traffic);
-            survey.latest = content.map(|content| Record {
-                id: seen.found.id,
-                content,
-                at: seen.found.created_at.clone(),
-            });
-            survey.latest.is_none()
-        })
-        .await?;
+        let (mut ours, mut others) = (Vec::new(), false);
+        let unseen = self
+            .look_back(environment, u64::MAX, |seen| {
+                let by_github = seen.payload.is_none();
+                if by_github && seen.statuses.iter().any(|one| one.leads_to(&job.run_id)) {
+                    ours.push(seen.found.id);
+                } else if by_github && seen.statuses.first().is_some_and(FoundStatus::is_open) {
+                    others = true;
+                }
+                let standing = seen.standing();
+                if survey.latest.is_none() {
+                    survey.open.extend(seen.open());
+                    let content = standing.iter().find(|content| moves_traffic(content));
+                    survey.latest = content.map(|content| Record {
+                        id: seen.found.id,
+                        content: content.clone(),
+                        at: seen.found.created_at.clone(),
+                    });
+                }
+                if !standing.is_empty() {
+                    survey.standing.push((seen.found.id, standing));
+                }
+                !seen.was_followed()
+            })
+            .await?;
+        // One that is of the same commit and was not looked at may be the one.
+        others |= unseen
+            .iter()
+            .any(|found| found.is_by_github() && found.sha == job.sha);
+        survey.own = match ours.as_slice() {
+            [own] => Own::This(*own),
+            [] if !others => Own::None,
+            _ => Own::Unknown,
+        };
         Ok(survey)
     }
 
     /// Makes those of our older records of an environment inactive that still stand and that
-    /// `which` picks.
+    /// `which` picks. Where they were surveyed a moment ago, nobody is asked again.
     ///
     /// # Errors
     /// See [`GithubError`].
@@ -123,6 +162,7 @@ impl Deployments {
         &self,
         environment: &str,
         before: u64,
+        survey: Option<&Survey>,
         which: impl Fn(&Content) -> bool,
         log_url: Option<&str>,
     ) -> Result<(), GithubError> {
@@ -132,17 +172,23 @@ impl Deployments {
             environment_url: None,
             log_url,
         };
-        let mut old = Vec::new();
-        self.look_back_from(environment, before, |seen| {
-            let standing = seen.standing();
-            if !standing.is_empty() && standing.iter().all(&which) {
-                old.push(seen.found.id);
+        let mut looked = Vec::new();
+        let standing = match survey {
+            Some(survey) => &survey.standing,
+            None => {
+                self.look_back(environment, before, |seen| {
+                    looked.push((seen.found.id, seen.standing()));
+                    !seen.was_followed()
+                })
+                .await?;
+                &looked
             }
-            !seen.was_followed()
-        })
-        .await?;
-        for id in old.into_iter().rev() {
-            self.status(id, &status).await?;
+        };
+        let picked = |(id, said): &&(u64, Vec<Content>)| {
+            *id < before && !said.is_empty() && said.iter().all(&which)
+        };
+        for (id, _) in standing.iter().rev().filter(picked) {
+            self.status(*id, &status).await?;
         }
         Ok(())
     }
@@ -205,22 +251,14 @@ impl Deployments {
         Ok(found.status.as_deref() == Some("completed"))
     }
 
-    async fn look_back(
-        &self,
-        environment: &str,
-        on: impl FnMut(&Seen) -> bool,
-    ) -> Result<(), GithubError> {
-        self.look_back_from(environment, u64::MAX, on).await
-    }
-
     /// Looks at the records of an environment that are older than `before`, from the newest to
-    /// the oldest, as long as `on` says so.
-    async fn look_back_from(
+    /// the oldest, as long as `on` says so. Returns what was listed and not looked at.
+    async fn look_back(
         &self,
         environment: &str,
         before: u64,
         mut on: impl FnMut(&Seen) -> bool,
-    ) -> Result<(), GithubError> {
+    ) -> Result<Vec<Found>, GithubError> {
         let what = "list the deployments";
         let mut looks = 0;
         let mut page = Some(self.first_page(environment));
@@ -229,7 +267,8 @@ impl Deployments {
             let (mut list, next) = self.page::<Found>(what, &this).await?;
             // GitHub lists the newest first, and nowhere says so.
             list.sort_by_key(|found| std::cmp::Reverse(found.id));
-            for found in list.into_iter().filter(|found| found.id < before) {
+            let mut list = list.into_iter().filter(|found| found.id < before);
+            while let Some(found) = list.next() {
                 let payload = found.payload().map(|ours| ours.content);
                 if payload.is_none() && !(self.adopts() && found.is_by_github()) {
                     continue;
@@ -242,12 +281,12 @@ impl Deployments {
                     statuses,
                 };
                 if !on(&seen) || looks == LOOKS {
-                    return Ok(());
+                    return Ok(list.collect());
                 }
             }
             page = next;
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     /// Where GitHub's own are never adopted, only those of our task are read.

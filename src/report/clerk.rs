@@ -8,10 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::file::Records;
+use crate::github::GithubError;
 use crate::github::deployments::Deployments;
 use crate::github::record::{Content, New, State, Status};
-use crate::github::survey::Open;
-use crate::github::{GithubError, Job};
+use crate::github::survey::Survey;
 use crate::model::event::{Event, Fact, Say};
 use crate::platform::secret::Vault;
 use crate::platform::text;
@@ -54,14 +54,16 @@ impl Clerk {
     pub(super) async fn work(
         self,
         inbox: mpsc::UnboundedReceiver<Note>,
-        open: oneshot::Receiver<Vec<Open>>,
+        survey: oneshot::Receiver<Survey>,
     ) {
         match self.deployments.clone() {
             None => self.do_without(inbox).await,
             Some(deployments) => {
+                let survey = survey.await.ok();
+                let survey = survey.as_ref();
                 tokio::join!(
-                    self.keep(&deployments, inbox),
-                    self.sweep(&deployments, open)
+                    self.keep(&deployments, inbox, survey),
+                    self.sweep(&deployments, survey)
                 );
             }
         }
@@ -80,13 +82,18 @@ impl Clerk {
         }
     }
 
-    async fn keep(&self, deployments: &Deployments, mut inbox: mpsc::UnboundedReceiver<Note>) {
+    async fn keep(
+        &self,
+        deployments: &Deployments,
+        mut inbox: mpsc::UnboundedReceiver<Note>,
+        survey: Option<&Survey>,
+    ) {
         let mut kept = None;
         let mut lost = None;
         while let Some(note) = inbox.recv().await {
             match note {
                 Note::Began => {}
-                Note::Open(new, said) => match self.open(deployments, &new).await {
+                Note::Open(new, said) => match self.open(deployments, &new, survey).await {
                     Made::Kept(id, adopted) => {
                         (self.say)(Event::Learned(Fact::DeploymentId(id)));
                         let made = Kept { id, new, adopted };
@@ -108,7 +115,7 @@ impl Clerk {
                         });
                     }
                     if let Some(kept) = kept {
-                        self.close(deployments, &kept, &close).await;
+                        self.close(deployments, &kept, &close, survey).await;
                     }
                     return;
                 }
@@ -124,15 +131,12 @@ impl Clerk {
     }
 
     /// Finds the Deployment that GitHub made for the job, or makes one: never two for one run.
-    async fn open(&self, deployments: &Deployments, new: &New) -> Made {
+    async fn open(&self, deployments: &Deployments, new: &New, survey: Option<&Survey>) -> Made {
         let records = self.info.records;
         if records != Records::Create {
-            let job = Job {
-                check_run: self.info.check_run,
-                run_id: self.info.run.id.clone(),
-                sha: new.sha().to_owned(),
-            };
-            match deployments.made_by_github(new.environment(), &job).await {
+            let job = self.info.job();
+            let found = deployments.made_by_github(new.environment(), &job, survey);
+            match found.await {
                 Ok(Some(id)) => return Made::Kept(id, true),
                 Ok(None) if records == Records::Adopt => {
                     self.warn(&format!(
@@ -164,15 +168,25 @@ impl Clerk {
         }
     }
 
-    /// Says that the run is under way; once it is over, that is not repeated.
+    /// Says that the run is under way; once it is over, that is not repeated. Of its own
+    /// Deployment GitHub has said it already.
     async fn under_way(&self, deployments: &Deployments, kept: &Kept, said: &str) {
+        if kept.adopted {
+            return;
+        }
         let said = self.described(kept, said, "");
         let status = self.status(State::InProgress, &said, None);
         let told = deployments.status_until(kept.id, &status, &self.over).await;
         self.tell_unless_heard(kept, told);
     }
 
-    async fn close(&self, deployments: &Deployments, kept: &Kept, close: &Close) {
+    async fn close(
+        &self,
+        deployments: &Deployments,
+        kept: &Kept,
+        close: &Close,
+        survey: Option<&Survey>,
+    ) {
         let said = self.described(kept, &close.said, &close.figures);
         let status = self.status(close.state, &said, close.environment_url.as_deref());
         self.tell_unless_heard(kept, deployments.status(kept.id, &status).await);
@@ -185,7 +199,8 @@ impl Clerk {
             return;
         }
         let log_url = self.info.run_url.as_deref();
-        let retired = deployments.retire(kept.new.environment(), kept.id, which, log_url);
+        let environment = kept.new.environment();
+        let retired = deployments.retire(environment, kept.id, survey, which, log_url);
         if let Err(failed) = retired.await {
             self.warn(&format!(
                 "older GitHub Deployments may still say that they are live: {}",
@@ -195,13 +210,13 @@ impl Clerk {
     }
 
     /// Closes what earlier runs have left open, if they are over.
-    async fn sweep(&self, deployments: &Deployments, open: oneshot::Receiver<Vec<Open>>) {
-        let Ok(open) = open.await else { return };
+    async fn sweep(&self, deployments: &Deployments, survey: Option<&Survey>) {
+        let open = survey.map_or(&[][..], |survey| &survey.open);
         if open.is_empty() {
             return;
         }
         let log_url = self.info.run_url.as_deref();
-        let sweep = deployments.sweep(&open, &self.info.run, log_url);
+        let sweep = deployments.sweep(open, &self.info.run, log_url);
         let Ok((closed, outcome)) = tokio::time::timeout(SWEEP, sweep).await else {
             return self.notice("the GitHub Deployments that earlier runs have left open were not all closed in time");
         };

@@ -12,10 +12,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::file::Records;
-use crate::github::LIMITS;
 use crate::github::deployments::Deployments;
 use crate::github::record::{Content, New, Run, State};
-use crate::github::survey::Open;
+use crate::github::survey::Survey;
+use crate::github::{Job, LIMITS};
 use crate::model::ending::{Decision, Ending, Reason};
 use crate::model::event::{Event, Fact, Say};
 use crate::model::receipt::Receipt;
@@ -50,17 +50,29 @@ pub struct RunInfo {
     pub records: Records,
 }
 
+impl RunInfo {
+    /// The job, as GitHub knows it.
+    pub fn job(&self) -> Job {
+        Job {
+            check_run: self.check_run,
+            run_id: self.run.id.clone(),
+            sha: self.sha.clone(),
+        }
+    }
+}
+
 /// A listener, and the work that follows from what it hears. Run the future beside the mode: it
 /// ends when the ending was recorded, at most 15 s after it, and a minute more where GitHub's limits
 /// ask for it. So an ending must be said, whatever happens; without one the future ends only with
 /// the listener, and `say` keeps that alive where both are of one journal. `None` is no token. Not
-/// for a dry run, which leaves nothing behind. `open` are records that earlier runs may have left.
+/// for a dry run, which leaves nothing behind. `survey` is what the older records say, if anybody
+/// asks; the work begins when that is known.
 pub fn recorder(
     deployments: Option<Arc<Deployments>>,
     info: RunInfo,
     vault: Vault,
     say: Say,
-    open: oneshot::Receiver<Vec<Open>>,
+    survey: oneshot::Receiver<Survey>,
 ) -> (impl Listener, impl Future<Output = ()>) {
     let (notes, inbox) = mpsc::unbounded_channel();
     let (ended, end) = oneshot::channel::<End>();
@@ -97,7 +109,7 @@ pub fn recorder(
         };
         tokio::select! {
             biased;
-            () = clerk.work(inbox, open) => {}
+            () = clerk.work(inbox, survey) => {}
             waited = too_late => say(Event::Warned(format!(
                 "the GitHub Deployment was not closed within {} after the end; it may still say `in progress`, until the next run closes it",
                 text::duration(Duration::from_secs(waited.as_secs()))

@@ -61,7 +61,10 @@ async fn it_is_found_by_its_check_run_or_by_its_run() {
     let wanted = github.job_begins(environment, SHA, 7);
     github.job_begins("staging", SHA, 7);
     github.put(environment, TASK, json!({}), "in_progress");
-    let found = async |check_run| ours.made_by_github(environment, &job(check_run)).await;
+    let found = async |check_run| {
+        ours.made_by_github(environment, &job(check_run), None)
+            .await
+    };
     assert_eq!(found(Some(wanted + 1000)).await, Ok(Some(wanted)));
     assert_eq!(github.asked(Verb::List), 0, "the check run is exact");
     assert_eq!(found(Some(99)).await, Ok(Some(wanted)), "it is not there");
@@ -71,7 +74,7 @@ async fn it_is_found_by_its_check_run_or_by_its_run() {
     github.check_run_without_environment(55);
     assert_eq!(found(Some(55)).await, Ok(None), "the check run is exact");
     let elsewhere = ours
-        .made_by_github("other", &job(Some(wanted + 1000)))
+        .made_by_github("other", &job(Some(wanted + 1000)), None)
         .await;
     assert_eq!(elsewhere, Ok(None));
     // A job of the same run is over, and another one has the environment now.
@@ -111,11 +114,15 @@ async fn our_word_is_read_behind_the_last_one_of_github() {
         assert_eq!(blind.latest("production").await, Ok(None));
 
         let all = |_: &Content| true;
-        ours.retire("production", id + 1, all, None).await.unwrap();
+        ours.retire("production", id + 1, None, all, None)
+            .await
+            .unwrap();
         assert_eq!(github.states(id).pop().unwrap(), "inactive");
         assert_eq!(ours.latest("production").await, Ok(None), "{last}");
         let said = github.asked(Verb::Say);
-        ours.retire("production", id + 1, all, None).await.unwrap();
+        ours.retire("production", id + 1, None, all, None)
+            .await
+            .unwrap();
         assert_eq!(github.asked(Verb::Say), said, "once is enough");
     }
 }
@@ -137,14 +144,14 @@ async fn what_a_whole_switch_retired_ends_the_look_back() {
         ids.push(id);
     }
     let newest = ids.pop().unwrap();
-    ours.retire("production", newest, |_| true, None)
+    ours.retire("production", newest, None, |_| true, None)
         .await
         .unwrap();
     for id in ids {
         assert_eq!(github.states(id).pop().unwrap(), "inactive");
     }
     let before = github.asked(Verb::Statuses);
-    ours.retire("production", newest, |_| true, None)
+    ours.retire("production", newest, None, |_| true, None)
         .await
         .unwrap();
     assert_eq!(github.asked(Verb::Statuses), before + 1);
@@ -191,7 +198,7 @@ async fn what_is_left_open_by_a_run_that_is_over_is_closed() {
         github.run_is(id, "completed");
     }
     github.run_is(44, "in_progress");
-    let survey = ours.survey("production").await.unwrap();
+    let survey = ours.survey("production", &job(None)).await.unwrap();
     assert_eq!(survey.latest.map(|latest| latest.id), Some(old));
     assert_eq!(survey.open.len(), 8);
     // Five at a time, the newest first.

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use cutover::model::release::Mark;
 use cutover::rehearsal::answers::Answers;
 use cutover::rehearsal::world::World;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::process::Command;
 
 use super::github::{Github, TOKEN};
@@ -127,18 +127,5 @@ environments:
     /// The newest state of a deployment.
     pub(crate) fn state(&self, id: u64) -> String {
         self.github.states(id).pop().unwrap_or_default()
-    }
-
-    /// The ids of the deployments that have no end.
-    pub(crate) fn open(&self) -> Vec<u64> {
-        let all = self.github.deployments();
-        let ids = all.iter().filter_map(|one: &Value| one["id"].as_u64());
-        ids.filter(|id| {
-            matches!(
-                self.state(*id).as_str(),
-                "" | "in_progress" | "queued" | "pending"
-            )
-        })
-        .collect()
     }
 }

@@ -60,6 +60,12 @@ impl Github {
         kept.jobs.ordered = Some((before + nth, fault, on));
     }
 
+    /// How many requests came in that are no matter of the lock.
+    pub(crate) fn calls_but_locks(&self) -> usize {
+        let kept = self.kept.lock().unwrap();
+        kept.asked.iter().filter(|verb| !verb.is_of_lock()).count()
+    }
+
     /// The request that went wrong first.
     pub(crate) fn struck(&self) -> Option<Verb> {
         self.kept.lock().unwrap().jobs.struck
@@ -109,6 +115,21 @@ impl Github {
             .jobs
             .runs
             .insert(id, status.to_owned());
+    }
+}
+
+impl Verb {
+    /// Whether it is a matter of the lock.
+    pub(crate) const fn is_of_lock(self) -> bool {
+        matches!(
+            self,
+            Self::ReadRef
+                | Self::ReadCommit
+                | Self::MakeTree
+                | Self::MakeCommit
+                | Self::CreateRef
+                | Self::MoveRef
+        )
     }
 }
 
