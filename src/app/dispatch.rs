@@ -28,6 +28,11 @@ impl Session {
         word: &str,
         inputs: &Inputs,
     ) -> Result<Option<Ending>, Refusal> {
+        // A key that is none is a mistake of whoever set it, and no reason to go on without.
+        if inputs.app.is_some() {
+            let access = self.access(inputs);
+            access.map_err(|said| Refusal::of_input("app-private-key", said))?;
+        }
         match word {
             "audit" => self.audit_command(&inputs.operands),
             "check" => self.check(inputs),

@@ -112,6 +112,7 @@ impl From<GithubError> for SlateError {
     fn from(failed: GithubError) -> Self {
         let said = failed.to_string();
         match failed {
+            GithubError::NoAccess { .. } => Self::Refused(failed.told()),
             GithubError::Refused {
                 status: 401 | 403 | 404,
                 wait: None,
@@ -132,13 +133,13 @@ impl Session {
         environment: &str,
         inputs: &Inputs,
     ) -> Result<Option<Arc<LockRef>>, String> {
-        let Some(token) = &inputs.token else {
+        let Some(access) = self.access(inputs)? else {
             return Ok(None);
         };
         let repository = self
             .repository()
             .ok_or("GITHUB_REPOSITORY is not an owner and a name, so nothing is locked")?;
-        let made = LockRef::new(&self.http, token, &repository, environment);
+        let made = LockRef::new(&self.http, &access, &repository, environment);
         made.map(|made| Some(Arc::new(made)))
             .map_err(|failed| failed.to_string())
     }

@@ -3,20 +3,24 @@
 //! Neither can hold up or change the mode that it goes along with.
 
 use std::future::Future;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::actions::commands;
 use crate::cast::Audience;
 use crate::config::file::Records;
 use crate::config::inputs::Inputs;
 use crate::github::Repository;
+use crate::github::access::Access;
 use crate::github::deployments::Deployments;
 use crate::github::record::{Record, Run};
 use crate::github::survey::Survey;
 use crate::model::ending::Ending;
 use crate::model::event::Event;
+use crate::platform::secret::Vault;
 use crate::report::deployment::{RunInfo, recorder};
 use crate::report::news;
 use crate::rollout::stage::Recorded;
@@ -103,10 +107,26 @@ impl Session {
         }
     }
 
+    /// As whom GitHub is asked in this run; `None` without a token.
+    pub(super) fn access(&self, inputs: &Inputs) -> Result<Option<Access>, String> {
+        let made = self.access.get_or_init(|| {
+            let Some(app) = &inputs.app else {
+                return Ok(inputs.token.clone().map(Access::token));
+            };
+            let (vault, in_workflow) = (self.vault.clone(), self.context.in_workflow);
+            let learned = Arc::new(move |token: &str| mask(&vault, in_workflow, token));
+            let access = Access::app(app.id, &app.key, app.installation, learned);
+            access.map(Some)
+        });
+        made.clone()
+    }
+
     /// The records of this repository.
     pub(super) fn archive(&self, inputs: &Inputs, records: Records) -> Archive {
-        let Some(token) = &inputs.token else {
-            return Archive::NoToken;
+        let access = match self.access(inputs) {
+            Ok(Some(access)) => access,
+            Ok(None) => return Archive::NoToken,
+            Err(said) => return Archive::Unusable(said),
         };
         if records == Records::None {
             return Archive::Unwanted;
@@ -115,7 +135,7 @@ impl Session {
             let said = "GITHUB_REPOSITORY is not an owner and a name, so there is no GitHub record";
             return Archive::Unusable(said.to_owned());
         };
-        match Deployments::new(&self.http, token, &repository) {
+        match Deployments::new(&self.http, &access, &repository) {
             Ok(deployments) => Archive::Kept(Arc::new(
                 deployments
                     .telling(self.say.clone())
@@ -172,6 +192,18 @@ impl Session {
             Err(_) => unknown("GitHub did not answer in time"),
         }
         None
+    }
+}
+
+/// Keeps a secret that came up in the midst of a run out of all that is said from now on.
+fn mask(vault: &Vault, in_workflow: bool, secret: &str) {
+    let known = vault.values();
+    vault.keep(secret);
+    if in_workflow {
+        let mut out = std::io::stdout();
+        for new in vault.values().iter().filter(|one| !known.contains(one)) {
+            let _ = out.write_all(commands::mask(new).as_bytes());
+        }
     }
 }
 

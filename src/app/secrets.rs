@@ -30,7 +30,7 @@ pub(super) fn keep_from_environment(environment: &[(OsString, OsString)], vault:
         let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
             continue;
         };
-        let name = name.to_uppercase();
+        let name = name.to_uppercase().replace('-', "_");
         if value.len() >= LEAST && ENDS.iter().any(|end| name.ends_with(end)) {
             vault.keep(value);
         }
@@ -43,8 +43,12 @@ pub(super) fn keep_from_environment(environment: &[(OsString, OsString)], vault:
 
 /// Registers the secret inputs.
 pub(super) fn keep_from_inputs(inputs: &Inputs, vault: &Vault) {
-    for secret in [&inputs.token, &inputs.webhook].into_iter().flatten() {
+    let key = inputs.app.as_ref().map(|app| &app.key);
+    let given = [inputs.token.as_ref(), inputs.webhook.as_ref(), key];
+    for secret in given.into_iter().flatten() {
         vault.keep(secret.expose());
+        // As it is read where its lines are written out.
+        vault.keep(&secret.expose().replace("\\n", "\n"));
     }
     if let Some(webhook) = &inputs.webhook {
         vault.keep_address(webhook.expose());

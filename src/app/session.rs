@@ -2,7 +2,7 @@
 //! a signal does, and what the runner gets at the end.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{IsTerminal as _, Write as _};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use crate::actions::{commands, files};
 use crate::cast::Tools;
 use crate::config::inputs::Inputs;
 use crate::error::Refusal;
+use crate::github::access::Access;
 use crate::judge::ending::{Unwound, bug, ending_of, message_of};
 use crate::model::ending::{Account, Decision, Ending, Reason};
 use crate::model::event::{Event, Headline, Say};
@@ -48,6 +49,8 @@ pub(super) struct Session {
     outputs: Shared<Outputs>,
     pub(super) audit: RefCell<Option<Open>>,
     begun: Cell<bool>,
+    /// As whom GitHub is asked, once that was needed.
+    pub(super) access: OnceCell<Result<Option<Access>, String>>,
 }
 
 impl Session {
@@ -82,6 +85,7 @@ impl Session {
             outputs,
             audit: RefCell::default(),
             begun: Cell::new(false),
+            access: OnceCell::new(),
         }
     }
 

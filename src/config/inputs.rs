@@ -11,6 +11,7 @@ use crate::model::severity::Severity;
 use crate::model::split::Weight;
 use crate::platform::secret::Secret;
 
+use super::app::{App, whole_number};
 use super::preflight::Migration;
 use super::problem::Problem;
 
@@ -116,9 +117,24 @@ pub const INPUTS: &[Input] = &[
         "the token for the GitHub API; without one, records are skipped with a notice",
     ),
     input(
+        "app-id",
+        "",
+        "the number of a GitHub App that asks GitHub instead of the token",
+    ),
+    input(
+        "app-private-key",
+        "",
+        "the App's private key, the whole PEM file",
+    ),
+    input(
+        "app-installation-id",
+        "",
+        "the number of the App's installation; found by the repository, if not given",
+    ),
+    input(
         "check-run-id",
         "",
-        "the id of this job's check run, so that links lead to the job itself",
+        "the id of this job's check run: by it links lead to the job, and its Deployment is found",
     ),
     input(
         "fault",
@@ -153,6 +169,9 @@ struct Raw {
     override_reason: Option<String>,
     dry_run: Option<String>,
     token: Option<String>,
+    app_id: Option<String>,
+    app_private_key: Option<String>,
+    app_installation_id: Option<String>,
     check_run_id: Option<String>,
     fault: Option<String>,
 }
@@ -200,6 +219,8 @@ pub struct Inputs {
     pub dry_run: bool,
     /// The token of the GitHub API.
     pub token: Option<Secret>,
+    /// The GitHub App that asks instead.
+    pub app: Option<App>,
     /// The id of this job's check run. The runner fills it in; what is no number is none.
     pub check_run_id: Option<u64>,
     /// What shall go wrong in a rehearsal.
@@ -285,6 +306,12 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
             "this is not a URL; write it as https://host/path",
         );
     }
+    let app = App::read(
+        raw.app_id.as_deref(),
+        raw.app_private_key,
+        raw.app_installation_id.as_deref(),
+        &mut complain,
+    );
     Inputs {
         config_was_named: raw.config.is_some(),
         config: raw
@@ -311,6 +338,7 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
             .filter(|reason| !reason.is_empty()),
         dry_run,
         token: raw.token.map(Secret::new),
+        app,
         check_run_id: raw.check_run_id.as_deref().and_then(whole_number),
         faults: raw
             .fault
@@ -324,15 +352,4 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
             .unwrap_or_default(),
         operands: Vec::new(),
     }
-}
-
-/// A number as the runner writes it: a large one may come as `1.5E+12`.
-fn whole_number(text: &str) -> Option<u64> {
-    let plain = || text.parse().ok();
-    let large = || {
-        let number: f64 = text.parse().ok()?;
-        let whole = number.fract() == 0.0 && (0.0..1e15).contains(&number);
-        whole.then(|| format!("{number:.0}").parse().ok())?
-    };
-    plain().or_else(large)
 }

@@ -1,21 +1,26 @@
-//! The one place that knows octocrab: GET, POST and PATCH of JSON, with our own client under it.
+//! With `access`, the place that knows octocrab: GET, POST and PATCH of JSON, with our own client under it.
 //!
 //! octocrab's own retries are off, because they repeat a POST; its models are not used for
 //! reading, because they refuse an answer with one word that they do not know. A request ends
-//! in time, whatever the other side does.
+//! in time, whatever the other side does. What was read before is asked for with its tag: an
+//! answer that nothing has changed costs nothing of the hour's requests.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use octocrab::service::middleware::retry::RetryConfig;
 use octocrab::{FromResponse as _, Octocrab, OctocrabBuilder};
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LINK};
+use reqwest::header::{ACCEPT, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, LINK};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::platform::http::{Http, Manner};
-use crate::platform::secret::{Secret, Vault};
+use crate::platform::secret::Vault;
 use crate::platform::text;
 
+use super::access::{Access, Way};
+use super::headers::{next_of, permission_for, permissions_of, wait_of};
 use super::{GithubError, Repository};
 
 /// For one request, to the end of its answer.
@@ -27,6 +32,9 @@ const QUOTED: usize = 200;
 /// A client for one repository.
 pub(super) struct Client {
     octocrab: Octocrab,
+    way: Way,
+    /// What was read last from where, and its tag.
+    read: Mutex<BTreeMap<String, (HeaderValue, String)>>,
     /// The API's address, without a slash at its end.
     base: String,
     root: String,
@@ -38,22 +46,26 @@ pub(super) struct Client {
 pub(super) struct Page(String);
 
 impl Client {
-    /// A client with a token. Must be called inside of a runtime, which octocrab's queue needs.
+    /// A client. Must be called inside of a runtime, which octocrab's queue needs.
     pub(super) fn new(
         http: &Http,
-        token: &Secret,
+        access: &Access,
         repository: &Repository,
     ) -> Result<Self, GithubError> {
         let failed = |said: String| GithubError::OutOfReach {
             what: "make a client for GitHub".to_owned(),
             said,
         };
+        let vault = Vault::default();
         // octocrab panics on what cannot be a header or an address.
-        let token = token.expose().trim();
-        if token.is_empty() || HeaderValue::from_str(token).is_err() {
-            return Err(failed(
-                "the token is empty or has characters that a header cannot".to_owned(),
-            ));
+        if let Way::Token(token) = &access.0 {
+            let token = token.expose().trim();
+            if token.is_empty() || HeaderValue::from_str(token).is_err() {
+                return Err(failed(
+                    "the token is empty or has characters that a header cannot".to_owned(),
+                ));
+            }
+            vault.keep(token);
         }
         let api_url = &repository.api_url;
         let base = url::Url::parse(api_url)
@@ -63,14 +75,17 @@ impl Client {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(failed("there is no runtime yet".to_owned()));
         }
-        let vault = Vault::default();
-        vault.keep(token);
         vault.keep_user_info(api_url);
         let reqwest = http
             .client(Manner::API)
             .map_err(|no| failed(no.to_string()))?;
-        let octocrab = OctocrabBuilder::new()
-            .personal_token(token.to_owned())
+        let builder = OctocrabBuilder::new();
+        let builder = match &access.0 {
+            Way::Token(token) => Ok(builder.personal_token(token.expose().trim().to_owned())),
+            Way::App(app) => builder.app_from_rsa_pem(app.id.into(), app.key.expose()),
+        };
+        let octocrab = builder
+            .map_err(|_| failed("the App's key cannot be read".to_owned()))?
             .add_retry_config(RetryConfig::None)
             .add_header(ACCEPT, "application/vnd.github+json".to_owned())
             .base_uri(base.as_str())
@@ -78,6 +93,8 @@ impl Client {
             .map_err(|error| failed(vault.redact(&innermost(&error)).into_owned()))?;
         Ok(Self {
             octocrab,
+            way: access.0.clone(),
+            read: Mutex::default(),
             base: base.as_str().trim_end_matches('/').to_owned(),
             root: format!("/repos/{}/{}", repository.owner, repository.name),
             vault,
@@ -91,8 +108,34 @@ impl Client {
         route: &str,
     ) -> Result<T, GithubError> {
         let path = format!("{}{route}", self.root);
-        self.in_time(what, &path, false, self.octocrab.get(&path, None::<&()>))
-            .await
+        let known = self.read().get(&path).cloned();
+        let tag = known.as_ref().map(|(tag, _)| {
+            let mut headers = HeaderMap::new();
+            headers.insert(IF_NONE_MATCH, tag.clone());
+            headers
+        });
+        let asked = async |octocrab: Octocrab| {
+            let response = octocrab._get_with_headers(path.as_str(), tag).await?;
+            if let (304, Some((_, body))) = (response.status().as_u16(), known) {
+                return Ok(body);
+            }
+            let response = octocrab::map_github_error(response).await?;
+            let tag = response.headers().get(ETAG).cloned();
+            let body = octocrab.body_to_string(response).await?;
+            if let Some(tag) = tag {
+                self.read().insert(path.clone(), (tag, body.clone()));
+            }
+            Ok(body)
+        };
+        let body = self.in_time(what, &path, false, asked).await?;
+        serde_json::from_str(&body).map_err(|wrong| GithubError::Unreadable {
+            what: what.to_owned(),
+            said: text::excerpt(&self.vault.redact(&wrong.to_string()), QUOTED),
+        })
+    }
+
+    fn read(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (HeaderValue, String)>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The way to the first page of a list below the repository.
@@ -108,8 +151,8 @@ impl Client {
         what: &str,
         page: &Page,
     ) -> Result<(Vec<T>, Option<Page>), GithubError> {
-        let asked = async {
-            let response = self.octocrab._get(page.0.as_str()).await?;
+        let asked = async |octocrab: Octocrab| {
+            let response = octocrab._get(page.0.as_str()).await?;
             let response = octocrab::map_github_error(response).await?;
             let next = response
                 .headers()
@@ -138,8 +181,8 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, GithubError> {
         let path = format!("{}{route}", self.root);
-        self.in_time(what, &path, true, self.octocrab.post(&path, Some(body)))
-            .await
+        let asked = async |octocrab: Octocrab| octocrab.post(&path, Some(body)).await;
+        self.in_time(what, &path, true, asked).await
     }
 
     /// Patches `route` below the repository with `body`. Once.
@@ -150,8 +193,8 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, GithubError> {
         let path = format!("{}{route}", self.root);
-        self.in_time(what, &path, true, self.octocrab.patch(&path, Some(body)))
-            .await
+        let asked = async |octocrab: Octocrab| octocrab.patch(&path, Some(body)).await;
+        self.in_time(what, &path, true, asked).await
     }
 
     async fn in_time<T>(
@@ -159,15 +202,31 @@ impl Client {
         what: &str,
         path: &str,
         writes: bool,
-        asked: impl Future<Output = octocrab::Result<T>>,
+        asked: impl AsyncFnOnce(Octocrab) -> octocrab::Result<T>,
     ) -> Result<T, GithubError> {
-        match tokio::time::timeout(TIMEOUT, asked).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.told(what, permission_for(path, writes), &error)),
+        let answer = async {
+            let octocrab = self.enter().await?;
+            let answer = asked(octocrab).await;
+            answer.map_err(|error| self.told(what, permission_for(path, writes), &error))
+        };
+        match tokio::time::timeout(TIMEOUT, answer).await {
+            Ok(answer) => answer,
             Err(_) => Err(GithubError::OutOfReach {
                 what: what.to_owned(),
                 said: format!("no answer after {}", text::duration(TIMEOUT)),
             }),
+        }
+    }
+
+    /// The client that asks, with a token that is good for a while.
+    async fn enter(&self) -> Result<Octocrab, GithubError> {
+        match &self.way {
+            Way::Token(_) => Ok(self.octocrab.clone()),
+            Way::App(app) => {
+                let told =
+                    |what: &str, error: &octocrab::Error| self.told(what, String::new(), error);
+                app.enter(&self.octocrab, &self.root, told).await
+            }
         }
     }
 
@@ -209,72 +268,6 @@ impl Client {
     }
 }
 
-/// How long GitHub wants to be left alone: both of its limits answer 403 or 429.
-fn wait_of(status: u16, headers: &HeaderMap, message: &str) -> Option<Duration> {
-    if !matches!(status, 403 | 429) {
-        return None;
-    }
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
-    if let Some(seconds) = number("retry-after") {
-        return Some(Duration::from_secs(seconds));
-    }
-    if number("x-ratelimit-remaining") == Some(0) {
-        let reset = UNIX_EPOCH + Duration::from_secs(number("x-ratelimit-reset")?);
-        // A moment that has passed by our clock is one second ahead by theirs.
-        let wait = reset.duration_since(SystemTime::now()).unwrap_or_default();
-        return Some(wait.max(Duration::from_secs(1)));
-    }
-    let secondary = message.to_lowercase().contains("secondary rate limit");
-    (secondary || status == 429).then_some(Duration::from_secs(60))
-}
-
-/// The permissions that GitHub says would do: `deployments=write; contents=read,actions=read`,
-/// of which the first alternative is taken.
-fn permissions_of(status: u16, headers: &HeaderMap, message: &str, needed: String) -> Vec<String> {
-    if !matches!(status, 403 | 404) {
-        return Vec::new();
-    }
-    let accepted = headers
-        .get("x-accepted-github-permissions")
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let first = accepted.split(';').next().unwrap_or_default();
-    let wanted: Vec<String> = first
-        .split(',')
-        .filter_map(|one| one.split_once('='))
-        .map(|(name, level)| {
-            let plain = |word: &str| text::excerpt(word, 40);
-            format!("{}: {}", plain(name), plain(level))
-        })
-        .collect();
-    if wanted.is_empty() && (status == 404 || message.contains("not accessible")) {
-        return vec![needed];
-    }
-    wanted
-}
-
-/// The permission that a path needs, where GitHub does not name it.
-fn permission_for(path: &str, writes: bool) -> String {
-    let name = match path.split('/').nth(4).unwrap_or_default() {
-        room if room.starts_with("deployments") => "deployments",
-        "actions" => "actions",
-        "check-runs" => "checks",
-        room if room.starts_with("issues") => "issues",
-        _ => "contents",
-    };
-    format!("{name}: {}", if writes { "write" } else { "read" })
-}
-
-/// The address of the next page in a `Link` header: `<https://…?page=2>; rel="next", <…>; rel="last"`.
-fn next_of(links: &str) -> Option<String> {
-    links.split(',').find_map(|link| {
-        let (url, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let mut attributes = rest.split(';').map(str::trim);
-        let is_next = attributes.any(|one| matches!(one, "rel=\"next\"" | "rel=next"));
-        is_next.then(|| url.to_owned())
-    })
-}
-
 /// The innermost cause, which says something and has no URL around it.
 fn innermost(error: &octocrab::Error) -> String {
     if let octocrab::Error::Json { source, .. } = error {
@@ -290,65 +283,5 @@ fn innermost(error: &octocrab::Error) -> String {
         "failed".to_owned()
     } else {
         said
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .collect()
-    }
-
-    #[test]
-    fn each_form_of_a_limit_names_its_wait() {
-        let secs = |s| Some(Duration::from_secs(s));
-        let after = headers(&[("retry-after", "7")]);
-        assert_eq!(wait_of(403, &after, ""), secs(7));
-        assert_eq!(wait_of(500, &after, ""), None);
-        let past = headers(&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1")]);
-        assert_eq!(wait_of(429, &past, ""), secs(1));
-        let none = HeaderMap::new();
-        let said = "You have exceeded a secondary rate limit";
-        assert_eq!(wait_of(403, &none, said), secs(60));
-        assert_eq!(wait_of(403, &none, "Resource not accessible"), None);
-    }
-
-    fn needed() -> String {
-        permission_for("/repos/shop/storefront/check-runs/7", false)
-    }
-
-    #[test]
-    fn the_next_page_is_the_one_that_is_called_so() {
-        let links = r#"<https://x/a?page=1>; rel="prev", <https://x/a?page=3>; rel="next""#;
-        assert_eq!(next_of(links).as_deref(), Some("https://x/a?page=3"));
-        assert_eq!(next_of(r#"<https://x/a?page=1>; rel="last""#), None);
-        assert_eq!(next_of("nonsense, <"), None);
-    }
-
-    #[test]
-    fn the_first_set_of_permissions_is_taken() {
-        let both = headers(&[(
-            "x-accepted-github-permissions",
-            "deployments=write,contents=read; administration=write",
-        )]);
-        assert_eq!(
-            permissions_of(403, &both, "", needed()),
-            ["deployments: write", "contents: read"]
-        );
-        assert!(permissions_of(422, &both, "", needed()).is_empty());
-        let said = "Resource not accessible by integration";
-        assert_eq!(
-            permissions_of(403, &HeaderMap::new(), said, needed()),
-            ["checks: read"]
-        );
-        assert_eq!(
-            permissions_of(404, &HeaderMap::new(), "Not Found", needed()),
-            ["checks: read"]
-        );
     }
 }

@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::event::Say;
 use crate::platform::http::Http;
-use crate::platform::secret::Secret;
 use crate::platform::text;
 
+use super::access::Access;
 use super::client::{Client, Page};
 use super::patience::Patience;
 use super::record::{Found, FoundStatus, New, Record, Run, Status};
@@ -49,14 +49,14 @@ pub struct Deployments {
 }
 
 impl Deployments {
-    /// The records of a repository, with a token that may have too few permissions.
+    /// The records of a repository, with an access that may have too few permissions.
     /// Must be called inside of a runtime.
     ///
     /// # Errors
     /// When no client can be made of these.
-    pub fn new(http: &Http, token: &Secret, repository: &Repository) -> Result<Self, GithubError> {
+    pub fn new(http: &Http, access: &Access, repository: &Repository) -> Result<Self, GithubError> {
         Ok(Self {
-            client: Client::new(http, token, repository)?,
+            client: Client::new(http, access, repository)?,
             patience: Patience::default(),
             adopts: false,
         })

@@ -19,8 +19,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::platform::http::Http;
-use crate::platform::secret::Secret;
 
+use super::access::Access;
 use super::client::Client;
 use super::patience::patiently;
 use super::{GithubError, Repository};
@@ -145,12 +145,12 @@ impl LockRef {
     /// When no client can be made of these.
     pub fn new(
         http: &Http,
-        token: &Secret,
+        access: &Access,
         repository: &Repository,
         environment: &str,
     ) -> Result<Self, GithubError> {
         Ok(Self {
-            client: Client::new(http, token, repository)?,
+            client: Client::new(http, access, repository)?,
             name: format!("cutover/locks/{}", encoded(environment)),
             seen: Mutex::default(),
         })

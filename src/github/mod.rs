@@ -4,9 +4,11 @@
 //! anything, and whoever calls it must be able to go on without it. octocrab is known to
 //! `client` only.
 
+pub mod access;
 mod adopt;
 mod client;
 pub mod deployments;
+mod headers;
 pub mod lock_ref;
 mod mark;
 mod patience;
@@ -80,6 +82,16 @@ pub enum GithubError {
         /// How long GitHub wants to be left alone.
         wait: Option<Duration>,
     },
+    /// A GitHub App is not let in.
+    #[error("could not {what}: GitHub answered {status} {said}")]
+    NoAccess {
+        /// What was asked for.
+        what: String,
+        /// The status code.
+        status: u16,
+        /// GitHub's own words, cut.
+        said: String,
+    },
     /// The answer is yes and makes no sense.
     #[error("could not {what}: GitHub's answer makes no sense: {said}")]
     Unreadable {
@@ -93,6 +105,17 @@ pub enum GithubError {
 impl GithubError {
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
+        if let Self::NoAccess { status, .. } = self {
+            let what = match status {
+                401 => {
+                    "see that `app-id` and `app-private-key` are of one App, and that this machine's clock is right"
+                }
+                _ => {
+                    "install the App on this repository, with its permissions for deployments, contents, actions and checks"
+                }
+            };
+            return Some(what.to_owned());
+        }
         let Self::Refused {
             status,
             said,
@@ -134,6 +157,7 @@ impl GithubError {
         match self {
             Self::OutOfReach { .. } | Self::Unreadable { .. } => true,
             Self::Refused { status, .. } => *status >= 500,
+            Self::NoAccess { .. } => false,
         }
     }
 
@@ -144,6 +168,7 @@ impl GithubError {
                 wait: Some(wait), ..
             } => Again::After(*wait),
             Self::Refused { status, .. } if *status < 500 => Again::No,
+            Self::NoAccess { .. } => Again::No,
             Self::OutOfReach { .. } | Self::Refused { .. } | Self::Unreadable { .. } => Again::Yes,
         }
     }

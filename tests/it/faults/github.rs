@@ -11,7 +11,7 @@ use crate::world::github::{Fault, Verb};
 use crate::world::scene::{CHECK_RUN, RUN, SHA, Scene};
 
 /// How many worlds there are at once: most of them wait most of the time.
-const AT_ONCE: usize = 10;
+const AT_ONCE: usize = 16;
 
 /// What can happen to a call, by its name in the table.
 const FAULTS: [(&str, Fault); 11] = [
@@ -60,6 +60,7 @@ async fn play(cell: Cell) -> Outcome {
     let before = scene.record("blue", "v1", 40, "success");
     let orphan = scene.record("green", "v2", 41, "in_progress");
     github.run_is(41, "completed");
+    github.git(|git| git.was_locked());
     let (check_run, given) = match cell.whose {
         Whose::Ours => (CHECK_RUN, None),
         Whose::GitHubs => {
@@ -67,6 +68,11 @@ async fn play(cell: Cell) -> Outcome {
             (id + 1000, Some(id))
         }
     };
+    // How long an outage of GitHub is waited for before the lock is taken: no longer than the lock.
+    scene.configure(
+        "records: auto",
+        "records: auto\n    lock: { wait-limit: 1s }",
+    );
     github.order_at(cell.at, cell.fault.1, cell.outage);
     let ran = scene.run(check_run, "rollout --version=v2").await;
     let call = github.struck();
@@ -146,7 +152,10 @@ async fn play(cell: Cell) -> Outcome {
 }
 
 /// More than a rollout of these makes.
-const MOST: usize = 17;
+const MOST: usize = 15;
+
+/// What comes before is about the lock.
+const FIRST_OF_RECORDS: usize = 4;
 
 async fn play_all(cells: Vec<Cell>) {
     let began = Instant::now();
@@ -190,6 +199,10 @@ async fn whatever_happens_to_a_call_there_is_one_record_and_the_verdict_stands()
     let mut cells = Vec::new();
     for whose in [Whose::Ours, Whose::GitHubs] {
         for at in 1..=MOST {
+            // The lock is taken in the same way whosever the record is.
+            if whose == Whose::GitHubs && at < FIRST_OF_RECORDS {
+                continue;
+            }
             for fault in FAULTS {
                 // What differs with GitHub's own Deployment is no matter of the status code.
                 let differs = !matches!(fault.0, "502" | "503" | "429" | "limit" | "404");

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use super::{Scene, ended, signal};
+use crate::world::github::Verb;
 
 async fn at_once(runs: usize) {
     let scene = Scene::set("0s", "lease: 20s").await;
@@ -114,4 +115,39 @@ async fn who_must_not_wait_is_told_whose_turn_it_is() {
         );
         assert_eq!(scene.github.git(|git| git.claims()).len(), 1);
     }
+}
+
+#[tokio::test]
+async fn who_waits_asks_only_for_what_is_new() {
+    let scene = Scene::set("0s", "wait-limit: 4s").await;
+    let held = scene.run(&["lock", "hold"], "v2").await;
+    assert_eq!(held.code, Some(0), "{}", held.log);
+    let before = scene.github.asked(Verb::ReadRef);
+    let refused = scene.run(&["rollout"], "v3").await;
+    assert_eq!(refused.code, Some(10), "{}", refused.log);
+    let looks = scene.github.asked(Verb::ReadRef) - before;
+    let unchanged = scene.github.unchanged();
+    println!("{looks} looks in 4 s, {unchanged} of which cost nothing");
+    assert!(
+        looks > 2 && unchanged + 1 >= looks,
+        "{unchanged} of {looks}"
+    );
+    assert_eq!(
+        scene.github.asked(Verb::ReadCommit),
+        1,
+        "it does not change"
+    );
+}
+
+#[tokio::test]
+async fn a_renewal_that_comes_late_does_not_bring_back_what_was_given_up() {
+    let scene = Scene::set("0s", "on-conflict: fail").await;
+    for version in ["v2", "v3"] {
+        let ran = scene.run(&["rollout"], version).await;
+        assert_eq!(ran.code, Some(0), "{}", ran.log);
+        scene.github.git(|git| git.a_renewal_comes_late());
+        let shown = scene.run(&["lock"], "v9").await;
+        assert!(shown.log.contains("production is free"), "{}", shown.log);
+    }
+    assert_eq!(scene.yard.served(), "v3");
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use cutover::github::access::Access;
 use cutover::github::deployments::{Deployments, TASK};
 use cutover::github::record::{Content, New, Run, State, Status};
 use cutover::github::{GithubError, Repository};
@@ -17,7 +18,11 @@ pub(super) fn deployments(github: &Github) -> Deployments {
 
 fn with_token(github: &Github, token: &str) -> Result<Deployments, GithubError> {
     let repository = Repository::of(&github.api_url, "shop/storefront").unwrap();
-    Deployments::new(&Http::default(), &Secret::new(token), &repository)
+    Deployments::new(&Http::default(), &access(token), &repository)
+}
+
+fn access(token: &str) -> Access {
+    Access::token(Secret::new(token))
 }
 
 fn content(slot: &str, version: &str) -> Content {
@@ -200,7 +205,7 @@ async fn the_token_is_in_no_error() {
         github.forget_faults();
     }
     let nobody = Repository::of("http://127.0.0.1:1", "shop/storefront").unwrap();
-    let alone = Deployments::new(&Http::default(), &Secret::new(TOKEN), &nobody).unwrap();
+    let alone = Deployments::new(&Http::default(), &access(TOKEN), &nobody).unwrap();
     errors.push(alone.latest("production").await.err());
     for wrong in ["", "ghs_s3cr3tTokenOfTheTests\nX-More: 1"] {
         errors.push(with_token(&github, wrong).err());

@@ -207,6 +207,18 @@ impl GitRefs {
         self.moves.clear();
     }
 
+    /// A renewal of the last claim on `production` comes late, after all that happened since.
+    pub(crate) fn a_renewal_comes_late(&mut self) {
+        let lock = "refs/cutover/locks/production";
+        let last = &self.commits[&self.refs[lock]];
+        let body = json!({
+            "message": last["message"], "tree": last["tree"]["sha"], "parents": [last["sha"]],
+        });
+        self.commit(&body);
+        let sha = format!("{:040x}", self.made);
+        self.point(lock, &sha);
+    }
+
     /// The claims that the lock of `production` has had, oldest first: the word and the claim. It
     /// is released by a ref of its own, or by a word in the claim.
     pub(crate) fn claims(&self) -> Vec<(String, Value)> {

@@ -2,6 +2,7 @@
 //! refuses, keeps what it was given, and goes wrong to order. Every request is held to GitHub's
 //! own description; a test with one that does not fit fails at its end.
 
+mod app;
 mod jobs;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -26,6 +27,8 @@ pub(crate) enum Verb {
     Say,
     CheckRun,
     Run,
+    Installation,
+    AppToken,
     ReadRef,
     ReadCommit,
     MakeTree,
@@ -66,6 +69,9 @@ struct Kept {
     /// What GitHub's description does not allow.
     violations: Vec<String>,
     jobs: jobs::Jobs,
+    app: Option<app::App>,
+    /// How often nothing had changed since the last answer, which costs nothing.
+    unchanged: usize,
     payload_as_text: bool,
     git: GitRefs,
     latency: Duration,
@@ -196,7 +202,10 @@ impl Drop for Github {
 impl Kept {
     fn hear(&mut self, asked: &Asked) -> Reply {
         match openapi::violation(asked) {
-            None => self.answer(asked),
+            None => {
+                let reply = self.answer(asked);
+                self.unless_known(asked, reply)
+            }
             Some(wrong) => {
                 let reply = refused(422, &wrong);
                 self.violations.push(wrong);
@@ -209,8 +218,8 @@ impl Kept {
         if asked.only("user-agent").is_none() {
             return Reply::of(403, "Request forbidden by administrative rules.");
         }
-        if asked.only("authorization") != Some(&format!("Bearer {TOKEN}")) {
-            return refused(401, "Bad credentials");
+        if let Err(refusal) = self.let_in(asked) {
+            return refusal;
         }
         if asked.only("x-github-api-version") != Some("2022-11-28") {
             return refused(400, "Unknown API version");
@@ -219,7 +228,7 @@ impl Kept {
             return refused(415, "Unsupported 'Accept' header");
         }
         let path = openapi::below(&asked.path);
-        let below = path.strip_prefix("/repos/shop/storefront").unwrap_or("");
+        let below = path.strip_prefix("/repos/shop/storefront").unwrap_or(&path);
         let route = jobs::route(&asked.method, below);
         let route = route.or_else(|| Some((GitRefs::verb(&asked.method, below)?, None)));
         let Some((verb, of)) = route else {
@@ -290,6 +299,7 @@ impl Kept {
             (Verb::List, _) => self.list(asked),
             (Verb::CheckRun, Some(id)) => self.jobs.check_run(id, &self.deployments),
             (Verb::Run, Some(id)) => self.jobs.run(id),
+            (Verb::Installation | Verb::AppToken, of) => self.app_answers(verb, of),
             (Verb::Create, _) => match wrong_in_deployment(&body) {
                 Some(field) => invalid(field),
                 None if body["auto_merge"] != json!(false) => {

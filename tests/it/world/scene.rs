@@ -24,6 +24,7 @@ pub(crate) struct Scene {
     pub(crate) github: Github,
     pub(crate) home: tempfile::TempDir,
     world: World,
+    variables: Vec<(&'static str, String)>,
 }
 
 /// What a run came to.
@@ -68,7 +69,13 @@ environments:
             github,
             home,
             world,
+            variables: Vec::new(),
         }
+    }
+
+    /// From now on the program has that variable, too.
+    pub(crate) fn with(&mut self, name: &'static str, value: &str) {
+        self.variables.push((name, value.to_owned()));
     }
 
     /// Changes a line of the config.
@@ -96,6 +103,7 @@ environments:
             .env("INPUT_CONFIG", "cutover.yml")
             .env("INPUT_TOKEN", TOKEN)
             .env("INPUT_CHECK-RUN-ID", check_run.to_string())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();

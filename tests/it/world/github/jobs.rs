@@ -144,6 +144,8 @@ pub(super) fn route(method: &str, below: &str) -> Option<(Verb, Option<u64>)> {
         ("POST", ["deployments", of, "statuses"]) => (Verb::Say, Some(id(of)?)),
         ("GET", ["check-runs", of]) => (Verb::CheckRun, Some(id(of)?)),
         ("GET", ["actions", "runs", of]) => (Verb::Run, Some(id(of)?)),
+        ("GET", ["installation"]) => (Verb::Installation, None),
+        ("POST", ["app", "installations", of, "access_tokens"]) => (Verb::AppToken, Some(id(of)?)),
         _ => return None,
     })
 }
