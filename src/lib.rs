@@ -39,6 +39,7 @@ pub mod probes;
 
 pub mod notifiers;
 
+pub mod exporters;
 pub mod github;
 
 pub mod actions;

@@ -41,6 +41,7 @@ impl Session {
                 mode,
                 "deploy-slot" | "switch-traffic" | "rollout" | "rollback"
             );
+        self.open_telemetry(&choice).await?;
         let mut lock_is_left = false;
         // The first word is a part of it: the record and the news are about what it says.
         let act = async {

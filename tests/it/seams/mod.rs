@@ -2,6 +2,7 @@
 
 mod blocks;
 mod directory;
+mod exporters;
 mod github;
 mod notifiers;
 mod probes;

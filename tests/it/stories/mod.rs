@@ -8,3 +8,4 @@ mod records;
 mod refusals;
 mod rollouts;
 mod switches;
+mod telemetry;
