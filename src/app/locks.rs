@@ -140,7 +140,7 @@ impl Session {
             .repository()
             .ok_or("GITHUB_REPOSITORY is not an owner and a name, so nothing is locked")?;
         let made = LockRef::new(&self.http, &access, &repository, environment);
-        made.map(|made| Some(Arc::new(made)))
+        made.map(|made| Some(Arc::new(made.telling(self.say.clone()))))
             .map_err(|failed| failed.to_string())
     }
 

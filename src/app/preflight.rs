@@ -9,6 +9,7 @@ use crate::config::inputs::Inputs;
 use crate::config::preflight::Migration;
 use crate::github::deployments::Deployments;
 use crate::github::record::Run;
+use crate::github::survey::Survey;
 use crate::model::release::Release;
 use crate::rollout::preflight::{Circumstances, Earlier, Other, Records, Source};
 
@@ -25,7 +26,7 @@ impl Session {
         mode: &str,
         inputs: &Inputs,
         release: Option<&Release>,
-        archive: &Archive,
+        (archive, survey): (&Archive, Option<Arc<Survey>>),
     ) -> Option<Circumstances> {
         let environment = choice.environment();
         let alone = mode == "preflight";
@@ -65,7 +66,7 @@ impl Session {
             release: release.cloned(),
             expect_active: inputs.expect_active.clone(),
             contract: inputs.migration == Some(Migration::Contract),
-            records: self.records(&choice.name, archive),
+            records: self.records(&choice.name, archive, survey),
             directory: self.context.workspace.clone(),
             vault: self.vault.clone(),
         })
@@ -87,7 +88,12 @@ impl Session {
         }
     }
 
-    fn records(&self, environment: &str, archive: &Archive) -> Result<Box<dyn Records>, String> {
+    fn records(
+        &self,
+        environment: &str,
+        archive: &Archive,
+        survey: Option<Arc<Survey>>,
+    ) -> Result<Box<dyn Records>, String> {
         let deployments = match archive {
             Archive::Kept(deployments) => Arc::clone(deployments),
             Archive::NoToken => return Err("there is no token, so GitHub is not asked".to_owned()),
@@ -100,6 +106,7 @@ impl Session {
             deployments,
             environment: environment.to_owned(),
             run: self.run(),
+            survey,
         }))
     }
 }
@@ -119,12 +126,17 @@ struct Ours {
     deployments: Arc<Deployments>,
     environment: String,
     run: Run,
+    /// What the records say, if somebody has just asked.
+    survey: Option<Arc<Survey>>,
 }
 
 #[async_trait]
 impl Records for Ours {
     async fn others(&self) -> Result<Vec<Other>, String> {
-        let found = self.deployments.under_way(&self.environment, &self.run);
+        let survey = self.survey.as_deref();
+        let found = self
+            .deployments
+            .under_way(&self.environment, &self.run, survey);
         let found = found.await.map_err(|failed| failed.told())?;
         let other = |one: crate::github::standing::UnderWay| Other {
             told: format!(

@@ -50,7 +50,7 @@ impl Session {
         inputs: &Inputs,
         records: Records,
         archive: &Archive,
-        survey: oneshot::Receiver<Survey>,
+        survey: oneshot::Receiver<Arc<Survey>>,
         audience: &Audience,
         act: impl Future<Output = Ending>,
     ) -> Ending {
@@ -160,20 +160,20 @@ impl Session {
         environment: &str,
         inputs: &Inputs,
         archive: &Archive,
-        told: oneshot::Sender<Survey>,
-    ) -> Option<Recorded> {
+        told: oneshot::Sender<Arc<Survey>>,
+    ) -> (Option<Recorded>, Option<Arc<Survey>>) {
         if !matches!(
             mode,
             "deploy-slot" | "switch-traffic" | "preflight" | "rollout"
         ) {
-            return None;
+            return (None, None);
         }
         let deployments = match archive {
             Archive::Kept(deployments) => deployments,
-            Archive::NoToken | Archive::Unwanted => return None,
+            Archive::NoToken | Archive::Unwanted => return (None, None),
             Archive::Unusable(said) => {
                 (self.say)(Event::Warned(said.clone()));
-                return None;
+                return (None, None);
             }
         };
         let unknown = |said: &str| {
@@ -183,15 +183,16 @@ impl Session {
         let survey = deployments.survey(environment, &job);
         match tokio::time::timeout(LAST_RECORD, survey).await {
             Ok(Ok(survey)) => {
+                let survey = Arc::new(survey);
                 let latest = survey.latest.clone().and_then(recorded);
                 // Nobody keeps a record of a dry run, and so nobody hears of the others either.
-                let _ = told.send(survey);
-                return latest;
+                let _ = told.send(Arc::clone(&survey));
+                return (latest, Some(survey));
             }
             Ok(Err(failed)) => unknown(&failed.told()),
             Err(_) => unknown("GitHub did not answer in time"),
         }
-        None
+        (None, None)
     }
 }
 

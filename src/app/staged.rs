@@ -43,6 +43,7 @@ impl Session {
                 mode,
                 "deploy-slot" | "switch-traffic" | "rollout" | "rollback"
             );
+        self.open_telemetry(&choice).await?;
         let records = choice.environment().records;
         let archive = self.archive(inputs, records);
         let (told, survey) = oneshot::channel();
@@ -76,10 +77,12 @@ impl Session {
                 }
             }
             // Read when the lock is ours: the run before this one may have left it a moment ago.
-            stage.recorded = self
+            let (recorded, survey) = self
                 .last_record(mode, &choice.name, inputs, &archive, told)
                 .await;
-            let checked = self.circumstances(&choice, mode, inputs, release.as_ref(), &archive);
+            stage.recorded = recorded;
+            let checked =
+                self.circumstances(&choice, mode, inputs, release.as_ref(), (&archive, survey));
             let act = async {
                 match &checked {
                     Some(circumstances) if mode == "preflight" => {

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::model::event::Say;
 use crate::platform::http::Http;
 
 use super::access::Access;
@@ -81,6 +82,7 @@ pub struct LockRef {
     /// Below `refs/`.
     name: String,
     seen: Mutex<Memory>,
+    say: Option<Say>,
 }
 
 /// What need not be asked for again.
@@ -153,7 +155,15 @@ impl LockRef {
             client: Client::new(http, access, repository)?,
             name: format!("cutover/locks/{}", encoded(environment)),
             seen: Mutex::default(),
+            say: None,
         })
+    }
+
+    /// With somebody to tell when GitHub wants to be left alone for a while.
+    #[must_use]
+    pub fn telling(mut self, say: Say) -> Self {
+        self.say = Some(say);
+        self
     }
 
     /// Its whole name.
@@ -168,7 +178,8 @@ impl LockRef {
     pub async fn tips(&self) -> Result<Option<Tips>, GithubError> {
         let what = "read the lock";
         let route = format!("/git/matching-refs/{}", self.name);
-        let found: Vec<Ref> = patiently(what, || self.client.get(what, &route)).await?;
+        let found: Vec<Ref> =
+            patiently(what, self.say.as_ref(), || self.client.get(what, &route)).await?;
         let (mut claim, mut given_up) = (None, None);
         for one in found {
             match one.name.strip_prefix(&self.name()) {
@@ -211,7 +222,8 @@ impl LockRef {
         }
         let what = "read the lock";
         let route = format!("/git/commits/{sha}");
-        let commit: Commit = patiently(what, || self.client.get(what, &route)).await?;
+        let commit: Commit =
+            patiently(what, self.say.as_ref(), || self.client.get(what, &route)).await?;
         Ok(self.keep(commit))
     }
 
@@ -263,7 +275,10 @@ impl LockRef {
     ) -> Result<Commit, GithubError> {
         let what = "write the lock";
         let body = json!({ "message": message, "tree": tree, "parents": parents });
-        patiently(what, || self.client.post(what, "/git/commits", &body)).await
+        patiently(what, self.say.as_ref(), || {
+            self.client.post(what, "/git/commits", &body)
+        })
+        .await
     }
 
     /// Makes the second ref point to a claim of ours: it is given up. `false` where it points to
@@ -311,7 +326,10 @@ impl LockRef {
         let what = "write the lock";
         let file = json!({ "path": "README", "mode": "100644", "type": "blob", "content": README });
         let body = json!({ "tree": [file] });
-        let made: Sha = patiently(what, || self.client.post(what, "/git/trees", &body)).await?;
+        let made: Sha = patiently(what, self.say.as_ref(), || {
+            self.client.post(what, "/git/trees", &body)
+        })
+        .await?;
         Ok(made.sha)
     }
 

@@ -33,12 +33,26 @@ const IN_THE_WAY: Backoff = Backoff {
     deadline: Duration::from_secs(9),
 };
 
-/// Tries it again where that may help, and ends in time, whatever a limit asks for.
-pub(super) async fn patiently<T, F>(what: &str, work: impl FnMut() -> F) -> Answer<T>
+/// Tries it again where that may help, and ends in time, whatever a limit asks for, which is told.
+pub(super) async fn patiently<T, F>(
+    what: &str,
+    say: Option<&Say>,
+    work: impl FnMut() -> F,
+) -> Answer<T>
 where
     F: Future<Output = Answer<T>>,
 {
-    let tries = IN_THE_WAY.run(work, GithubError::again);
+    let again = |failed: &GithubError| {
+        let again = failed.again();
+        if let (Again::After(asked), Some(say)) = (&again, say) {
+            say(Event::Noticed(format!(
+                "could not {what} yet: GitHub's limit of requests is reached, and wants a wait of {}",
+                text::duration(*asked)
+            )));
+        }
+        again
+    };
+    let tries = IN_THE_WAY.run(work, again);
     match tokio::time::timeout(AT_MOST, tries).await {
         Ok(outcome) => outcome,
         Err(_) => Err(too_late(what)),

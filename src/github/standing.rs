@@ -4,16 +4,16 @@
 //! A deployment that GitHub made for a job has no payload of ours. What we said about it is in
 //! its statuses, and counts as much.
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 
 use crate::model::release::Release;
 
-use super::GithubError;
 use super::deployments::Deployments;
 use super::record::{FoundStatus, Run};
-use super::survey::{Seen, moves_traffic};
+use super::survey::{Seen, Survey, moves_traffic};
+use super::{GithubError, Job};
 
-/// How many of the newest records of other runs are looked at.
+/// How many runs are asked about.
 const NEWEST: usize = 5;
 
 /// A deployment that nobody has closed.
@@ -32,7 +32,8 @@ pub struct UnderWay {
 
 impl Deployments {
     /// The deployments of an environment that other runs than `own` have not closed. No record
-    /// says `success` and is open, so those that GitHub forgets (after 30) are long over.
+    /// says `success` and is open, so those that GitHub forgets (after 30) are long over. Where
+    /// they were surveyed a moment ago, nobody is asked again.
     ///
     /// # Errors
     /// See [`GithubError`].
@@ -40,22 +41,25 @@ impl Deployments {
         &self,
         environment: &str,
         own: &Run,
+        survey: Option<&Survey>,
     ) -> Result<Vec<UnderWay>, GithubError> {
-        let (mut open, mut others) = (Vec::new(), 0);
-        self.look_back(environment, u64::MAX, |seen| {
-            let run = seen.run();
-            if run.as_ref().is_some_and(|run| run.id != own.id) {
-                others += 1;
-                open.extend(under_way(seen, run));
+        let looked;
+        let survey = match survey {
+            Some(survey) => survey,
+            None => {
+                looked = self.survey(environment, &Job::default()).await?;
+                &looked
             }
-            others < NEWEST
-        })
-        .await?;
-        let asked = open.into_iter().map(|(run, open)| async move {
-            let over = self.is_over(&run, own).await.ok();
-            Ok(UnderWay { over, ..open })
+        };
+        let others = survey.under_way.iter().filter(|(run, _)| run.id != own.id);
+        let asked = others.take(NEWEST).map(|(run, open)| async {
+            let over = self.is_over(run, own).await.ok();
+            UnderWay {
+                over,
+                ..open.clone()
+            }
         });
-        try_join_all(asked).await
+        Ok(join_all(asked).await)
     }
 
     /// The id of the newest record that says that traffic of an environment went to a release,
@@ -83,17 +87,19 @@ impl Deployments {
     }
 }
 
-/// An open record of another run.
-fn under_way(seen: &Seen, run: Option<Run>) -> Option<(Run, UnderWay)> {
-    let newest = seen.statuses.first();
-    let (run, content) = (run?, seen.content()?);
-    newest.is_none_or(FoundStatus::is_open).then(|| {
-        let open = UnderWay {
-            id: seen.found.id,
-            run: run.id.clone(),
-            version: content.version,
-            over: None,
-        };
-        (run, open)
-    })
+impl Seen {
+    /// The record, if nobody has closed it, and its run.
+    pub(super) fn under_way(&self) -> Option<(Run, UnderWay)> {
+        let newest = self.statuses.first();
+        let (run, content) = (self.run()?, self.content()?);
+        newest.is_none_or(FoundStatus::is_open).then(|| {
+            let open = UnderWay {
+                id: self.found.id,
+                run: run.id.clone(),
+                version: content.version,
+                over: None,
+            };
+            (run, open)
+        })
+    }
 }

@@ -12,6 +12,7 @@ use super::adopt::Job;
 use super::client::Page;
 use super::deployments::{Deployments, TASK};
 use super::record::{Content, FOLLOWED_BY, Found, FoundStatus, Record, Run, State, Status};
+use super::standing::UnderWay;
 
 /// How many records are looked at one by one. GitHub makes one for every job with `environment:`,
 /// whatever the job does; those count too.
@@ -30,6 +31,8 @@ pub struct Survey {
     pub latest: Option<Record>,
     /// Newer ones of ours that have no end.
     pub open: Vec<Open>,
+    /// Those that any run has not closed, as far as was looked.
+    pub(super) under_way: Vec<(Run, UnderWay)>,
     /// All that stand, the newest first, with what they say.
     pub(super) standing: Vec<(u64, Vec<Content>)>,
     /// Whether GitHub has made a deployment for the job that asks.
@@ -153,6 +156,7 @@ impl Deployments {
                 } else if by_github && seen.statuses.first().is_some_and(FoundStatus::is_open) {
                     others = true;
                 }
+                survey.under_way.extend(seen.under_way());
                 let standing = seen.standing();
                 if survey.latest.is_none() {
                     survey.open.extend(seen.open());

@@ -54,13 +54,13 @@ impl Clerk {
     pub(super) async fn work(
         self,
         inbox: mpsc::UnboundedReceiver<Note>,
-        survey: oneshot::Receiver<Survey>,
+        survey: oneshot::Receiver<Arc<Survey>>,
     ) {
         match self.deployments.clone() {
             None => self.do_without(inbox).await,
             Some(deployments) => {
                 let survey = survey.await.ok();
-                let survey = survey.as_ref();
+                let survey = survey.as_deref();
                 tokio::join!(
                     self.keep(&deployments, inbox, survey),
                     self.sweep(&deployments, survey)

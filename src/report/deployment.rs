@@ -72,7 +72,7 @@ pub fn recorder(
     info: RunInfo,
     vault: Vault,
     say: Say,
-    survey: oneshot::Receiver<Survey>,
+    survey: oneshot::Receiver<Arc<Survey>>,
 ) -> (impl Listener, impl Future<Output = ()>) {
     let (notes, inbox) = mpsc::unbounded_channel();
     let (ended, end) = oneshot::channel::<End>();

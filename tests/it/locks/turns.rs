@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use super::{Scene, ended, signal};
-use crate::world::github::Verb;
+use crate::world::github::{Fault, Verb};
 
 async fn at_once(runs: usize) {
     let scene = Scene::set("0s", "lease: 20s").await;
@@ -137,6 +137,17 @@ async fn who_waits_asks_only_for_what_is_new() {
         1,
         "it does not change"
     );
+}
+
+#[tokio::test]
+async fn what_a_limit_costs_the_lock_is_told() {
+    let scene = Scene::set("0s", "").await;
+    let limits = [Fault::TooMany(1), Fault::Spent(1)];
+    scene.github.order(Verb::ReadRef, limits);
+    let ran = scene.run(&["rollout"], "v2").await;
+    assert_eq!(ran.code, Some(0), "{}", ran.log);
+    let said = "could not read the lock yet: GitHub's limit of requests is reached, and wants a wait of 1 s";
+    assert_eq!(ran.log.matches(said).count(), 2, "{}", ran.log);
 }
 
 #[tokio::test]

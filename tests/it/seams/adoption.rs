@@ -229,10 +229,10 @@ async fn what_we_said_about_one_that_github_made_counts_before_the_next_deployme
     let id = github.job_begins("staging", SHA, 7);
     let (own, other) = (run("9", "1"), run("7", "1"));
     // Whatever else a job with `environment:` does, nobody deploys in it yet.
-    assert_eq!(ours.under_way("staging", &own).await, Ok(vec![]));
+    assert_eq!(ours.under_way("staging", &own, None).await, Ok(vec![]));
     let slot = content("deploy-slot", "green", "v2");
     say(&ours, id, &slot, State::InProgress).await;
-    let open = ours.under_way("staging", &own).await.unwrap();
+    let open = ours.under_way("staging", &own, None).await.unwrap();
     let told = |over| UnderWay {
         id,
         run: "7".into(),
@@ -240,9 +240,12 @@ async fn what_we_said_about_one_that_github_made_counts_before_the_next_deployme
         over,
     };
     assert_eq!(open, [told(Some(false))]);
-    assert_eq!(ours.under_way("staging", &other).await, Ok(vec![]));
+    assert_eq!(ours.under_way("staging", &other, None).await, Ok(vec![]));
     github.order(Verb::Run, [Fault::Forbidden]);
-    assert_eq!(ours.under_way("staging", &own).await, Ok(vec![told(None)]));
+    assert_eq!(
+        ours.under_way("staging", &own, None).await,
+        Ok(vec![told(None)])
+    );
 
     let release = Release::new("v2");
     say(&ours, id, &slot, State::Success).await;
@@ -253,7 +256,7 @@ async fn what_we_said_about_one_that_github_made_counts_before_the_next_deployme
     say(&ours, id, &rollout, State::Success).await;
     github.job_ends(id, "success");
     assert_eq!(ours.went_well("staging", &release).await, Ok(Some(id)));
-    assert_eq!(ours.under_way("staging", &own).await, Ok(vec![]));
+    assert_eq!(ours.under_way("staging", &own, None).await, Ok(vec![]));
     let blind = super::github::deployments(&github);
     assert_eq!(blind.went_well("staging", &release).await, Ok(None));
 }

@@ -10,3 +10,4 @@ mod records;
 mod refusals;
 mod rollouts;
 mod switches;
+mod telemetry;
