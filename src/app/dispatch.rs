@@ -33,6 +33,7 @@ impl Session {
             "check" => self.check(inputs),
             "router-config" => self.router_config(inputs),
             "lock" => self.lock_command(inputs).await.map(Some),
+            "environments" => self.environments(inputs).await.map(Some),
             "finish" => self.finish(inputs).await,
             "notify" => self.notify(inputs).await.map(Some),
             "rehearse" => self.rehearse(inputs).await.map(Some),

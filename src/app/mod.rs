@@ -7,6 +7,7 @@
 mod audits;
 mod choice;
 mod dispatch;
+mod environments;
 mod finish;
 mod help;
 mod ledgers;

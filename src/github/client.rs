@@ -7,8 +7,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use octocrab::service::middleware::retry::RetryConfig;
-use octocrab::{Octocrab, OctocrabBuilder};
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use octocrab::{FromResponse as _, Octocrab, OctocrabBuilder};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LINK};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -27,9 +27,15 @@ const QUOTED: usize = 200;
 /// A client for one repository.
 pub(super) struct Client {
     octocrab: Octocrab,
+    /// The API's address, without a slash at its end.
+    base: String,
     root: String,
     vault: Vault,
 }
+
+/// The way to a page of a list.
+#[derive(Clone, Debug)]
+pub(super) struct Page(String);
 
 impl Client {
     /// A client with a token. Must be called inside of a runtime, which octocrab's queue needs.
@@ -72,6 +78,7 @@ impl Client {
             .map_err(|error| failed(vault.redact(&innermost(&error)).into_owned()))?;
         Ok(Self {
             octocrab,
+            base: base.as_str().trim_end_matches('/').to_owned(),
             root: format!("/repos/{}/{}", repository.owner, repository.name),
             vault,
         })
@@ -87,6 +94,73 @@ impl Client {
         let route = format!("{}{route}", self.root);
         self.in_time(what, self.octocrab.get(route, Some(query)))
             .await
+    }
+
+    /// Gets what is at `path` below the API's address, outside of the repository.
+    pub(super) async fn get_at<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        path: &str,
+    ) -> Result<T, GithubError> {
+        self.in_time(what, self.octocrab.get(path, None::<&()>))
+            .await
+    }
+
+    /// The way to the first page of a list below the repository.
+    pub(super) fn first_page(&self, route: &str, query: &[(&str, &str)]) -> Page {
+        let mut encoded = url::form_urlencoded::Serializer::new(String::new());
+        encoded.extend_pairs(query);
+        Page(format!("{}{route}?{}", self.root, encoded.finish()))
+    }
+
+    /// Gets one page of a list, and the way to the next one.
+    pub(super) async fn page<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        page: &Page,
+    ) -> Result<(T, Option<Page>), GithubError> {
+        let asked = async {
+            let response = self.octocrab._get(page.0.as_str()).await?;
+            let response = octocrab::map_github_error(response).await?;
+            let next = response
+                .headers()
+                .get_all(LINK)
+                .iter()
+                .filter_map(|value| value.to_str().ok())
+                .find_map(next_of)
+                .and_then(|url| self.below(&url));
+            Ok((T::from_response(response).await?, next))
+        };
+        self.in_time(what, asked).await
+    }
+
+    /// The part of an address that follows the API's own. A list that goes on somewhere else is
+    /// not followed there, because the token would go along.
+    fn below(&self, url: &str) -> Option<Page> {
+        let rest = url.strip_prefix(self.base.as_str())?;
+        rest.starts_with('/').then(|| Page(rest.to_owned()))
+    }
+
+    /// Puts `body` to `route` below the repository. Once.
+    pub(super) async fn put<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        route: &str,
+        body: &impl Serialize,
+    ) -> Result<T, GithubError> {
+        let path = format!("{}{route}", self.root);
+        self.in_time(what, self.octocrab.put(&path, Some(body)))
+            .await
+    }
+
+    /// Deletes what is at `route` below the repository. Once.
+    pub(super) async fn delete(&self, what: &str, route: &str) -> Result<(), GithubError> {
+        let path = format!("{}{route}", self.root);
+        let asked = async {
+            let response = self.octocrab._delete(path.as_str(), None::<&()>).await?;
+            octocrab::map_github_error(response).await.map(|_| ())
+        };
+        self.in_time(what, asked).await
     }
 
     /// Posts `body` to `route` below the repository. Once.
@@ -208,6 +282,16 @@ fn permissions_of(status: u16, headers: &HeaderMap, message: &str) -> Vec<String
         return vec!["deployments: write".to_owned()];
     }
     wanted
+}
+
+/// The address of the next page in a `Link` header: `<https://…?page=2>; rel="next", <…>; rel="last"`.
+fn next_of(links: &str) -> Option<String> {
+    links.split(',').find_map(|link| {
+        let (url, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
+        let mut attributes = rest.split(';').map(str::trim);
+        let is_next = attributes.any(|one| matches!(one, "rel=\"next\"" | "rel=next"));
+        is_next.then(|| url.to_owned())
+    })
 }
 
 /// The innermost cause, which says something and has no URL around it.

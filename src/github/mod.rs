@@ -6,6 +6,7 @@
 
 mod client;
 pub mod deployments;
+pub mod environments;
 pub mod lock_ref;
 mod patience;
 pub mod record;

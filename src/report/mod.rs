@@ -5,6 +5,7 @@
 //! change what happens.
 
 pub mod audit;
+mod compared;
 pub mod deployment;
 pub mod log;
 pub mod markdown;
