@@ -105,8 +105,10 @@ impl Session {
         if inputs.environment.is_some() {
             let chosen = choice::choose(config, inputs)?;
             if chosen.environment().protection.is_none() {
-                let said = "`protection` is missing, and environments needs it".to_owned();
-                return Err(chosen.refuse(vec![(String::new(), said)]));
+                let path = format!("environments.{}", chosen.name);
+                let said = "`protection` is missing, and environments needs it";
+                let problem = chosen.config.problem(&path, said);
+                return Err(Refusal::of_file(&inputs.config, vec![problem]));
             }
             return Ok(vec![chosen]);
         }

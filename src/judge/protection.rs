@@ -183,19 +183,15 @@ fn is_within(found: &Origins, wider: &Origins) -> bool {
         (_, Origins::All) | (Origins::Protected, Origins::Protected) => true,
         (Origins::Named(found), Origins::Named(wider)) => found
             .iter()
-            .all(|one| wider.contains(one) || wider.iter().any(|pattern| covers(pattern, one))),
+            .all(|one| wider.iter().any(|pattern| covers(pattern, one))),
         _ => false,
     }
 }
 
-/// Whether a pattern lets a plain name through. Of two patterns nobody can tell.
 fn covers(pattern: &Pattern, name: &Pattern) -> bool {
-    let is_plain = |name: &str| !name.contains(['*', '?', '[', ']', '\\', '{']);
     match (pattern, name) {
         (Pattern::Branch(pattern), Pattern::Branch(name))
-        | (Pattern::Tag(pattern), Pattern::Tag(name)) => {
-            is_plain(name) && branches::fits(pattern, name)
-        }
+        | (Pattern::Tag(pattern), Pattern::Tag(name)) => branches::covers(pattern, name),
         _ => false,
     }
 }

@@ -15,6 +15,8 @@ mod locks;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]
+mod protection;
+#[cfg(test)]
 mod seams;
 #[cfg(test)]
 mod stories;

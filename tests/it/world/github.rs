@@ -1,6 +1,8 @@
 //! A stand-in for GitHub's API for deployments and refs: it takes what GitHub takes, refuses what GitHub
 //! refuses, keeps what it was given, and goes wrong to order.
 
+pub(crate) mod environments;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,6 +29,14 @@ pub(crate) enum Verb {
     CreateRef,
     MoveRef,
     Run,
+    ListEnvironments,
+    ReadEnvironment,
+    PutEnvironment,
+    Policies,
+    Allow,
+    Forbid,
+    User,
+    Team,
 }
 
 /// What goes wrong.
@@ -58,6 +68,7 @@ struct Kept {
     asked: Vec<Verb>,
     payload_as_text: bool,
     git: GitRefs,
+    environments: environments::Environments,
     latency: Duration,
     last_id: u64,
 }
@@ -200,17 +211,20 @@ impl Kept {
                 None => refused(404, "Not Found"),
             };
         }
+        let of_environments = asked
+            .path
+            .strip_prefix("/api/v3")
+            .and_then(|path| environments::verb(&asked.method, path));
         let root = "/api/v3/repos/shop/storefront";
-        let Some(below) = asked.path.strip_prefix(root) else {
-            return refused(404, "Not Found");
-        };
+        let below = asked.path.strip_prefix(root).unwrap_or_default();
         let rest = below.strip_prefix("/deployments").unwrap_or(below);
         let of = rest
             .strip_prefix('/')
             .and_then(|rest| rest.strip_suffix("/statuses"))
             .and_then(|id| id.parse::<u64>().ok());
         let verb = match (asked.method.as_str(), rest, of) {
-            ("GET", "", _) => Verb::List,
+            _ if of_environments.is_some() => of_environments.unwrap(),
+            ("GET", "", _) if !below.is_empty() => Verb::List,
             ("POST", "", _) => Verb::Create,
             ("GET", _, Some(_)) => Verb::Statuses,
             ("POST", _, Some(_)) => Verb::Say,
@@ -259,7 +273,7 @@ impl Kept {
         if !known {
             return refused(404, "Not Found");
         }
-        let body = if asked.method != "GET" {
+        let body = if !matches!(asked.method.as_str(), "GET" | "DELETE") {
             if asked.only("content-type") != Some("application/json") {
                 return refused(400, "Problems parsing JSON");
             }
@@ -292,6 +306,10 @@ impl Kept {
                 None => created(&self.say(id, &body)),
             },
             (Verb::Statuses | Verb::Say, None) | (Verb::Run, _) => refused(404, "Not Found"),
+            _ if verb.is_of_environments() => {
+                let path = asked.path.strip_prefix("/api/v3").unwrap();
+                self.environments.answer(verb, path, asked, &body)
+            }
             _ => self.git.answer(verb, &asked.path, &body),
         }
     }

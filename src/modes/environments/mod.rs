@@ -5,6 +5,8 @@
 //! every change is said, and what came of it is read back. A run that was interrupted is run
 //! again: what is done is seen, and only the rest is asked for.
 
+mod told;
+
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -16,15 +18,15 @@ use crate::judge::protection::{differences, intended, unprotected};
 use crate::model::ending::{Account, Decision, Ending, Reason};
 use crate::model::event::{Event, Say};
 use crate::model::fault::Fault;
-use crate::model::protection::{Comparison, Difference, Origins, Reviewer, Standing, Who};
+use crate::model::protection::{Comparison, Difference, Origins, Pattern, Reviewer, Standing, Who};
 use crate::platform::text;
+
+use told::{not_so, unread, unwritten};
+pub use told::{quoted, together};
 
 /// How often what was changed is read back, and the pause between: GitHub may be a moment behind.
 const READINGS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
-
-/// What the workflow's own token cannot have, and who can.
-const ADMIN: &str = "the workflow's own token cannot have that: make a fine-grained token (Administration: write; with teams also Members: read) or a GitHub App, and give it to the step: `with: { mode: environments, apply: true, token: \"${{ secrets.CUTOVER_ADMIN_TOKEN }}\" }`";
 
 /// What is to be done where something differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,11 +113,12 @@ impl Scene<'_> {
             }
             match self.reviewer(name).await {
                 Ok(one) => seen.reviewers.push(one),
-                Err(Unknown::Nobody(said)) => wrong.push((i, said)),
                 // Whoever only looks needs no more than names.
+                Err(Unknown::Hidden(said)) if piece.wish == Wish::Show => seen.unknown.push(said),
                 Err(Unknown::Unseen(failed)) if piece.wish == Wish::Show => {
                     seen.unknown.push(failed.to_string());
                 }
+                Err(Unknown::Nobody(said) | Unknown::Hidden(said)) => wrong.push((i, said)),
                 Err(Unknown::Unseen(failed)) => {
                     return Err(Stop::Fault(Box::new(unread(piece.name, &failed))));
                 }
@@ -148,7 +151,7 @@ impl Scene<'_> {
                 "GitHub has no user {}; a team is written as team:{}",
                 name.name, name.name
             ))),
-            (Ok(None), Who::Team) => Err(Unknown::Nobody(format!(
+            (Ok(None), Who::Team) => Err(Unknown::Hidden(format!(
                 "{owner} has no team {}, or the token may not see it (Members: read of the organization); a team goes by the name in its address",
                 name.name
             ))),
@@ -271,8 +274,7 @@ impl Scene<'_> {
             let began = Instant::now();
             self.environments.allow(piece.name, pattern).await?;
             *made += 1;
-            let what = format!("deploying {pattern}");
-            self.changed(piece, &what, "forbidden", "allowed", began);
+            self.changed(piece, &listing(pattern), "not listed", "listed", began);
         }
         for (id, pattern) in &there {
             if patterns.contains(pattern) || self.cancelled.is_cancelled() {
@@ -281,8 +283,7 @@ impl Scene<'_> {
             let began = Instant::now();
             self.environments.forbid(piece.name, *id, pattern).await?;
             *made += 1;
-            let what = format!("deploying {pattern}");
-            self.changed(piece, &what, "allowed", "forbidden", began);
+            self.changed(piece, &listing(pattern), "listed", "not listed", began);
         }
         Ok(())
     }
@@ -333,122 +334,16 @@ impl Scene<'_> {
 enum Unknown {
     /// There is nobody of that name.
     Nobody(String),
+    /// There is nobody, or the token may not see them: teams are shown to few.
+    Hidden(String),
     /// GitHub does not say.
     Unseen(GithubError),
 }
 
-/// The ending of all environments together: the gravest gives the account.
-pub fn together(endings: Vec<Ending>) -> Ending {
-    let said = |good: bool| {
-        let some = endings.iter().filter(|ending| ending.is_good() == good);
-        let said: Vec<&str> = some.map(|ending| ending.said.as_str()).collect();
-        said.join("; ")
-    };
-    let worst = endings.iter().filter(|ending| !ending.is_good());
-    let worst = worst.max_by_key(|ending| ending.exit_code());
-    let whole = match worst {
-        Some(worst) => Ending {
-            said: said(false),
-            ..worst.clone()
-        },
-        None => {
-            let of = |decision| endings.iter().find(|one| one.decision == decision);
-            let changed = endings.iter().find(|one| one.reason == Reason::Done);
-            let first = of(Decision::Planned).or(changed).or(endings.first());
-            let (decision, reason) = first.map_or((Decision::Skipped, Reason::Done), |one| {
-                (one.decision, one.reason)
-            });
-            Ending::good(decision, reason, said(true))
-        }
-    };
-    whole
-}
-
-/// What differs, and how to mend it.
-fn not_so(piece: &Piece<'_>, differ: &[Difference]) -> Fault {
-    let name = piece.name;
-    let listed = |value: fn(&Difference) -> &String| {
-        let all = differ
-            .iter()
-            .map(|one| format!("{} {}", one.key, value(one)));
-        all.collect::<Vec<_>>().join("; ")
-    };
-    let by_hand = differ.iter().filter(|one| one.by_hand).count();
-    let command = format!(
-        "`cutover environments --environment {} --apply` with an admin token",
-        quoted(name)
-    );
-    let next = if by_hand == differ.len() {
-        format!(
-            "GitHub's API cannot change it; a person can: {}",
-            piece.page
-        )
-    } else if by_hand > 0 {
-        format!("{command}, and can-admins-bypass by hand: {}", piece.page)
-    } else {
-        format!("{command}, or by hand: {}", piece.page)
-    };
-    let said = format!("{name} is not protected as the config says");
-    Fault::new(Reason::ProtectionDiffers, said)
-        .measured(format!("{name}: {}", listed(|one| &one.is)))
-        .wanted(listed(|one| &one.should))
-        .next(next)
-}
-
-/// A name as a shell takes it.
-pub fn quoted(name: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./".contains(c);
-    if name.chars().all(plain) {
-        name.to_owned()
-    } else {
-        format!("'{}'", name.replace('\'', "'\\''"))
-    }
-}
-
-fn unread(name: &str, failed: &GithubError) -> Fault {
-    let fault = Fault::new(Reason::OutOfReach, format!("{name} could not be read"))
-        .measured(failed.to_string());
-    match failed {
-        GithubError::Refused {
-            status: 403 | 404, ..
-        } => fault
-            .wanted("a token that may read environments")
-            .next("give the job `permissions: { contents: read, actions: read }`; teams can be looked up only by a token with Members: read of the organization"),
-        _ => match failed.hint() {
-            Some(hint) => fault.next(hint),
-            None => fault.next("run it again; nothing was changed"),
-        },
-    }
-}
-
-fn unwritten(piece: &Piece<'_>, failed: &GithubError, made: u64) -> Fault {
-    let name = piece.name;
-    let (said, again) = match made {
-        0 => (format!("{name} could not be changed"), ""),
-        _ => (
-            format!(
-                "{name} was changed in part: {}",
-                text::count(made, "change")
-            ),
-            "; then run it again, for what is done stays",
-        ),
-    };
-    let fault = |reason| Fault::new(reason, &said).measured(failed.to_string());
-    match failed {
-        GithubError::Refused {
-            status: 403 | 404,
-            wait: None,
-            ..
-        } => fault(Reason::OutOfReach)
-            .wanted("a token with `administration: write`")
-            .next(format!("{ADMIN}{again}")),
-        GithubError::Refused { status: 422, .. } => fault(Reason::ProtectionDiffers)
-            .wanted("what the config says")
-            .next(format!("reviewers need read access to the repository, and reviewers, wait timers and branches of a private one a plan that has them; what can be had is shown at {}{again}", piece.page)),
-        _ => {
-            let hint = failed.hint().unwrap_or_else(|| "see whether GitHub is up".to_owned());
-            let again = if again.is_empty() { "; then run it again" } else { again };
-            fault(Reason::OutOfReach).next(format!("{hint}{again}"))
-        }
+/// A branch policy, as a line names it: `branch main`, `tag v*`.
+fn listing(pattern: &Pattern) -> String {
+    match pattern {
+        Pattern::Branch(_) => format!("branch {pattern}"),
+        Pattern::Tag(_) => pattern.to_string(),
     }
 }
