@@ -367,13 +367,6 @@ mod tests {
             (named(&["release/**"]), false),
             (named(&["release/?"]), false),
             (named(&["develop"]), false),
-            (
-                Standing {
-                    origins: Origins::Protected,
-                    ..Standing::default()
-                },
-                false,
-            ),
             (Standing::default(), false),
         ] {
             let short = shortfalls(&wanted, Some(&found));
