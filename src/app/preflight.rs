@@ -1,5 +1,7 @@
 //! What a preflight has to know of the world outside: variables, the workflow, GitHub, the clock.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::config::endpoints::endpoints;
@@ -8,6 +10,7 @@ use crate::config::preflight::Migration;
 use crate::config::protection::Protected;
 use crate::github::deployments::Deployments;
 use crate::github::environments::Environments;
+use crate::github::record::Run;
 use crate::model::protection::Standing;
 use crate::model::release::Release;
 use crate::modes::environments::quoted;
@@ -15,6 +18,7 @@ use crate::rollout::preflight::protected::{Gate, Guarded, Wanted};
 use crate::rollout::preflight::{Circumstances, Earlier, Other, Records, Source};
 
 use super::choice::Choice;
+use super::records::Archive;
 use super::session::Session;
 
 impl Session {
@@ -26,6 +30,7 @@ impl Session {
         mode: &str,
         inputs: &Inputs,
         release: Option<&Release>,
+        archive: &Archive,
     ) -> Option<Circumstances> {
         let environment = choice.environment();
         let alone = mode == "preflight";
@@ -66,7 +71,7 @@ impl Session {
             expect_active: inputs.expect_active.clone(),
             contract: inputs.migration == Some(Migration::Contract),
             protected: self.guarded(choice, inputs),
-            records: self.records(&choice.name, inputs),
+            records: self.records(&choice.name, archive),
             directory: self.context.workspace.clone(),
             vault: self.vault.clone(),
         })
@@ -118,13 +123,19 @@ impl Session {
         })
     }
 
-    fn records(&self, environment: &str, inputs: &Inputs) -> Result<Box<dyn Records>, String> {
-        let deployments = self.deployments(inputs)?;
-        let deployments = deployments.ok_or("there is no token, so GitHub is not asked")?;
+    fn records(&self, environment: &str, archive: &Archive) -> Result<Box<dyn Records>, String> {
+        let deployments = match archive {
+            Archive::Kept(deployments) => Arc::clone(deployments),
+            Archive::NoToken => return Err("there is no token, so GitHub is not asked".to_owned()),
+            Archive::Unwanted => {
+                return Err("`records: none`, so GitHub is not asked".to_owned());
+            }
+            Archive::Unusable(said) => return Err(said.clone()),
+        };
         Ok(Box::new(Ours {
             deployments,
             environment: environment.to_owned(),
-            run: self.run().id,
+            run: self.run(),
         }))
     }
 }
@@ -156,9 +167,9 @@ impl Gate for AtGithub {
 
 /// Our records on GitHub.
 struct Ours {
-    deployments: Deployments,
+    deployments: Arc<Deployments>,
     environment: String,
-    run: String,
+    run: Run,
 }
 
 #[async_trait]

@@ -89,10 +89,9 @@ impl Client {
         &self,
         what: &str,
         route: &str,
-        query: &impl Serialize,
     ) -> Result<T, GithubError> {
-        let route = format!("{}{route}", self.root);
-        self.in_time(what, self.octocrab.get(route, Some(query)))
+        let path = format!("{}{route}", self.root);
+        self.in_time(what, &path, false, self.octocrab.get(&path, None::<&()>))
             .await
     }
 
@@ -102,7 +101,7 @@ impl Client {
         what: &str,
         path: &str,
     ) -> Result<T, GithubError> {
-        self.in_time(what, self.octocrab.get(path, None::<&()>))
+        self.in_time(what, path, false, self.octocrab.get(path, None::<&()>))
             .await
     }
 
@@ -131,7 +130,7 @@ impl Client {
                 .and_then(|url| self.below(&url));
             Ok((T::from_response(response).await?, next))
         };
-        self.in_time(what, asked).await
+        self.in_time(what, &page.0, false, asked).await
     }
 
     /// The part of an address that follows the API's own. A list that goes on somewhere else is
@@ -149,7 +148,7 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, GithubError> {
         let path = format!("{}{route}", self.root);
-        self.in_time(what, self.octocrab.put(&path, Some(body)))
+        self.in_time(what, &path, true, self.octocrab.put(&path, Some(body)))
             .await
     }
 
@@ -160,7 +159,7 @@ impl Client {
             let response = self.octocrab._delete(path.as_str(), None::<&()>).await?;
             octocrab::map_github_error(response).await.map(|_| ())
         };
-        self.in_time(what, asked).await
+        self.in_time(what, &path, true, asked).await
     }
 
     /// Posts `body` to `route` below the repository. Once.
@@ -170,8 +169,8 @@ impl Client {
         route: &str,
         body: &impl Serialize,
     ) -> Result<T, GithubError> {
-        let route = format!("{}{route}", self.root);
-        self.in_time(what, self.octocrab.post(route, Some(body)))
+        let path = format!("{}{route}", self.root);
+        self.in_time(what, &path, true, self.octocrab.post(&path, Some(body)))
             .await
     }
 
@@ -182,19 +181,21 @@ impl Client {
         route: &str,
         body: &impl Serialize,
     ) -> Result<T, GithubError> {
-        let route = format!("{}{route}", self.root);
-        self.in_time(what, self.octocrab.patch(route, Some(body)))
+        let path = format!("{}{route}", self.root);
+        self.in_time(what, &path, true, self.octocrab.patch(&path, Some(body)))
             .await
     }
 
     async fn in_time<T>(
         &self,
         what: &str,
+        path: &str,
+        writes: bool,
         asked: impl Future<Output = octocrab::Result<T>>,
     ) -> Result<T, GithubError> {
         match tokio::time::timeout(TIMEOUT, asked).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.told(what, &error)),
+            Ok(Err(error)) => Err(self.told(what, permission_for(path, writes), &error)),
             Err(_) => Err(GithubError::OutOfReach {
                 what: what.to_owned(),
                 said: format!("no answer after {}", text::duration(TIMEOUT)),
@@ -202,7 +203,7 @@ impl Client {
         }
     }
 
-    fn told(&self, what: &str, error: &octocrab::Error) -> GithubError {
+    fn told(&self, what: &str, needed: String, error: &octocrab::Error) -> GithubError {
         let quote = |said: &str| text::excerpt(&self.vault.redact(said), QUOTED);
         let what = what.to_owned();
         match error {
@@ -217,7 +218,7 @@ impl Client {
                 }
                 GithubError::Refused {
                     permissions: match wait {
-                        None => permissions_of(status, headers, &source.message),
+                        None => permissions_of(status, headers, &source.message, needed),
                         Some(_) => Vec::new(),
                     },
                     what,
@@ -261,7 +262,7 @@ fn wait_of(status: u16, headers: &HeaderMap, message: &str) -> Option<Duration> 
 
 /// The permissions that GitHub says would do: `deployments=write; contents=read,actions=read`,
 /// of which the first alternative is taken.
-fn permissions_of(status: u16, headers: &HeaderMap, message: &str) -> Vec<String> {
+fn permissions_of(status: u16, headers: &HeaderMap, message: &str, needed: String) -> Vec<String> {
     if !matches!(status, 403 | 404) {
         return Vec::new();
     }
@@ -278,10 +279,24 @@ fn permissions_of(status: u16, headers: &HeaderMap, message: &str) -> Vec<String
             format!("{}: {}", plain(name), plain(level))
         })
         .collect();
-    if wanted.is_empty() && message.contains("not accessible") {
-        return vec!["deployments: write".to_owned()];
+    if wanted.is_empty() && (status == 404 || message.contains("not accessible")) {
+        return vec![needed];
     }
     wanted
+}
+
+/// The permission that a path needs, where GitHub does not name it.
+fn permission_for(path: &str, writes: bool) -> String {
+    let name = match path.split('/').nth(4).unwrap_or_default() {
+        room if room.starts_with("deployments") => "deployments",
+        "actions" => "actions",
+        "check-runs" => "checks",
+        room if room.starts_with("environments") && writes => "administration",
+        room if room.starts_with("environments") => "actions",
+        room if room.starts_with("issues") => "issues",
+        _ => "contents",
+    };
+    format!("{name}: {}", if writes { "write" } else { "read" })
 }
 
 /// The address of the next page in a `Link` header: `<https://…?page=2>; rel="next", <…>; rel="last"`.
@@ -337,6 +352,18 @@ mod tests {
         assert_eq!(wait_of(403, &none, "Resource not accessible"), None);
     }
 
+    fn needed() -> String {
+        permission_for("/repos/shop/storefront/check-runs/7", false)
+    }
+
+    #[test]
+    fn the_next_page_is_the_one_that_is_called_so() {
+        let links = r#"<https://x/a?page=1>; rel="prev", <https://x/a?page=3>; rel="next""#;
+        assert_eq!(next_of(links).as_deref(), Some("https://x/a?page=3"));
+        assert_eq!(next_of(r#"<https://x/a?page=1>; rel="last""#), None);
+        assert_eq!(next_of("nonsense, <"), None);
+    }
+
     #[test]
     fn the_first_set_of_permissions_is_taken() {
         let both = headers(&[(
@@ -344,14 +371,18 @@ mod tests {
             "deployments=write,contents=read; administration=write",
         )]);
         assert_eq!(
-            permissions_of(403, &both, ""),
+            permissions_of(403, &both, "", needed()),
             ["deployments: write", "contents: read"]
         );
-        assert!(permissions_of(422, &both, "").is_empty());
+        assert!(permissions_of(422, &both, "", needed()).is_empty());
         let said = "Resource not accessible by integration";
         assert_eq!(
-            permissions_of(403, &HeaderMap::new(), said),
-            ["deployments: write"]
+            permissions_of(403, &HeaderMap::new(), said, needed()),
+            ["checks: read"]
+        );
+        assert_eq!(
+            permissions_of(404, &HeaderMap::new(), "Not Found", needed()),
+            ["checks: read"]
         );
     }
 }

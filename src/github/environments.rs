@@ -118,13 +118,12 @@ impl Environments {
         let what = format!("read environment {name}");
         let route = route(&what, name)?;
         let found: Result<FoundEnvironment, _> =
-            patiently(&what, || self.client.get(&what, &route, &[(); 0])).await;
+            patiently(&what, || self.client.get(&what, &route)).await;
         let found = match found {
             Ok(found) => found,
             Err(unseen @ GithubError::Refused { status: 404, .. }) => {
                 let list = "/environments?per_page=1";
-                let any: Result<Value, _> =
-                    patiently(&what, || self.client.get(&what, list, &[(); 0])).await;
+                let any: Result<Value, _> = patiently(&what, || self.client.get(&what, list)).await;
                 return any.map(|_| None).map_err(|_| unseen);
             }
             Err(failed) => return Err(failed),

@@ -243,10 +243,9 @@ impl Scene<'_> {
         let shall = intended(piece.wanted, &was, seen.reviewers.clone());
         let is_by_names = |origins: &Origins| matches!(origins, Origins::Named(_));
         let both_by_names = is_by_names(&was.origins) && is_by_names(&shall.origins);
-        let of_the_whole = |one: &&Difference| {
-            !one.by_hand && !(one.key == "branches" && both_by_names && seen.found.is_some())
-        };
-        let whole: Vec<&Difference> = differ.iter().filter(of_the_whole).collect();
+        // What a person has to change, and a list that only has other names in it, are left out.
+        let apart = |one: &&Difference| one.by_hand || (one.key == "branches" && both_by_names);
+        let whole: Vec<&Difference> = differ.iter().filter(|one| !apart(one)).collect();
         if !whole.is_empty() && !self.cancelled.is_cancelled() {
             let began = Instant::now();
             self.environments.put(piece.name, &shall, &was).await?;

@@ -20,7 +20,7 @@ pub fn together(endings: Vec<Ending>) -> Ending {
     };
     let worst = endings.iter().filter(|ending| !ending.is_good());
     let worst = worst.max_by_key(|ending| ending.exit_code());
-    let whole = match worst {
+    match worst {
         Some(worst) => Ending {
             said: said(false),
             ..worst.clone()
@@ -34,8 +34,7 @@ pub fn together(endings: Vec<Ending>) -> Ending {
             });
             Ending::good(decision, reason, said(true))
         }
-    };
-    whole
+    }
 }
 
 /// What differs, and how to mend it.

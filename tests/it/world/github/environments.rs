@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::jobs::paged_in;
 use super::{Github, Verb, refused};
 use crate::world::stand_in::{Asked, Reply};
 
@@ -111,9 +112,7 @@ impl Environments {
             }
             (Verb::PutEnvironment, at) => self.put(at, &name, body),
             (_, None) => missing(),
-            (Verb::ReadEnvironment, Some(at)) => {
-                Reply::of(200, self.shown(&self.all[at]).to_string())
-            }
+            (Verb::ReadEnvironment, Some(at)) => ok(&self.shown(&self.all[at])),
             (Verb::Policies, Some(at)) => {
                 let all = self.all[at].policies.iter().map(policy).collect();
                 paged_in(asked, "branch_policies", all)
@@ -141,19 +140,13 @@ impl Environments {
             let (name, id) = all.iter().find(|(name, _)| same(name, login))?;
             Some(json!({ "login": name, "id": id, "type": kind, "node_id": "U", "site_admin": false }))
         });
-        found.map_or_else(
-            || refused(404, "Not Found"),
-            |user| Reply::of(200, user.to_string()),
-        )
+        found.map_or_else(|| refused(404, "Not Found"), |user| ok(&user))
     }
 
     fn team(&self, owner: &str, slug: &str) -> Reply {
         let found = self.teams.iter().find(|(name, _)| same(name, slug));
         match found {
-            Some((name, id)) if owner == "shop" => Reply::of(
-                200,
-                json!({ "slug": name, "id": id, "name": name }).to_string(),
-            ),
+            Some((name, id)) if owner == "shop" => ok(&json!({ "slug": name, "id": id })),
             _ => refused(404, "Not Found"),
         }
     }
@@ -230,7 +223,7 @@ impl Environments {
         own.reviewers = reviewers;
         own.kinds = kinds;
         self.writes.push(format!("put {name}"));
-        Reply::of(200, self.shown(&self.all[at]).to_string())
+        ok(&self.shown(&self.all[at]))
     }
 
     fn allow(&mut self, at: usize, body: &Value) -> Reply {
@@ -249,7 +242,7 @@ impl Environments {
         let made = (self.last_id, name.to_owned(), kind.to_owned());
         policies.push(made.clone());
         self.writes.push(format!("allow {name}"));
-        Reply::of(200, policy(&made).to_string())
+        ok(&policy(&made))
     }
 
     /// An environment as GitHub shows it.
@@ -381,35 +374,12 @@ impl Verb {
     }
 }
 
-/// A page of a list in an object, and the way to the next one.
-fn paged_in(asked: &Asked, key: &str, all: Vec<Value>) -> Reply {
-    let number = |name: &str, or: usize| {
-        let found = asked.query.iter().find(|(key, _)| key == name);
-        found.map_or(Some(or), |(_, value)| value.parse().ok())
-    };
-    let (Some(most @ 1..=100), Some(page @ 1..)) = (number("per_page", 30), number("page", 1))
-    else {
-        return wrong("per_page");
-    };
-    let rest = all.get((page - 1) * most..).unwrap_or_default();
-    let this: Vec<&Value> = rest.iter().take(most).collect();
-    let reply = Reply::of(
-        200,
-        json!({ "total_count": all.len(), key: this }).to_string(),
-    );
-    if rest.len() <= most {
-        return reply;
-    }
-    let (host, path) = (asked.only("host").unwrap(), &asked.path);
-    let next = page + 1;
-    reply.with(
-        "link",
-        format!("<http://{host}{path}?per_page={most}&page={next}>; rel=\"next\""),
-    )
-}
-
 fn policy((id, name, kind): &(u64, String, String)) -> Value {
     json!({ "id": id, "node_id": "GA", "name": name, "type": kind })
+}
+
+fn ok(shown: &Value) -> Reply {
+    Reply::of(200, shown.to_string())
 }
 
 fn wrong(said: &str) -> Reply {
@@ -423,8 +393,7 @@ fn same(one: &str, other: &str) -> bool {
 
 /// A part of a path without its escapes.
 fn decoded(part: &str) -> String {
-    let with_plus = part.replace('+', "%2B");
-    let pair = format!("x={with_plus}");
+    let pair = format!("x={}", part.replace('+', "%2B"));
     let (_, value) = url::form_urlencoded::parse(pair.as_bytes()).next().unwrap();
     value.into_owned()
 }
