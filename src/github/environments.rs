@@ -55,7 +55,8 @@ struct Rule {
 struct FoundReviewer {
     #[serde(rename = "type")]
     kind: Kind,
-    reviewer: Account,
+    /// Null where the account is gone.
+    reviewer: Option<Account>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -150,7 +151,7 @@ impl Environments {
                 "wait_timer" => standing.wait_timer = rule.wait_timer.unwrap_or_default(),
                 "required_reviewers" => {
                     standing.prevent_self_review = rule.prevent_self_review.unwrap_or_default();
-                    standing.reviewers = rule.reviewers.into_iter().map(reviewer).collect();
+                    standing.reviewers = rule.reviewers.into_iter().filter_map(reviewer).collect();
                 }
                 _ => {}
             }
@@ -319,12 +320,12 @@ impl Environments {
     }
 }
 
-fn reviewer(found: FoundReviewer) -> Reviewer {
+fn reviewer(found: FoundReviewer) -> Option<Reviewer> {
     let who = match found.kind {
         Kind::User => Who::User,
         Kind::Team => Who::Team,
     };
-    named(who, found.reviewer)
+    found.reviewer.map(|account| named(who, account))
 }
 
 fn named(who: Who, account: Account) -> Reviewer {

@@ -21,7 +21,7 @@ use crate::model::fault::Fault;
 use crate::model::protection::{Comparison, Difference, Origins, Pattern, Reviewer, Standing, Who};
 use crate::platform::text;
 
-use told::{not_so, unread, unwritten};
+use told::{cancelled, not_so, not_taken, unread, unwritten};
 pub use told::{quoted, together};
 
 /// How often what was changed is read back, and the pause between: GitHub may be a moment behind.
@@ -205,7 +205,7 @@ impl Scene<'_> {
                 let applied = self.apply(piece, &seen, &differ, &mut made).await;
                 applied.map_err(|failed| unwritten(piece, &failed, made))?;
                 if self.cancelled.is_cancelled() {
-                    return Err(Fault::cancelled());
+                    return Err(cancelled(name, made));
                 }
                 self.prove(piece).await?;
                 let made = text::count(made, "change");
@@ -302,7 +302,8 @@ impl Scene<'_> {
 
     /// Reads back what was changed.
     async fn prove(&self, piece: &Piece<'_>) -> Result<(), Fault> {
-        for nth in 1.. {
+        let mut nth = 1;
+        loop {
             let found = self.environments.read(piece.name).await;
             let found = found.map_err(|failed| {
                 let fault = unread(piece.name, &failed);
@@ -316,16 +317,17 @@ impl Scene<'_> {
                 .iter()
                 .any(|one| !one.by_hand);
             if behind && nth < READINGS {
+                nth += 1;
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
             let left = self.compare(piece, standing, true);
-            if !left.is_empty() {
-                return Err(not_so(piece, &left));
-            }
-            break;
+            return match (behind, left.is_empty()) {
+                (_, true) => Ok(()),
+                (true, _) => Err(not_taken(piece, &left)),
+                (false, _) => Err(not_so(piece, &left)),
+            };
         }
-        Ok(())
     }
 }
 

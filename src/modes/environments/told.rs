@@ -68,6 +68,30 @@ pub(super) fn not_so(piece: &Piece<'_>, differ: &[Difference]) -> Fault {
         .next(next)
 }
 
+/// What GitHub took, and does not have afterwards.
+pub(super) fn not_taken(piece: &Piece<'_>, left: &[Difference]) -> Fault {
+    let fault = not_so(piece, left);
+    let said = format!(
+        "{} was changed, and GitHub does not show all of it",
+        piece.name
+    );
+    Fault { said, ..fault }.next(format!(
+        "a private repository needs a plan that has reviewers, wait timers and branches; what can be had is shown at {}",
+        piece.page
+    ))
+}
+
+/// A run that was cancelled between two changes.
+pub(super) fn cancelled(name: &str, made: u64) -> Fault {
+    let made = text::count(made, "change");
+    let fault = Fault::cancelled();
+    Fault {
+        said: format!("the run was cancelled, after {made} of {name}"),
+        ..fault
+    }
+    .next("run it again: what is done stays")
+}
+
 /// A name as a shell takes it.
 pub fn quoted(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./".contains(c);

@@ -1,6 +1,8 @@
 //! Made so: every change once and told, read back, also where it was interrupted, and not by whom
 //! it may not be.
 
+use std::time::Duration;
+
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
@@ -259,6 +261,74 @@ async fn what_only_a_person_can_change_is_left_and_said() {
     office.github.admins_may_bypass("production", false);
     let by_hand = office.cutover(&["environments"]).await;
     assert_eq!(by_hand.code, 0, "{}", by_hand.log);
+}
+
+#[tokio::test]
+async fn what_github_will_not_have_is_said() {
+    let office = Office::of("{ reviewers: [octocat, guest] }").await;
+    office.github.people(&[("guest", 1001)], &[]);
+    let ran = office.cutover(&["environments", "--apply"]).await;
+    assert_snapshot!(ran.log, @r"
+    cutover · environments · production · storefront
+      differs    production: environment is not at GitHub, should be there
+      differs    production: reviewers is none, should be octocat, guest
+    failed: production could not be changed
+      measured   could not set the protection of environment production: GitHub answered 422 Invalid request. Failed to create the environment protection rule. Please ensure the reviewers have read access.
+      wanted     what the config says
+      traffic    not touched
+      next       reviewers need read access to the repository, and reviewers, wait timers and branches of a private one a plan that has them; what can be had is shown at https://github.com/shop/storefront/settings/environments
+    ");
+    assert_eq!(ran.code, 10);
+    let office = Office::of("{ wait-timer: 10m, branches: [main] }").await;
+    office.github.plan_is_free();
+    let ran = office.cutover(&["environments", "--apply"]).await;
+    assert_snapshot!(ran.log, @r"
+    cutover · environments · production · storefront
+      differs    production: environment is not at GitHub, should be there
+      differs    production: wait-timer is none, should be 10m
+      differs    production: branches is all, should be main
+      changed    production: environment not at GitHub -> there
+      changed    production: wait-timer none -> 10m
+      changed    production: branches all -> by name
+      changed    production: branch main not listed -> listed
+      differs    production: wait-timer is none, should be 10m
+    failed: production was changed, and GitHub does not show all of it
+      measured   production: wait-timer none
+      wanted     wait-timer 10m
+      traffic    not touched
+      next       a private repository needs a plan that has reviewers, wait timers and branches; what can be had is shown at https://github.com/shop/storefront/settings/environments
+    ");
+    assert_eq!(ran.code, 10);
+}
+
+/// Told to end, and ended, in the middle of it.
+#[tokio::test]
+async fn a_run_that_is_ended_in_the_middle_is_run_again() {
+    for signal in ["-TERM", "-KILL"] {
+        let office = Office::of(WHOLE).await;
+        office.github.take_your_time(Duration::from_millis(200));
+        let mut command = office.command(&["environments", "--apply"]);
+        let running = command.spawn().unwrap();
+        let pid = running.id().unwrap().to_string();
+        while office.github.environment_writes().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let killed = std::process::Command::new("kill")
+            .args([signal, &pid])
+            .status();
+        assert!(killed.unwrap().success());
+        let ended = running.wait_with_output().await.unwrap();
+        let log = String::from_utf8(ended.stdout).unwrap();
+        assert!(office.github.environment_writes().len() < 3, "{log}");
+        if signal == "-TERM" {
+            assert_eq!(ended.status.code(), Some(130), "{log}");
+            assert!(log.contains("of production\n"), "{log}");
+            assert!(log.contains("run it again: what is done stays"), "{log}");
+        }
+        let again = office.cutover(&["environments", "--apply"]).await;
+        assert_eq!(again.code, 0, "{}", again.log);
+        is_whole(&office);
+    }
 }
 
 #[tokio::test]

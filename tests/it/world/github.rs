@@ -2,6 +2,7 @@
 //! refuses, keeps what it was given, and goes wrong to order. Every request is held to GitHub's
 //! own description; a test with one that does not fit fails at its end.
 
+mod by_hand;
 pub(crate) mod environments;
 mod jobs;
 

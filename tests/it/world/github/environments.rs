@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::jobs::paged_in;
-use super::{Github, Verb, refused};
+use super::{Verb, refused};
 use crate::world::stand_in::{Asked, Reply};
 
 /// What a token may do.
@@ -25,33 +25,34 @@ pub(crate) enum Rights {
 
 /// An environment.
 #[derive(Clone, Debug, Default)]
-struct Environment {
-    name: String,
-    id: u64,
-    wait_timer: u64,
-    prevent_self_review: bool,
+pub(super) struct Environment {
+    pub(super) name: String,
+    pub(super) id: u64,
+    pub(super) wait_timer: u64,
+    pub(super) prevent_self_review: bool,
     /// Each as its kind and number.
-    reviewers: Vec<(String, u64)>,
+    pub(super) reviewers: Vec<(String, u64)>,
     /// `protected_branches` and `custom_branch_policies`.
-    kinds: Option<(bool, bool)>,
+    pub(super) kinds: Option<(bool, bool)>,
     /// Number, name and type.
-    policies: Vec<(u64, String, String)>,
-    can_admins_bypass: bool,
+    pub(super) policies: Vec<(u64, String, String)>,
+    pub(super) can_admins_bypass: bool,
 }
 
 /// All environments of the repository, and the people.
 #[derive(Default)]
 pub(super) struct Environments {
-    all: Vec<Environment>,
-    users: BTreeMap<String, u64>,
-    organizations: BTreeMap<String, u64>,
-    teams: BTreeMap<String, u64>,
-    rights: Rights,
+    pub(super) all: Vec<Environment>,
+    pub(super) users: BTreeMap<String, u64>,
+    pub(super) organizations: BTreeMap<String, u64>,
+    pub(super) teams: BTreeMap<String, u64>,
+    pub(super) rights: Rights,
     /// What was changed, in a few words each.
-    writes: Vec<String>,
-    last_id: u64,
+    pub(super) writes: Vec<String>,
+    pub(super) last_id: u64,
     /// From so many more of these on there is no answer.
-    broken: Option<(Verb, usize)>,
+    pub(super) broken: Option<(Verb, usize)>,
+    pub(super) plan_is_free: bool,
 }
 
 /// What a path asks for.
@@ -151,7 +152,7 @@ impl Environments {
         }
     }
 
-    fn put(&mut self, at: Option<usize>, name: &str, body: &Value) -> Reply {
+    pub(super) fn put(&mut self, at: Option<usize>, name: &str, body: &Value) -> Reply {
         let none = Map::new();
         let body = body.as_object().unwrap_or(&none);
         for key in body.keys() {
@@ -166,7 +167,7 @@ impl Environments {
             return wrong("Name is too long (maximum is 255 characters)");
         }
         let wait_timer = body.get("wait_timer").map_or(Some(0), Value::as_u64);
-        let Some(wait_timer @ 0..=43_200) = wait_timer else {
+        let Some(mut wait_timer @ 0..=43_200) = wait_timer else {
             return wrong("Wait timer must be between 0 and 43200 minutes.");
         };
         let listed = body.get("reviewers").and_then(Value::as_array);
@@ -182,7 +183,8 @@ impl Environments {
                 "Team" => &self.teams,
                 _ => return wrong("Invalid reviewer type."),
             };
-            match id.filter(|id| known.values().any(|one| one == id)) {
+            // Who has a number above a thousand may not read the repository.
+            match id.filter(|id| *id < 1000 && known.values().any(|one| one == id)) {
                 Some(id) => reviewers.push((kind.to_owned(), id)),
                 None => {
                     return wrong(
@@ -215,6 +217,10 @@ impl Environments {
             });
             self.all.len() - 1
         });
+        if self.plan_is_free {
+            reviewers.clear();
+            wait_timer = 0;
+        }
         let own = &mut self.all[at];
         own.wait_timer = wait_timer;
         // It is a part of the rule that has the reviewers.
@@ -226,7 +232,7 @@ impl Environments {
         ok(&self.shown(&self.all[at]))
     }
 
-    fn allow(&mut self, at: usize, body: &Value) -> Reply {
+    pub(super) fn allow(&mut self, at: usize, body: &Value) -> Reply {
         let (name, kind) = (body["name"].as_str(), body["type"].as_str());
         let (Some(name), kind @ ("branch" | "tag")) = (name, kind.unwrap_or("branch")) else {
             return wrong("name and type are wanted");
@@ -246,7 +252,7 @@ impl Environments {
     }
 
     /// An environment as GitHub shows it.
-    fn shown(&self, of: &Environment) -> Value {
+    pub(super) fn shown(&self, of: &Environment) -> Value {
         let mut rules = Vec::new();
         if of.wait_timer > 0 {
             rules.push(json!({ "id": 1, "node_id": "GA", "type": "wait_timer", "wait_timer": of.wait_timer }));
@@ -281,82 +287,6 @@ impl Environments {
     }
 }
 
-impl Github {
-    /// What the token may do from now on.
-    pub(crate) fn grant(&self, rights: Rights) {
-        self.environments(|all| all.rights = rights);
-    }
-
-    /// After `nth` more of these requests there is no answer to them; until `mend`.
-    pub(crate) fn fail_after(&self, verb: Verb, nth: usize) {
-        self.environments(|all| all.broken = Some((verb, nth)));
-    }
-
-    pub(crate) fn mend(&self) {
-        self.environments(|all| all.broken = None);
-    }
-
-    /// People and teams of the owner, with their numbers.
-    pub(crate) fn people(&self, users: &[(&str, u64)], teams: &[(&str, u64)]) {
-        let owned = |all: &[(&str, u64)]| {
-            all.iter()
-                .map(|(name, id)| ((*name).to_owned(), *id))
-                .collect::<Vec<_>>()
-        };
-        self.environments(|all| {
-            all.users.extend(owned(users));
-            all.teams.extend(owned(teams));
-            all.organizations.insert("shop".to_owned(), 99);
-        });
-    }
-
-    /// Puts an environment there, as a person would with GitHub's pages: the body of a request,
-    /// and names of branches.
-    pub(crate) fn environment_is(&self, name: &str, body: Value, branches: &[&str]) {
-        self.environments(|all| {
-            let at = all.all.iter().position(|one| same(&one.name, name));
-            let Reply::Answer { status: 200, .. } = all.put(at, name, &body) else {
-                panic!("{body} is not taken");
-            };
-            let at = all
-                .all
-                .iter()
-                .position(|one| same(&one.name, name))
-                .unwrap();
-            for branch in branches {
-                all.allow(at, &json!({ "name": branch }));
-            }
-            all.writes.clear();
-        });
-    }
-
-    /// What a person can change, and the API cannot.
-    pub(crate) fn admins_may_bypass(&self, name: &str, may: bool) {
-        self.environments(|all| {
-            let found = all.all.iter_mut().find(|one| same(&one.name, name));
-            found.unwrap().can_admins_bypass = may;
-        });
-    }
-
-    /// An environment as GitHub shows it, with the names of its policies.
-    pub(crate) fn environment(&self, name: &str) -> Option<(Value, Vec<String>)> {
-        self.environments(|all| {
-            let found = all.all.iter().find(|one| same(&one.name, name))?;
-            let names = found.policies.iter().map(|(_, name, _)| name.clone());
-            Some((all.shown(found), names.collect()))
-        })
-    }
-
-    /// What was changed of environments, in a few words each.
-    pub(crate) fn environment_writes(&self) -> Vec<String> {
-        self.environments(|all| all.writes.clone())
-    }
-
-    fn environments<T>(&self, with: impl FnOnce(&mut Environments) -> T) -> T {
-        with(&mut self.kept.lock().unwrap().environments)
-    }
-}
-
 impl Verb {
     /// Whether it is a matter of environments.
     pub(crate) const fn is_of_environments(self) -> bool {
@@ -387,7 +317,7 @@ fn wrong(said: &str) -> Reply {
 }
 
 /// Names are the same in any case.
-fn same(one: &str, other: &str) -> bool {
+pub(super) fn same(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
