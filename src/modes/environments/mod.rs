@@ -21,7 +21,7 @@ use crate::model::fault::Fault;
 use crate::model::protection::{Comparison, Difference, Origins, Pattern, Reviewer, Standing, Who};
 use crate::platform::text;
 
-use told::{cancelled, not_so, not_taken, unread, unwritten};
+use told::{cancelled, not_so, not_taken, unread, unseen, unwritten};
 pub use told::{quoted, together};
 
 /// How often what was changed is read back, and the pause between: GitHub may be a moment behind.
@@ -120,7 +120,7 @@ impl Scene<'_> {
                 }
                 Err(Unknown::Nobody(said) | Unknown::Hidden(said)) => wrong.push((i, said)),
                 Err(Unknown::Unseen(failed)) => {
-                    return Err(Stop::Fault(Box::new(unread(piece.name, &failed))));
+                    return Err(Stop::Fault(Box::new(unseen(piece.name, &failed))));
                 }
             }
         }

@@ -110,11 +110,25 @@ pub(super) fn unread(name: &str, failed: &GithubError) -> Fault {
             status: 403 | 404, ..
         } => fault
             .wanted("a token that may read environments")
-            .next("give the job `permissions: { contents: read, actions: read }`; teams can be looked up only by a token with Members: read of the organization"),
+            .next("give the job `permissions: { contents: read, actions: read }`"),
         _ => match failed.hint() {
             Some(hint) => fault.next(hint),
             None => fault.next("run it again; nothing was changed"),
         },
+    }
+}
+
+/// Reviewers that nobody may look up who has this token.
+pub(super) fn unseen(name: &str, failed: &GithubError) -> Fault {
+    let fault = Fault {
+        said: format!("a reviewer of {name} could not be looked up"),
+        ..unread(name, failed)
+    };
+    match failed {
+        GithubError::Refused { status: 403, .. } => fault
+            .wanted("a token that may see the teams of the organization")
+            .next(ADMIN),
+        _ => fault,
     }
 }
 

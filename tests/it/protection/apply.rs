@@ -172,6 +172,21 @@ async fn the_workflows_own_token_cannot_and_is_told_who_can() {
 }
 
 #[tokio::test]
+async fn who_may_not_see_teams_is_told_who_can() {
+    let office = Office::of("{ reviewers: [octocat, team:ops] }").await;
+    office.github.grant(Rights::Workflow);
+    let ran = office.cutover(&["environments", "--apply"]).await;
+    assert_eq!(ran.code, 69, "{}", ran.log);
+    let next = "next       the workflow's own token cannot have that: make a fine-grained token";
+    for said in [
+        "failed: a reviewer of production could not be looked up",
+        next,
+    ] {
+        assert!(ran.log.contains(said), "{}", ran.log);
+    }
+}
+
+#[tokio::test]
 async fn where_one_cannot_be_read_none_is_changed() {
     let office = Office::open(&[
         ("staging", "    protection: { wait-timer: 1m }\n"),

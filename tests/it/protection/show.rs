@@ -137,7 +137,7 @@ async fn what_a_token_may_not_see_is_said() {
       measured   could not read environment production: GitHub answered 404 Not Found
       wanted     a token that may read environments
       traffic    not touched
-      next       give the job `permissions: { contents: read, actions: read }`; teams can be looked up only by a token with Members: read of the organization
+      next       give the job `permissions: { contents: read, actions: read }`
     ");
     assert_eq!(ran.code, 69);
     let mut command = office.command(&["environments"]);
