@@ -7,6 +7,7 @@
 mod audits;
 mod choice;
 mod dispatch;
+mod environments;
 mod finish;
 mod help;
 mod ledgers;
@@ -14,6 +15,7 @@ mod lock_command;
 mod locks;
 mod preflight;
 mod records;
+mod replay;
 mod secrets;
 mod session;
 mod staged;

@@ -138,6 +138,16 @@ impl Client {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Gets what is at `path` below the API's address, outside of the repository.
+    pub(super) async fn get_at<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        path: &str,
+    ) -> Result<T, GithubError> {
+        let asked = async |octocrab: Octocrab| octocrab.get(path, None::<&()>).await;
+        self.in_time(what, path, false, asked).await
+    }
+
     /// The way to the first page of a list below the repository.
     pub(super) fn first_page(&self, route: &str, query: &[(&str, &str)]) -> Page {
         let mut encoded = url::form_urlencoded::Serializer::new(String::new());
@@ -150,7 +160,7 @@ impl Client {
         &self,
         what: &str,
         page: &Page,
-    ) -> Result<(Vec<T>, Option<Page>), GithubError> {
+    ) -> Result<(T, Option<Page>), GithubError> {
         let asked = async |octocrab: Octocrab| {
             let response = octocrab._get(page.0.as_str()).await?;
             let response = octocrab::map_github_error(response).await?;
@@ -161,7 +171,7 @@ impl Client {
                 .filter_map(|value| value.to_str().ok())
                 .find_map(next_of)
                 .and_then(|url| self.below(&url));
-            Ok((Vec::from_response(response).await?, next))
+            Ok((T::from_response(response).await?, next))
         };
         self.in_time(what, &page.0, false, asked).await
     }
@@ -171,6 +181,28 @@ impl Client {
     fn below(&self, url: &str) -> Option<Page> {
         let rest = url.strip_prefix(self.base.as_str())?;
         rest.starts_with('/').then(|| Page(rest.to_owned()))
+    }
+
+    /// Puts `body` to `route` below the repository. Once.
+    pub(super) async fn put<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        route: &str,
+        body: &impl Serialize,
+    ) -> Result<T, GithubError> {
+        let path = format!("{}{route}", self.root);
+        let asked = async |octocrab: Octocrab| octocrab.put(&path, Some(body)).await;
+        self.in_time(what, &path, true, asked).await
+    }
+
+    /// Deletes what is at `route` below the repository. Once.
+    pub(super) async fn delete(&self, what: &str, route: &str) -> Result<(), GithubError> {
+        let path = format!("{}{route}", self.root);
+        let asked = async |octocrab: Octocrab| {
+            let response = octocrab._delete(path.as_str(), None::<&()>).await?;
+            octocrab::map_github_error(response).await.map(|_| ())
+        };
+        self.in_time(what, &path, true, asked).await
     }
 
     /// Posts `body` to `route` below the repository. Once.

@@ -62,6 +62,8 @@ pub(super) fn permission_for(path: &str, writes: bool) -> String {
         room if room.starts_with("deployments") => "deployments",
         "actions" => "actions",
         "check-runs" => "checks",
+        room if room.starts_with("environments") && writes => "administration",
+        room if room.starts_with("environments") => "actions",
         room if room.starts_with("issues") => "issues",
         _ => "contents",
     };

@@ -23,7 +23,7 @@ use crate::platform::http::Http;
 
 use super::access::Access;
 use super::client::Client;
-use super::patience::patiently;
+use super::patience::telling;
 use super::{GithubError, Repository};
 
 /// The only file of the tree: what who stumbles over it wants to know.
@@ -179,7 +179,7 @@ impl LockRef {
         let what = "read the lock";
         let route = format!("/git/matching-refs/{}", self.name);
         let found: Vec<Ref> =
-            patiently(what, self.say.as_ref(), || self.client.get(what, &route)).await?;
+            telling(what, self.say.as_ref(), || self.client.get(what, &route)).await?;
         let (mut claim, mut given_up) = (None, None);
         for one in found {
             match one.name.strip_prefix(&self.name()) {
@@ -223,7 +223,7 @@ impl LockRef {
         let what = "read the lock";
         let route = format!("/git/commits/{sha}");
         let commit: Commit =
-            patiently(what, self.say.as_ref(), || self.client.get(what, &route)).await?;
+            telling(what, self.say.as_ref(), || self.client.get(what, &route)).await?;
         Ok(self.keep(commit))
     }
 
@@ -275,7 +275,7 @@ impl LockRef {
     ) -> Result<Commit, GithubError> {
         let what = "write the lock";
         let body = json!({ "message": message, "tree": tree, "parents": parents });
-        patiently(what, self.say.as_ref(), || {
+        telling(what, self.say.as_ref(), || {
             self.client.post(what, "/git/commits", &body)
         })
         .await
@@ -326,7 +326,7 @@ impl LockRef {
         let what = "write the lock";
         let file = json!({ "path": "README", "mode": "100644", "type": "blob", "content": README });
         let body = json!({ "tree": [file] });
-        let made: Sha = patiently(what, self.say.as_ref(), || {
+        let made: Sha = telling(what, self.say.as_ref(), || {
             self.client.post(what, "/git/trees", &body)
         })
         .await?;

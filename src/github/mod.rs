@@ -8,6 +8,7 @@ pub mod access;
 mod adopt;
 mod client;
 pub mod deployments;
+pub mod environments;
 mod headers;
 pub mod lock_ref;
 mod mark;

@@ -33,8 +33,16 @@ const IN_THE_WAY: Backoff = Backoff {
     deadline: Duration::from_secs(9),
 };
 
-/// Tries it again where that may help, and ends in time, whatever a limit asks for, which is told.
-pub(super) async fn patiently<T, F>(
+/// Tries it again where that may help, and ends in time, whatever a limit asks for.
+pub(super) async fn patiently<T, F>(what: &str, work: impl FnMut() -> F) -> Answer<T>
+where
+    F: Future<Output = Answer<T>>,
+{
+    telling(what, None, work).await
+}
+
+/// The same, and what a limit asks for is told.
+pub(super) async fn telling<T, F>(
     what: &str,
     say: Option<&Say>,
     work: impl FnMut() -> F,

@@ -4,10 +4,12 @@
 //! tested with a table.
 
 pub mod branches;
+pub mod canary;
 pub mod chain;
 pub mod ending;
 pub mod gravest;
 pub mod limits;
+pub mod protection;
 pub mod share;
 pub mod streak;
 pub mod windows;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::ending::Ending;
 use super::figures::Summary;
 use super::finding::Finding;
+use super::protection::Comparison;
 use super::receipt::Receipt;
 
 /// The first line of a run.
@@ -101,6 +102,8 @@ pub enum Event {
         /// The figures.
         figures: Summary,
     },
+    /// An environment of GitHub was held against the config.
+    Compared(Comparison),
     /// A check of the preflight is over.
     Found(Finding),
     /// A figure or a name that goes into the outputs.

@@ -12,6 +12,7 @@ pub mod figures;
 pub mod finding;
 pub mod measure;
 pub mod news;
+pub mod protection;
 pub mod receipt;
 pub mod release;
 pub mod severity;

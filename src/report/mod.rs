@@ -6,6 +6,7 @@
 
 pub mod audit;
 mod clerk;
+mod compared;
 pub mod deployment;
 pub mod log;
 pub mod markdown;

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod canary;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod faults;
@@ -14,6 +16,8 @@ mod killed;
 mod locks;
 #[cfg(test)]
 mod processes;
+#[cfg(test)]
+mod protection;
 #[cfg(test)]
 mod seams;
 #[cfg(test)]

@@ -3,7 +3,10 @@
 //! own description; a test with one that does not fit fails at its end.
 
 mod app;
+mod by_hand;
+pub(crate) mod environments;
 mod jobs;
+mod seen;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -35,6 +38,14 @@ pub(crate) enum Verb {
     MakeCommit,
     CreateRef,
     MoveRef,
+    ListEnvironments,
+    ReadEnvironment,
+    PutEnvironment,
+    Policies,
+    Allow,
+    Forbid,
+    User,
+    Team,
 }
 
 /// What goes wrong.
@@ -74,6 +85,7 @@ struct Kept {
     unchanged: usize,
     payload_as_text: bool,
     git: GitRefs,
+    environments: environments::Environments,
     latency: Duration,
     last_id: u64,
 }
@@ -102,62 +114,6 @@ impl Github {
             kept,
             _server: server,
         }
-    }
-
-    pub(crate) fn order(&self, verb: Verb, faults: impl IntoIterator<Item = Fault>) {
-        let mut kept = self.kept.lock().unwrap();
-        kept.faults.entry(verb).or_default().extend(faults);
-    }
-
-    /// Takes back what was ordered and has not happened yet.
-    pub(crate) fn forget_faults(&self) {
-        self.kept.lock().unwrap().faults.clear();
-    }
-
-    /// From now on payloads are texts, as they are for some deployments.
-    pub(crate) fn payload_as_text(&self) {
-        self.kept.lock().unwrap().payload_as_text = true;
-    }
-
-    /// From now on every answer takes so long.
-    pub(crate) fn take_your_time(&self, latency: Duration) {
-        self.kept.lock().unwrap().latency = latency;
-    }
-
-    /// The repository's refs.
-    pub(crate) fn git<T>(&self, with: impl FnOnce(&mut GitRefs) -> T) -> T {
-        with(&mut self.kept.lock().unwrap().git)
-    }
-
-    /// How much was asked in all.
-    pub(crate) fn questions(&self) -> usize {
-        self.kept.lock().unwrap().asked.len()
-    }
-
-    pub(crate) fn deployments(&self) -> Vec<Value> {
-        self.kept.lock().unwrap().deployments.clone()
-    }
-
-    /// The states of a deployment, oldest first.
-    pub(crate) fn states(&self, id: u64) -> Vec<String> {
-        let statuses = self.statuses(id);
-        let state = |status: &Value| status["state"].as_str().unwrap().to_owned();
-        statuses.iter().map(state).collect()
-    }
-
-    pub(crate) fn statuses(&self, id: u64) -> Vec<Value> {
-        let kept = self.kept.lock().unwrap();
-        kept.statuses.get(&id).cloned().unwrap_or_default()
-    }
-
-    pub(crate) fn asked(&self, verb: Verb) -> usize {
-        let kept = self.kept.lock().unwrap();
-        kept.asked.iter().filter(|one| **one == verb).count()
-    }
-
-    /// How many requests came in, of whatever kind.
-    pub(crate) fn calls(&self) -> usize {
-        self.kept.lock().unwrap().asked.len()
     }
 
     /// Puts a deployment and its state there, as somebody else would.
@@ -231,6 +187,7 @@ impl Kept {
         let below = path.strip_prefix("/repos/shop/storefront").unwrap_or(&path);
         let route = jobs::route(&asked.method, below);
         let route = route.or_else(|| Some((GitRefs::verb(&asked.method, below)?, None)));
+        let route = route.or_else(|| Some((environments::verb(&asked.method, &path)?, None)));
         let Some((verb, of)) = route else {
             return refused(404, "Not Found");
         };
@@ -284,7 +241,7 @@ impl Kept {
         if matches!(verb, Verb::Statuses | Verb::Say) && !of.is_some_and(is_there) {
             return refused(404, "Not Found");
         }
-        let body = if asked.method != "GET" {
+        let body = if !matches!(asked.method.as_str(), "GET" | "DELETE") {
             if asked.only("content-type") != Some("application/json") {
                 return refused(400, "Problems parsing JSON");
             }
@@ -320,6 +277,10 @@ impl Kept {
             },
             (Verb::Statuses | Verb::Say | Verb::CheckRun | Verb::Run, None) => {
                 refused(404, "Not Found")
+            }
+            _ if verb.is_of_environments() => {
+                let path = openapi::below(&asked.path);
+                self.environments.answer(verb, &path, asked, &body)
             }
             _ => self.git.answer(verb, &asked.path, &body),
         }
