@@ -1,7 +1,10 @@
 //! What a preflight has to know of the world outside: variables, the workflow, GitHub, the clock.
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 
+use crate::config::docker_host::{self, Engine};
 use crate::config::endpoints::endpoints;
 use crate::config::inputs::Inputs;
 use crate::config::preflight::Migration;
@@ -39,15 +42,16 @@ impl Session {
             })
         });
         let secrets = guardrails.secrets.iter();
-        let secrets = secrets.map(|name| (name.clone(), self.has_variable(name)));
+        let secrets = secrets.map(|rule| (rule.name.clone(), self.has_variable(&rule.name)));
         Some(Circumstances {
-            thresholds: environment.preflight.unwrap_or_default(),
+            thresholds: environment.preflight.clone().unwrap_or_default(),
             machine: alone || environment.preflight.is_some(),
             config: choice.path.clone(),
             endpoints: endpoints(environment),
             proxied: PROXIES.iter().any(|name| self.has_variable(name)),
             secrets: secrets.collect(),
             earlier: earlier.collect(),
+            engine: self.engine(),
             guardrails,
             source: self.source(),
             now: jiff::Timestamp::now(),
@@ -70,6 +74,27 @@ impl Session {
     fn has_variable(&self, name: &str) -> bool {
         let mut known = self.environment.iter();
         known.any(|(known, value)| known == name && !value.is_empty())
+    }
+
+    /// A variable, unless it is empty.
+    fn variable(&self, name: &str) -> Option<String> {
+        let mut known = self.environment.iter();
+        let (_, value) = known.find(|(known, value)| known == name && !value.is_empty())?;
+        Some(value.to_string_lossy().into_owned())
+    }
+
+    /// Where the Docker engine is, as the `docker` command would find it.
+    fn engine(&self) -> Engine {
+        let settings = || {
+            let home = || Some(PathBuf::from(self.variable("HOME")?).join(".docker"));
+            let named = self.variable("DOCKER_CONFIG").map(PathBuf::from);
+            let file = named.or_else(home)?.join("config.json");
+            docker_host::context_in(&std::fs::read_to_string(file).ok()?)
+        };
+        let context = self.variable("DOCKER_CONTEXT").or_else(settings);
+        let tls = self.has_variable("DOCKER_TLS_VERIFY") || self.has_variable("DOCKER_TLS");
+        let host = self.variable("DOCKER_HOST");
+        docker_host::engine(host.as_deref(), context.as_deref(), tls)
     }
 
     fn source(&self) -> Source {

@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use crate::platform::secret::Vault;
 
+use super::gates;
 use super::lock::SHORTEST_LEASE;
-use super::preflight::{self, Guardrails};
+use super::preflight::{self, Guardrails, Preflight};
 use super::problem::{Place, Problem};
 use super::units::Span;
 
@@ -33,6 +34,7 @@ pub fn problems(config: &Value, places: &BTreeMap<String, Place>) -> Vec<Problem
         found.slots(&format!("{at}.slots"), environment);
         found.release(&format!("{at}.release"), environment);
         found.lease(&format!("{at}.lock.lease"), environment);
+        found.hosts(&format!("{at}.preflight"), environment);
         found.guardrails(&format!("{at}.guardrails"), environment, name, &known);
     }
     found.problems
@@ -95,6 +97,16 @@ impl Found<'_> {
             return;
         };
         for (below, said) in preflight::meaning(&guardrails, own, known) {
+            self.add(&format!("{path}.{below}"), said);
+        }
+    }
+
+    fn hosts(&mut self, path: &str, environment: &Value) {
+        let preflight = environment.get("preflight");
+        let Some(Ok(preflight)) = preflight.map(Preflight::deserialize) else {
+            return;
+        };
+        for (below, said) in gates::hosts_meaning(&preflight.hosts) {
             self.add(&format!("{path}.{below}"), said);
         }
     }

@@ -5,10 +5,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::calendar::{ClockTime, Day, Days, Zone};
+use super::gates::{self, ApprovalRule, Host, RequiredChecks, SecretRule};
 use super::units::{Percent, Size, Span};
 
 /// What the machine and the network must be like.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Preflight {
     /// The largest share of the processors that may be in use. Default 80%.
@@ -21,6 +22,8 @@ pub struct Preflight {
     pub docker: bool,
     /// How long a name and a connection may take. Default 5s.
     pub network: Span,
+    /// Other machines that must have room as well. Default: none.
+    pub hosts: Vec<Host>,
 }
 
 impl Default for Preflight {
@@ -31,6 +34,7 @@ impl Default for Preflight {
             disk: Size::gigabytes(10),
             docker: false,
             network: Span::secs(5),
+            hosts: Vec::new(),
         }
     }
 }
@@ -53,7 +57,13 @@ pub struct Guardrails {
     /// Environments of this config that must have got the version before, with success.
     pub after: Vec<String>,
     /// Variables that must be there and not empty. They are not read further.
-    pub secrets: Vec<String>,
+    pub secrets: Vec<SecretRule>,
+    /// Checks of the commit that must have gone well: their names, or `branch-protection` for
+    /// those that GitHub requires of the branch. Default: none.
+    #[serde(rename = "required-checks")]
+    pub required_checks: RequiredChecks,
+    /// Who must have approved the run at GitHub. Default: nobody.
+    pub approval: Option<ApprovalRule>,
 }
 
 impl Guardrails {
@@ -148,6 +158,9 @@ pub(super) fn meaning(
                 super::check::unknown("environment", name, words),
             ));
         }
+    }
+    if let Some(rule) = &guardrails.approval {
+        wrong.extend(gates::approval_meaning(rule));
     }
     wrong
 }

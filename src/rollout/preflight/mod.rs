@@ -6,6 +6,7 @@
 
 mod docker;
 mod guardrails;
+mod hosts;
 mod machine;
 mod network;
 mod records;
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use url::Url;
 
+use crate::config::docker_host::Engine;
 use crate::config::endpoints::Endpoint;
 use crate::config::preflight::{Guardrails, Preflight};
 use crate::judge::gravest;
@@ -39,6 +41,8 @@ pub struct Circumstances {
     pub thresholds: Preflight,
     /// Whether the machine is looked at.
     pub machine: bool,
+    /// Where the Docker engine is.
+    pub engine: Engine,
     /// What people decided.
     pub guardrails: Guardrails,
     /// The config file's name.
@@ -159,9 +163,10 @@ pub async fn preflight(saga: &Saga<'_>, with: &Circumstances) -> Result<String, 
 }
 
 async fn look(stage: &Stage, with: &Circumstances) -> Vec<Finding> {
-    let (machine, docker, reached, others, after, (router, idle)) = tokio::join!(
+    let (machine, hosts, docker, reached, others, after, (router, idle)) = tokio::join!(
         machine::look(with),
-        docker::look(with),
+        hosts::look(with),
+        docker::look(&stage.http, with),
         network::look(with),
         records::others(with),
         records::after(stage, with),
@@ -169,6 +174,8 @@ async fn look(stage: &Stage, with: &Circumstances) -> Vec<Finding> {
     );
     let network = network::findings(reached, idle.as_deref(), with);
     let decided = guardrails::look(stage, with);
-    let all = [machine, docker, network, others, decided, after, router];
+    let all = [
+        machine, hosts, docker, network, others, decided, after, router,
+    ];
     all.into_iter().flatten().collect()
 }

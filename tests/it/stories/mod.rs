@@ -1,7 +1,9 @@
 //! Whole modes, as users run them: the built program against real proxies. What each prints
 //! is held to the letter, so that it can be read like a release note.
 
+mod docker;
 mod guardrails;
+mod hosts;
 pub(crate) mod load;
 mod preflight;
 mod records;

@@ -2,6 +2,7 @@
 //! cannot be had. Everything listens on a port of its own and ends with its owner.
 
 pub(crate) mod app;
+pub(crate) mod dockerd;
 pub(crate) mod gate;
 pub(crate) mod git_refs;
 pub(crate) mod github;
@@ -14,6 +15,7 @@ pub(crate) mod nginx;
 pub(crate) mod ports;
 pub(crate) mod shop;
 pub(crate) mod slack;
+pub(crate) mod sshd;
 pub(crate) mod stand_in;
 pub(crate) mod tls;
 pub(crate) mod weights_service;
