@@ -211,7 +211,7 @@ pub struct ApprovalRule {
     pub by: Vec<String>,
     /// How many people must have approved. Default 1.
     #[schemars(range(min = 1, max = 6))]
-    pub count: u32,
+    pub minimum: u32,
     /// How much time may lie between the approval and the deployment. Default 4h.
     pub max_age: Span,
     /// Whether the approval of whoever started the run counts. Default false.
@@ -222,7 +222,7 @@ impl Default for ApprovalRule {
     fn default() -> Self {
         Self {
             by: Vec::new(),
-            count: 1,
+            minimum: 1,
             max_age: Span::secs(4 * 3600),
             self_review: false,
         }
@@ -252,13 +252,13 @@ pub(super) fn hosts_meaning(hosts: &[Host]) -> Vec<(String, String)> {
 /// What a schema cannot say of an approval.
 pub(super) fn approval_meaning(rule: &ApprovalRule) -> Vec<(String, String)> {
     let mut wrong = Vec::new();
-    if !rule.by.is_empty() && rule.by.len() < rule.count as usize {
+    if !rule.by.is_empty() && rule.by.len() < rule.minimum as usize {
         let said = format!(
             "{} approvals are wanted, and `by` names {}",
-            rule.count,
+            rule.minimum,
             rule.by.len()
         );
-        wrong.push(("approval.count".to_owned(), said));
+        wrong.push(("approval.minimum".to_owned(), said));
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_[]".contains(c);
     for (i, name) in rule.by.iter().enumerate() {

@@ -3,11 +3,14 @@
 //! Nothing here asks, waits or knows the time. Whatever decides over users' traffic can be
 //! tested with a table.
 
+pub mod ages;
 pub mod branches;
 pub mod chain;
 pub mod ending;
 pub mod gravest;
 pub mod limits;
+pub mod required;
+pub mod reviews;
 pub mod share;
 pub mod streak;
 pub mod windows;
