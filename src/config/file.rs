@@ -84,6 +84,24 @@ pub struct Environment {
     pub notify: Vec<NotifierBlock>,
     /// Where everything that happens is written down. Default: nowhere.
     pub audit: Option<AuditOptions>,
+    /// Which GitHub Deployments record what was deployed here. Default auto.
+    #[serde(default)]
+    pub records: Records,
+}
+
+/// Which GitHub Deployments record what was deployed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Records {
+    /// The one that GitHub has made for a job with `environment:`; one of our own where there is none.
+    #[default]
+    Auto,
+    /// Always one of our own.
+    Create,
+    /// Only the one that GitHub has made.
+    Adopt,
+    /// None; and none is read.
+    None,
 }
 
 /// A slot.

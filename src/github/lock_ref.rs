@@ -146,7 +146,7 @@ impl LockRef {
         }
         let what = "read the lock";
         let route = format!("/git/commits/{}", object.sha);
-        let commit: Commit = patiently(what, || self.client.get(what, &route, &[(); 0])).await?;
+        let commit: Commit = patiently(what, || self.client.get(what, &route)).await?;
         let _ = self.tree.set(commit.tree.sha);
         Ok(Some(Found {
             sha: commit.sha,
@@ -200,8 +200,7 @@ impl LockRef {
     async fn object(&self) -> Result<Option<Object>, GithubError> {
         let what = "read the lock";
         let route = format!("/git/ref/{}", self.name);
-        let found: Result<Ref, _> =
-            patiently(what, || self.client.get(what, &route, &[(); 0])).await;
+        let found: Result<Ref, _> = patiently(what, || self.client.get(what, &route)).await;
         match found {
             Ok(found) => Ok(Some(found.object)),
             Err(GithubError::Refused { status: 404, .. }) => Ok(None),

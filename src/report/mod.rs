@@ -5,6 +5,7 @@
 //! change what happens.
 
 pub mod audit;
+mod clerk;
 pub mod deployment;
 pub mod log;
 pub mod markdown;

@@ -296,7 +296,7 @@ fn the_action_takes_and_gives_what_the_program_does() {
             .find(|input| input.name == name)
             .unwrap()
             .default;
-        // The runner fills in its token; a config file that is not named need not be there.
+        // The runner fills in its token and its job; a config file that is not named need not be there.
         if !["token", "config", "check-run-id"].contains(&name) {
             assert!(
                 default.is_empty() || default == ours,

@@ -1,5 +1,6 @@
 //! One contract suite a seam, for every kind in its table.
 
+mod adoption;
 mod blocks;
 mod directory;
 mod github;
