@@ -8,6 +8,7 @@ mod audits;
 mod choice;
 mod dispatch;
 mod finish;
+mod gates;
 mod help;
 mod ledgers;
 mod lock_command;

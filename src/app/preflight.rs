@@ -45,18 +45,17 @@ impl Session {
                 mark: earlier.release.clone(),
             })
         });
-        let secrets = guardrails.secrets.iter();
-        let secrets = secrets.map(|rule| (rule.name.clone(), self.has_variable(&rule.name)));
+        let secrets = guardrails.secrets.iter().map(|rule| &rule.name);
+        let present = secrets.filter(|name| self.has_variable(name)).cloned();
         Some(Circumstances {
             thresholds: environment.preflight.clone().unwrap_or_default(),
             machine: alone || environment.preflight.is_some(),
             config: choice.path.clone(),
             endpoints: endpoints(environment),
             proxied: PROXIES.iter().any(|name| self.has_variable(name)),
-            secrets: secrets.collect(),
+            present: present.collect(),
             earlier: earlier.collect(),
             engine: self.engine(),
-            guardrails,
             source: self.source(),
             now: jiff::Timestamp::now(),
             override_reason: inputs.override_reason.clone(),
@@ -65,6 +64,13 @@ impl Session {
                 .triggering_actor
                 .clone()
                 .or_else(|| self.context.actor.clone()),
+            actors: self.actors(),
+            commit: self.commit(release),
+            gates: match guardrails.ask_github() {
+                true => self.gates(inputs),
+                false => Err("nothing is to be asked".to_owned()),
+            },
+            guardrails,
             release: release.cloned(),
             expect_active: inputs.expect_active.clone(),
             contract: inputs.migration == Some(Migration::Contract),

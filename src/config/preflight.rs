@@ -72,6 +72,13 @@ impl Guardrails {
         let named = self.windows.iter().find_map(|window| window.zone.clone());
         self.zone.clone().or(named).unwrap_or_default()
     }
+
+    /// Whether GitHub is asked about the commit, the run or its secrets.
+    pub fn ask_github(&self) -> bool {
+        self.approval.is_some()
+            || self.required_checks != RequiredChecks::None
+            || self.secrets.iter().any(|rule| rule.max_age.is_some())
+    }
 }
 
 /// What a release does to data that the old one uses, too.

@@ -49,8 +49,12 @@ pub enum Answer {
 /// Judges one check among all that a commit has. Several may have its name, from several
 /// workflows; then all must have passed.
 pub fn judge(wanted: &Wanted, seen: &[Seen]) -> Answer {
-    let fits =
-        |one: &&Seen| one.name == wanted.name && wanted.app.is_none_or(|app| one.app == Some(app));
+    let fits = |one: &&Seen| {
+        one.name == wanted.name
+            && wanted
+                .app
+                .is_none_or(|app| one.app.is_none_or(|its| its == app))
+    };
     let ours: Vec<&Seen> = seen.iter().filter(fits).collect();
     if ours.is_empty() {
         return missing(wanted, seen);

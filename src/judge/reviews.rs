@@ -87,7 +87,7 @@ fn age(rule: &ApprovalRule, when: &When, who: &str, now: Timestamp) -> Result<St
     let lacking = |measured: String, next: &str| {
         Err(Lacking {
             measured,
-            wanted: format!("an approval of the last {limit}"),
+            wanted: format!("an approval of the last {}", text::long(limit.get())),
             next: next.to_owned(),
         })
     };
@@ -102,8 +102,8 @@ fn age(rule: &ApprovalRule, when: &When, who: &str, now: Timestamp) -> Result<St
         ),
         When::NotBefore(at) => (
             at,
-            ", or after (when this job began is not known, so the run's beginning counts)",
-            "give the input `check-run-id` (the action does it by itself), or start the run anew",
+            ", or after (it was for another job of this run, and GitHub tells no time of an approval, so the run's beginning counts)",
+            "let the very job that deploys name the environment, or start the run anew",
         ),
         When::Unknown => {
             return lacking(
@@ -113,7 +113,7 @@ fn age(rule: &ApprovalRule, when: &When, who: &str, now: Timestamp) -> Result<St
         }
     };
     let old = since(at);
-    let said = format!("{who} {} ago{told}", text::duration(old.unsigned_abs()));
+    let said = format!("{who} {} ago{told}", text::long(old.unsigned_abs()));
     if old > most {
         return lacking(said, next);
     }
@@ -153,12 +153,12 @@ mod tests {
             told(&rule, &["ana"], now),
             "no: nobody whose approval counts; not counted: ana, who started this run; 1 approval of this run for production, not by who started it"
         );
-        assert_eq!(told(&rule, &["ana", "cy"], now), "yes: by cy 60 s ago");
+        assert_eq!(told(&rule, &["ana", "cy"], now), "yes: by cy 1 m ago");
         let lenient = ApprovalRule {
             self_review: true,
             ..ApprovalRule::default()
         };
-        assert_eq!(told(&lenient, &["ana"], now), "yes: by ana 60 s ago");
+        assert_eq!(told(&lenient, &["ana"], now), "yes: by ana 1 m ago");
         let named = ApprovalRule {
             by: vec!["CY".into(), "di".into()],
             minimum: 2,

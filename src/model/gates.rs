@@ -17,7 +17,7 @@ pub struct Wanted {
 pub struct Seen {
     /// Its name.
     pub name: String,
-    /// The id of the app that said so, where it is known.
+    /// The id of the app that said so. GitHub does not tell it of a commit status.
     pub app: Option<u64>,
     /// How it stands.
     pub state: State,
@@ -63,7 +63,7 @@ pub enum When {
     At(Timestamp),
     /// Not after that time, when the job began.
     NotAfter(Timestamp),
-    /// Not before that time, when the run began.
+    /// Not before that time, when the run began: it was not this job that was approved.
     NotBefore(Timestamp),
     /// Nobody knows.
     #[default]

@@ -1,6 +1,5 @@
 //! Whole modes, as users run them: the built program against real proxies. What each prints
 //! is held to the letter, so that it can be read like a release note.
-
 mod calls;
 mod docker;
 mod guardrails;

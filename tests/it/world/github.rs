@@ -2,6 +2,7 @@
 //! refuses, keeps what it was given, and goes wrong to order. Every request is held to GitHub's
 //! own description; a test with one that does not fit fails at its end.
 
+pub(crate) mod gates;
 mod jobs;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -32,6 +33,15 @@ pub(crate) enum Verb {
     MakeCommit,
     CreateRef,
     MoveRef,
+    CheckRuns,
+    CommitStatus,
+    Branch,
+    Rules,
+    Approvals,
+    Jobs,
+    EnvironmentSecrets,
+    RepositorySecrets,
+    OrganizationSecrets,
 }
 
 /// What goes wrong.
@@ -66,6 +76,7 @@ struct Kept {
     /// What GitHub's description does not allow.
     violations: Vec<String>,
     jobs: jobs::Jobs,
+    gates: gates::Gates,
     payload_as_text: bool,
     git: GitRefs,
     latency: Duration,
@@ -221,6 +232,7 @@ impl Kept {
         let path = openapi::below(&asked.path);
         let below = path.strip_prefix("/repos/shop/storefront").unwrap_or("");
         let route = jobs::route(&asked.method, below);
+        let route = route.or_else(|| gates::route(&asked.method, below));
         let route = route.or_else(|| Some((GitRefs::verb(&asked.method, below)?, None)));
         let Some((verb, of)) = route else {
             return refused(404, "Not Found");
@@ -259,6 +271,9 @@ impl Kept {
                     .with("x-ratelimit-reset", jobs::now() + seconds);
             }
             Some(Fault::Forbidden) => {
+                if let Some(no) = gates::forbidden(verb) {
+                    return no;
+                }
                 let wanted = match GitRefs::verb(&asked.method, below) {
                     Some(_) => "contents=write",
                     None => "deployments=write",
@@ -289,7 +304,7 @@ impl Kept {
         match (verb, of) {
             (Verb::List, _) => self.list(asked),
             (Verb::CheckRun, Some(id)) => self.jobs.check_run(id, &self.deployments),
-            (Verb::Run, Some(id)) => self.jobs.run(id),
+            (Verb::Run, Some(id)) => self.jobs.run(id, self.gates.run_began.as_deref()),
             (Verb::Create, _) => match wrong_in_deployment(&body) {
                 Some(field) => invalid(field),
                 None if body["auto_merge"] != json!(false) => {
@@ -311,7 +326,10 @@ impl Kept {
             (Verb::Statuses | Verb::Say | Verb::CheckRun | Verb::Run, None) => {
                 refused(404, "Not Found")
             }
-            _ => self.git.answer(verb, &asked.path, &body),
+            _ => match self.gate(verb, asked) {
+                Some(reply) => reply,
+                None => self.git.answer(verb, &asked.path, &body),
+            },
         }
     }
 

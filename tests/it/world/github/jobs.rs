@@ -40,10 +40,11 @@ impl Jobs {
         Reply::of(200, body.to_string())
     }
 
-    pub(super) fn run(&self, id: u64) -> Reply {
+    pub(super) fn run(&self, id: u64, began: Option<&str>) -> Reply {
         match self.runs.get(&id) {
             Some(status) => {
-                let body = json!({ "id": id, "status": status, "conclusion": Value::Null, "run_attempt": 1 });
+                let body = json!({ "id": id, "status": status, "conclusion": Value::Null, "run_attempt": 1,
+                    "created_at": began.unwrap_or("2026-11-21T08:00:00Z") });
                 Reply::of(200, body.to_string())
             }
             None => refused(404, "Not Found"),
