@@ -40,6 +40,7 @@ impl Session {
         let choice = self.choice(inputs)?;
         let mut stage = self.stage(&choice, "finish", inputs)?;
         self.open_audit("finish", &choice, true).await;
+        self.open_telemetry(&choice).await?;
         self.begin(Headline {
             mode: "finish",
             environment: Some(note.environment.clone()),

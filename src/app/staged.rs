@@ -43,6 +43,7 @@ impl Session {
                 mode,
                 "deploy-slot" | "switch-traffic" | "rollout" | "rollback"
             );
+        self.open_telemetry(&choice).await?;
         let records = choice.environment().records;
         let archive = self.archive(inputs, records);
         let (told, survey) = oneshot::channel();

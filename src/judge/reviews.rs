@@ -102,7 +102,7 @@ fn age(rule: &ApprovalRule, when: &When, who: &str, now: Timestamp) -> Result<St
         ),
         When::NotBefore(at) => (
             at,
-            ", or after (it was for another job of this run, and GitHub tells no time of an approval, so the run's beginning counts)",
+            ", or after (GitHub tells no time of an approval, and this job was not seen to wait for it, so the run's beginning counts)",
             "let the very job that deploys name the environment, or start the run anew",
         ),
         When::Unknown => {

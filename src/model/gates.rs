@@ -63,7 +63,7 @@ pub enum When {
     At(Timestamp),
     /// Not after that time, when the job began.
     NotAfter(Timestamp),
-    /// Not before that time, when the run began: it was not this job that was approved.
+    /// Not before that time, when the run began: this job was not seen to wait.
     NotBefore(Timestamp),
     /// Nobody knows.
     #[default]

@@ -11,6 +11,7 @@ pub mod fault;
 pub mod figures;
 pub mod finding;
 pub mod gates;
+pub mod measure;
 pub mod news;
 pub mod receipt;
 pub mod release;

@@ -12,6 +12,7 @@ pub mod markdown;
 pub mod news;
 pub mod outputs;
 pub mod summary;
+pub mod tally;
 mod words;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -3,6 +3,7 @@
 mod adoption;
 mod blocks;
 mod directory;
+mod exporters;
 mod github;
 mod notifiers;
 mod probes;

@@ -9,8 +9,8 @@ use crate::world::app::{App, Reply};
 use crate::world::scene::{CHECK_RUN, RUN, SHA, Scene};
 
 /// The most that a rollout may ask, and the lock's share of it.
-const MOST: usize = 14;
-const LOCK: usize = 7;
+const MOST: usize = 12;
+const LOCK: usize = 5;
 
 /// How a job stands to GitHub's own Deployments.
 #[derive(Clone, Copy)]
@@ -33,6 +33,7 @@ async fn calls(mode: &str, job: Job) -> [usize; 2] {
         scene.record("blue", "v1", 40, "success"),
     );
     scene.github.is_followed(old, last);
+    scene.github.git(|git| git.was_locked());
     if mode == "preflight" {
         // Others are at work on this machine.
         let all = "preflight: { cpu: 100%, memory: 100%, disk: 1MB }";
@@ -83,8 +84,8 @@ async fn the_readme_counts_the_calls_of_every_mode() {
         assert_eq!([own[0] - own[1], blind[0] - blind[1]], [lock; 2], "{mode}");
         assert!(lock <= LOCK, "{mode}: {lock}");
         assert!(
-            *mode != "rollout" || plain.max(own)[0] <= MOST,
-            "{plain:?} {own:?}"
+            *mode != "rollout" || plain.max(own).max(blind)[0] <= MOST,
+            "{plain:?} {own:?} {blind:?}"
         );
         let [plain, own, blind] = [plain[1], own[1], blind[1]];
         writeln!(table, "| `{mode}` | {lock} | {plain} | {own} | {blind} |").unwrap();

@@ -1,7 +1,9 @@
 //! Whole modes, as users run them: the built program against real proxies. What each prints
 //! is held to the letter, so that it can be read like a release note.
+mod ages;
 mod calls;
 mod docker;
+mod gates;
 mod guardrails;
 mod hosts;
 pub(crate) mod load;
@@ -10,3 +12,4 @@ mod records;
 mod refusals;
 mod rollouts;
 mod switches;
+mod telemetry;

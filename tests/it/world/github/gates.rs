@@ -74,7 +74,9 @@ impl Github {
 
     /// A branch, and what its protection requires.
     pub(crate) fn branch(&self, name: &str, required: &[(&str, Option<i64>)]) {
-        let required = required.iter().map(|(name, app)| ((*name).to_owned(), *app));
+        let required = required
+            .iter()
+            .map(|(name, app)| ((*name).to_owned(), *app));
         self.gates(|gates| {
             gates.branches.insert(name.to_owned(), required.collect());
         });
