@@ -349,3 +349,35 @@ fn wrong_words_are_refused_with_their_lines() {
     refused("approval: { minimum: 0 }", "0 is out of range");
     refused("approval: { max-age: 4 }", "is not a duration");
 }
+
+/// What each costs, as the README says.
+#[tokio::test]
+async fn each_gate_has_its_price() {
+    let price = async |guardrails: &str| {
+        let (shop, github) = (guarded(guardrails), Github::start().await);
+        github.check("build", "completed", Some("success"));
+        github.branch("main", &[("build", None)]);
+        github.run_began(&ago(5));
+        github.review("ana", "approved", "production");
+        github.job(77, "runner-7", &ago(3));
+        github.lists_secrets();
+        github.secret("repository", "DB_PASSWORD", &ago(5));
+        let deployment = github.job_begins("production", SHA, 42);
+        let own = (deployment + 1000).to_string();
+        let variables = [("INPUT_CHECK-RUN-ID", own.as_str()), ("DB_PASSWORD", "x")];
+        let ran = asks(&shop, &github, "preflight", &variables).await;
+        assert_eq!(ran.code, 0, "{guardrails}: {}", ran.log);
+        github.calls()
+    };
+    let without = price("branches: []").await;
+    let secrets = "secrets: [{ name: DB_PASSWORD, max-age: 90d }]";
+    for (guardrails, most) in [
+        ("secrets: [DB_PASSWORD]", 0),
+        ("required-checks: [build]", 2),
+        ("required-checks: branch-protection", 4),
+        ("approval: {}", 4),
+        (secrets, 3),
+    ] {
+        assert_eq!(price(guardrails).await - without, most, "{guardrails}");
+    }
+}
