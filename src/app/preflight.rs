@@ -7,7 +7,9 @@ use async_trait::async_trait;
 
 use crate::config::docker_host::{self, Engine};
 use crate::config::endpoints::endpoints;
+use crate::config::file::Health;
 use crate::config::inputs::Inputs;
+use crate::config::kinds::Block;
 use crate::config::preflight::Migration;
 use crate::github::deployments::Deployments;
 use crate::github::record::Run;
@@ -73,6 +75,7 @@ impl Session {
             guardrails,
             release: release.cloned(),
             expect_active: inputs.expect_active.clone(),
+            slot_health: slot_health(&environment.health),
             contract: inputs.migration == Some(Migration::Contract),
             records: self.records(&choice.name, archive),
             directory: self.context.workspace.clone(),
@@ -132,6 +135,17 @@ impl Session {
             run: self.run(),
         }))
     }
+}
+
+/// The health checks that look at the slot itself. What looks elsewhere, at a database say, says
+/// nothing about which slot to go back to.
+fn slot_health(health: &Health) -> Vec<usize> {
+    let checks = health.checks.iter().enumerate();
+    let of_slot = |block: &Block| block.kind == "http" && !block.options.contains_key("url");
+    checks
+        .filter(|(_, check)| of_slot(&check.0))
+        .map(|(at, _)| at)
+        .collect()
 }
 
 /// The variables that name a proxy.

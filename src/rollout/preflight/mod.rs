@@ -75,6 +75,8 @@ pub struct Circumstances {
     pub release: Option<Release>,
     /// The slot that must be active before.
     pub expect_active: Option<String>,
+    /// Which of the health checks look at the slot itself, by their places in the config.
+    pub slot_health: Vec<usize>,
     /// Whether there is no way back by itself, because of a migration.
     pub contract: bool,
     /// The environments that must have got the release before.

@@ -220,6 +220,47 @@ fn the_idle_slot_may_be_down() {
     );
 }
 
+/// The log without how long each answer took.
+fn untimed(shop: &Shop, ran: &Ran) -> String {
+    let took = regex_lite::Regex::new(r"in [\d.]+ ms").unwrap();
+    took.replace_all(&told(shop, ran), "in [time]").into_owned()
+}
+
+/// The way back leads to a slot that is well, or somebody says why it need not.
+#[test]
+fn an_active_slot_that_is_not_healthy_is_6() {
+    let health = "health: { checks: [{ kind: http, path: /release, expect: { text: v2 } }] }";
+    let shop = shop(&format!("{EASY}\n    {health}"));
+    let ran = shop.cutover("preflight --version=v2");
+    assert_snapshot!(untimed(&shop, &ran), @r#"
+      guardrail  way back: blue is not healthy: GET /release: 200 in [time], body "v1"; wanted "v2" in the body; next: see what is wrong with blue; who deploys to repair it gives a reason with `override`
+      preflight  8 of 9 checks passed, 1 skipped   [time]
+    failed: 1 check says no: way back
+      measured   way back: blue is not healthy: GET /release: 200 in [time], body "v1"
+      wanted     "v2" in the body
+      traffic    100 % on blue, says the router
+      next       see what is wrong with blue; who deploys to repair it gives a reason with `override`
+    "#);
+    assert_eq!(
+        (ran.code, ran.output("reason-code")),
+        (6, "preflight-guardrail")
+    );
+    let override_reason = [("INPUT_OVERRIDE", "this is the repair")];
+    let ran = with(&shop, "preflight --version=v2", &override_reason);
+    assert_snapshot!(untimed(&shop, &ran), @r#"
+    warning    override: "this is the repair" passes over: blue is not healthy: GET /release: 200 in [time], body "v1"
+    preflight  9 checks passed, 1 skipped   [time]
+    passed     v2 may go out: 9 checks passed, 1 skipped
+    "#);
+    assert_eq!(
+        (ran.code, ran.output("override")),
+        (0, "this is the repair")
+    );
+    shop.configure("text: v2", "text: v1");
+    let ran = shop.cutover("preflight --version=v2");
+    assert_eq!(ran.code, 0, "{}", ran.log);
+}
+
 #[test]
 fn a_missing_secret_is_4_and_an_empty_one_too() {
     let secrets = "guardrails: { secrets: [DB_PASSWORD, API_KEY, PRESENT] }";
