@@ -15,6 +15,7 @@ mod lock_command;
 mod locks;
 mod preflight;
 mod records;
+mod replay;
 mod secrets;
 mod session;
 mod staged;
