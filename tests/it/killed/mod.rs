@@ -135,6 +135,11 @@ async fn cut_off(cut: Cut, when: When, at: usize) -> Row {
         "{point}: {deployments:?}\n{log}"
     );
     assert_eq!(scene.held(&watchman).await, [""; 0], "{point}: {log}");
+    if scene.runner.starts_the_program() {
+        let (again, said, _) = scene.runner.post(&scene.variables()).end(|| None).await;
+        let harmless = again.success() && said.text.contains("nothing was left open");
+        assert!(harmless, "{point}: {}", said.text);
+    }
     let (asked, failed) = scene.felt();
     assert!(
         asked > 0 && failed == 0,

@@ -89,6 +89,11 @@ impl Runner {
         }
     }
 
+    /// Whether there are no containers, which take their time.
+    pub(super) const fn starts_the_program(&self) -> bool {
+        self.image.is_none()
+    }
+
     /// A folder, as this machine sees it.
     pub(super) fn folder(&self, name: &str) -> PathBuf {
         self.folders.path().join(name)
