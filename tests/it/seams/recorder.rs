@@ -110,11 +110,15 @@ async fn run_with(
     let deployments = deployments.map(Arc::new);
     let (listener, work) = recorder(deployments, info(), vault, say.clone(), nothing_open);
     journal.add(listener);
-    tokio::time::timeout(Duration::from_secs(20), async {
+    let (is_done, ()) = tokio::time::timeout(Duration::from_secs(20), async {
         tokio::join!(work, story(&say))
     })
     .await
     .unwrap();
+    // What is left goes to the post step.
+    let warnings = ear.warnings();
+    let is_left = warnings.iter().any(|said| said.contains("not closed"));
+    assert_eq!(is_done, !is_left, "{warnings:?}");
     ear
 }
 
