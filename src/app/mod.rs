@@ -14,6 +14,7 @@ mod lock_command;
 mod locks;
 mod preflight;
 mod records;
+mod replay;
 mod secrets;
 mod session;
 mod staged;

@@ -4,6 +4,7 @@
 //! tested with a table.
 
 pub mod branches;
+pub mod canary;
 pub mod chain;
 pub mod ending;
 pub mod gravest;
