@@ -9,6 +9,7 @@ mod choice;
 mod dispatch;
 mod environments;
 mod finish;
+mod gates;
 mod help;
 mod ledgers;
 mod lock_command;

@@ -1,11 +1,15 @@
 //! What a preflight has to know of the world outside: variables, the workflow, GitHub, the clock.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::config::docker_host::{self, Engine};
 use crate::config::endpoints::endpoints;
+use crate::config::file::Health;
 use crate::config::inputs::Inputs;
+use crate::config::kinds::Block;
 use crate::config::preflight::Migration;
 use crate::config::protection::Protected;
 use crate::github::deployments::Deployments;
@@ -49,17 +53,17 @@ impl Session {
                 mark: earlier.release.clone(),
             })
         });
-        let secrets = guardrails.secrets.iter();
-        let secrets = secrets.map(|name| (name.clone(), self.has_variable(name)));
+        let secrets = guardrails.secrets.iter().map(|rule| &rule.name);
+        let present = secrets.filter(|name| self.has_variable(name)).cloned();
         Some(Circumstances {
-            thresholds: environment.preflight.unwrap_or_default(),
+            thresholds: environment.preflight.clone().unwrap_or_default(),
             machine: alone || environment.preflight.is_some(),
             config: choice.path.clone(),
             endpoints: endpoints(environment),
             proxied: PROXIES.iter().any(|name| self.has_variable(name)),
-            secrets: secrets.collect(),
+            present: present.collect(),
             earlier: earlier.collect(),
-            guardrails,
+            engine: self.engine(),
             source: self.source(),
             now: jiff::Timestamp::now(),
             override_reason: inputs.override_reason.clone(),
@@ -68,8 +72,16 @@ impl Session {
                 .triggering_actor
                 .clone()
                 .or_else(|| self.context.actor.clone()),
+            actors: self.actors(),
+            commit: self.commit(release),
+            gates: match guardrails.ask_github() {
+                true => self.gates(inputs),
+                false => Err("nothing is to be asked".to_owned()),
+            },
+            guardrails,
             release: release.cloned(),
             expect_active: inputs.expect_active.clone(),
+            slot_health: slot_health(&environment.health),
             contract: inputs.migration == Some(Migration::Contract),
             protected: self.guarded(choice, inputs),
             records: self.records(&choice.name, archive, survey),
@@ -82,6 +94,27 @@ impl Session {
     fn has_variable(&self, name: &str) -> bool {
         let mut known = self.environment.iter();
         known.any(|(known, value)| known == name && !value.is_empty())
+    }
+
+    /// A variable, unless it is empty.
+    fn variable(&self, name: &str) -> Option<String> {
+        let mut known = self.environment.iter();
+        let (_, value) = known.find(|(known, value)| known == name && !value.is_empty())?;
+        Some(value.to_string_lossy().into_owned())
+    }
+
+    /// Where the Docker engine is, as the `docker` command would find it.
+    fn engine(&self) -> Engine {
+        let settings = || {
+            let home = || Some(PathBuf::from(self.variable("HOME")?).join(".docker"));
+            let named = self.variable("DOCKER_CONFIG").map(PathBuf::from);
+            let file = named.or_else(home)?.join("config.json");
+            docker_host::context_in(&std::fs::read_to_string(file).ok()?)
+        };
+        let context = self.variable("DOCKER_CONTEXT").or_else(settings);
+        let tls = self.has_variable("DOCKER_TLS_VERIFY") || self.has_variable("DOCKER_TLS");
+        let host = self.variable("DOCKER_HOST");
+        docker_host::engine(host.as_deref(), context.as_deref(), tls)
     }
 
     fn source(&self) -> Source {
@@ -145,6 +178,17 @@ impl Session {
             survey,
         }))
     }
+}
+
+/// The health checks that look at the slot itself. What looks elsewhere, at a database say, says
+/// nothing about which slot to go back to.
+fn slot_health(health: &Health) -> Vec<usize> {
+    let checks = health.checks.iter().enumerate();
+    let of_slot = |block: &Block| block.kind == "http" && !block.options.contains_key("url");
+    checks
+        .filter(|(_, check)| of_slot(&check.0))
+        .map(|(at, _)| at)
+        .collect()
 }
 
 /// The variables that name a proxy.

@@ -108,7 +108,7 @@ pub const INPUTS: &[Input] = &[
     input(
         "override",
         "",
-        "for preflight and rollout: why a closed window, a holiday or a freeze is passed over",
+        "for preflight and rollout: why a closed window, a holiday, a freeze or an unhealthy active slot is passed over",
     ),
     input(
         "apply",
@@ -219,7 +219,7 @@ pub struct Inputs {
     pub reason: Option<String>,
     /// What the release does to data that the old one uses, too.
     pub migration: Option<Migration>,
-    /// Why a closed window, a holiday or a freeze is passed over.
+    /// Why a closed window, a holiday, a freeze or an unhealthy active slot is passed over.
     pub override_reason: Option<String>,
     /// Change what differs at GitHub.
     pub apply: bool,

@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use crate::platform::secret::Vault;
 
+use super::gates;
 use super::lock::SHORTEST_LEASE;
-use super::preflight::{self, Guardrails};
+use super::preflight::{self, Guardrails, Preflight};
 use super::problem::{Place, Problem};
 use super::protection::{self, Name, Protection};
 use super::units::Span;
@@ -35,6 +36,7 @@ pub fn problems(config: &Value, places: &BTreeMap<String, Place>) -> Vec<Problem
         found.release(&format!("{at}.release"), environment);
         found.lease(&format!("{at}.lock.lease"), environment);
         found.protection(&format!("{at}.protection"), environment);
+        found.hosts(&format!("{at}.preflight"), environment);
         found.guardrails(&format!("{at}.guardrails"), environment, name, &known);
     }
     found.problems
@@ -122,6 +124,16 @@ impl Found<'_> {
                 "" => self.add(path, said),
                 key => self.add(&format!("{path}.{key}"), said),
             }
+        }
+    }
+
+    fn hosts(&mut self, path: &str, environment: &Value) {
+        let preflight = environment.get("preflight");
+        let Some(Ok(preflight)) = preflight.map(Preflight::deserialize) else {
+            return;
+        };
+        for (below, said) in gates::hosts_meaning(&preflight.hosts) {
+            self.add(&format!("{path}.{below}"), said);
         }
     }
 

@@ -139,7 +139,7 @@ pub enum Fact {
     DeploymentId(u64),
     /// Whether all checks passed.
     Healthy(bool),
-    /// Why a closed window, a holiday or a freeze was passed over.
+    /// Why a closed window, a holiday, a freeze or an unhealthy slot was passed over.
     Override(String),
     /// Error rate and latencies.
     Figures(Summary),

@@ -51,7 +51,7 @@ pub const OUTPUTS: &[(&str, &str)] = &[
     ("rolled-back", "true or false: whether traffic was put back"),
     (
         "override",
-        "why a closed window, a holiday or a freeze was passed over",
+        "why a closed window, a holiday, a freeze or an unhealthy slot was passed over",
     ),
     ("result", "all of it as one JSON document"),
 ];

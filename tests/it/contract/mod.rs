@@ -2,7 +2,7 @@
 
 mod commands;
 mod doors;
-mod files;
+pub(crate) mod files;
 mod hostile;
 mod leaks;
 mod leaks_by_kind;

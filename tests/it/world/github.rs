@@ -5,6 +5,7 @@
 mod app;
 mod by_hand;
 pub(crate) mod environments;
+pub(crate) mod gates;
 mod jobs;
 mod seen;
 
@@ -46,6 +47,15 @@ pub(crate) enum Verb {
     Forbid,
     User,
     Team,
+    CheckRuns,
+    CommitStatus,
+    Branch,
+    Rules,
+    Approvals,
+    Jobs,
+    EnvironmentSecrets,
+    RepositorySecrets,
+    OrganizationSecrets,
 }
 
 /// What goes wrong.
@@ -83,6 +93,7 @@ struct Kept {
     app: Option<app::App>,
     /// How often nothing had changed since the last answer, which costs nothing.
     unchanged: usize,
+    gates: gates::Gates,
     payload_as_text: bool,
     git: GitRefs,
     environments: environments::Environments,
@@ -186,6 +197,7 @@ impl Kept {
         let path = openapi::below(&asked.path);
         let below = path.strip_prefix("/repos/shop/storefront").unwrap_or(&path);
         let route = jobs::route(&asked.method, below);
+        let route = route.or_else(|| gates::route(&asked.method, below));
         let route = route.or_else(|| Some((GitRefs::verb(&asked.method, below)?, None)));
         let route = route.or_else(|| Some((environments::verb(&asked.method, &path)?, None)));
         let Some((verb, of)) = route else {
@@ -225,6 +237,9 @@ impl Kept {
                     .with("x-ratelimit-reset", jobs::now() + seconds);
             }
             Some(Fault::Forbidden) => {
+                if let Some(no) = gates::forbidden(verb) {
+                    return no;
+                }
                 let wanted = match GitRefs::verb(&asked.method, below) {
                     Some(_) => "contents=write",
                     None => "deployments=write",
@@ -255,7 +270,7 @@ impl Kept {
         match (verb, of) {
             (Verb::List, _) => self.list(asked),
             (Verb::CheckRun, Some(id)) => self.jobs.check_run(id, &self.deployments),
-            (Verb::Run, Some(id)) => self.jobs.run(id),
+            (Verb::Run, Some(id)) => self.jobs.run(id, self.gates.run_began.as_deref()),
             (Verb::Installation | Verb::AppToken, of) => self.app_answers(verb, of),
             (Verb::Create, _) => match wrong_in_deployment(&body) {
                 Some(field) => invalid(field),
@@ -282,7 +297,10 @@ impl Kept {
                 let path = openapi::below(&asked.path);
                 self.environments.answer(verb, &path, asked, &body)
             }
-            _ => self.git.answer(verb, &asked.path, &body),
+            _ => match self.gate(verb, asked) {
+                Some(reply) => reply,
+                None => self.git.answer(verb, &asked.path, &body),
+            },
         }
     }
 
@@ -334,27 +352,5 @@ impl Kept {
             self.retire_like_github(of);
         }
         status
-    }
-
-    /// `auto_inactive`: older successes of the same environment, unless that is `production`.
-    fn retire_like_github(&mut self, but: u64) {
-        let environment = |kept: &Self, id: u64| {
-            let found = kept.deployments.iter().find(|one| one["id"] == id);
-            found.map(|one| one["environment"].clone())
-        };
-        let ours = environment(self, but);
-        if ours == Some("production".into()) {
-            return;
-        }
-        let older: Vec<u64> = self
-            .statuses
-            .iter()
-            .filter(|(id, all)| **id < but && all.last().is_some_and(|s| s["state"] == "success"))
-            .map(|(id, _)| *id)
-            .filter(|id| environment(self, *id) == ours)
-            .collect();
-        for id in older {
-            self.say(id, &json!({ "state": "inactive" }));
-        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::{Fault, Github, Verb, refused};
+use super::{Fault, Github, Kept, Verb, refused};
 use crate::world::stand_in::{Asked, Reply};
 
 #[derive(Default)]
@@ -40,10 +40,11 @@ impl Jobs {
         Reply::of(200, body.to_string())
     }
 
-    pub(super) fn run(&self, id: u64) -> Reply {
+    pub(super) fn run(&self, id: u64, began: Option<&str>) -> Reply {
         match self.runs.get(&id) {
             Some(status) => {
-                let body = json!({ "id": id, "status": status, "conclusion": Value::Null, "run_attempt": 1 });
+                let body = json!({ "id": id, "status": status, "conclusion": Value::Null, "run_attempt": 1,
+                    "created_at": began.unwrap_or("2026-11-21T08:00:00Z") });
                 Reply::of(200, body.to_string())
             }
             None => refused(404, "Not Found"),
@@ -115,6 +116,30 @@ impl Github {
             .jobs
             .runs
             .insert(id, status.to_owned());
+    }
+}
+
+impl Kept {
+    /// `auto_inactive`: older successes of the same environment, unless that is `production`.
+    pub(super) fn retire_like_github(&mut self, but: u64) {
+        let environment = |kept: &Self, id: u64| {
+            let found = kept.deployments.iter().find(|one| one["id"] == id);
+            found.map(|one| one["environment"].clone())
+        };
+        let ours = environment(self, but);
+        if ours == Some("production".into()) {
+            return;
+        }
+        let older: Vec<u64> = self
+            .statuses
+            .iter()
+            .filter(|(id, all)| **id < but && all.last().is_some_and(|s| s["state"] == "success"))
+            .map(|(id, _)| *id)
+            .filter(|id| environment(self, *id) == ours)
+            .collect();
+        for id in older {
+            self.say(id, &json!({ "state": "inactive" }));
+        }
     }
 }
 
