@@ -5,6 +5,7 @@
 //! `client` only.
 
 mod client;
+pub mod comments;
 pub mod deployments;
 pub mod lock_ref;
 mod patience;

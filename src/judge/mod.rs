@@ -8,6 +8,7 @@ pub mod chain;
 pub mod ending;
 pub mod gravest;
 pub mod limits;
+pub mod severity;
 pub mod share;
 pub mod streak;
 pub mod windows;

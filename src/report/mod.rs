@@ -6,11 +6,13 @@
 
 pub mod audit;
 pub mod deployment;
+mod digest;
 pub mod log;
 pub mod markdown;
 pub mod news;
 pub mod outputs;
 pub mod summary;
+pub mod telling;
 mod words;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,8 +1,11 @@
 //! One contract suite a seam, for every kind in its table.
 
 mod blocks;
+mod channels;
+mod comments;
 mod directory;
 mod github;
+mod mail;
 mod notifiers;
 mod probes;
 mod recorder;

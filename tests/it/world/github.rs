@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::git_refs::GitRefs;
+use super::github_comments::Comments;
 use super::github_rules::{wrong_in_deployment, wrong_in_status};
 use super::stand_in::{Asked, Reply, StandIn};
 
@@ -58,6 +59,7 @@ struct Kept {
     asked: Vec<Verb>,
     payload_as_text: bool,
     git: GitRefs,
+    comments: Comments,
     latency: Duration,
     last_id: u64,
 }
@@ -111,6 +113,11 @@ impl Github {
     /// The repository's refs.
     pub(crate) fn git<T>(&self, with: impl FnOnce(&mut GitRefs) -> T) -> T {
         with(&mut self.kept.lock().unwrap().git)
+    }
+
+    /// The comments on its pull requests and issues.
+    pub(crate) fn comments<T>(&self, with: impl FnOnce(&mut Comments) -> T) -> T {
+        with(&mut self.kept.lock().unwrap().comments)
     }
 
     /// How much was asked in all.
@@ -188,6 +195,9 @@ impl Kept {
         }
         if asked.only("accept") != Some("application/vnd.github+json") {
             return refused(415, "Unsupported 'Accept' header");
+        }
+        if let Some(reply) = self.comments.answer(asked) {
+            return reply;
         }
         let runs = "/api/v3/repos/shop/storefront/actions/runs/";
         if let ("GET", Some(id)) = (asked.method.as_str(), asked.path.strip_prefix(runs)) {
