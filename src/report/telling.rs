@@ -226,7 +226,17 @@ impl Teller<'_> {
             within
         };
         let name = notifier.told();
-        let said = match timeout(within, notifier.tell(news)).await {
+        let told = timeout(within, notifier.tell(news));
+        let told = match news.outcome {
+            // How far a run is matters no more once it was cancelled: the last word comes next.
+            Outcome::Underway => tokio::select! {
+                biased;
+                told = told => told,
+                () = self.cancelled.cancelled() => return false,
+            },
+            _ => told.await,
+        };
+        let said = match told {
             Ok(Ok(())) => return true,
             Ok(Err(NotifyError::Partly(who))) => format!("{name}: {who}"),
             Ok(Err(failed)) => format!("{name} was not told: {failed}"),

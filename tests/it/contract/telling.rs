@@ -144,7 +144,6 @@ async fn a_cancelled_run_is_no_failure() {
         .spawn()
         .unwrap();
     let pid = running.id().unwrap().to_string();
-    let ended = tokio::spawn(running.wait_with_output());
     // The release has the traffic: now somebody presses the button.
     let http = cutover::platform::http::Http::default();
     let look =
@@ -161,8 +160,8 @@ async fn a_cancelled_run_is_no_failure() {
         .args(["-INT", &pid])
         .status();
     assert!(sent.unwrap().success());
-    let ended = tokio::time::timeout(Duration::from_secs(20), ended).await;
-    let ended = ended.unwrap().unwrap().unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(20), running.wait_with_output()).await;
+    let ended = ended.unwrap().unwrap();
     assert_eq!(ended.status.code(), Some(130), "{ended:?}");
     assert!(channels[0].heard().is_empty(), "nobody is called for it");
     let heard = channels[1].heard();

@@ -92,6 +92,29 @@ async fn a_channel_that_never_answers_is_a_warning() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_word_on_the_way_does_not_hold_up_the_last_one_of_a_cancelled_run() {
+    let never = Arc::new(Barrier::new(9));
+    let loft = Loft::default().with(Form::Edited, Routing::default(), Some(&never), Ok(()));
+    let done = loft
+        .deliver(async |outbox| {
+            outbox
+                .send(of_run(Outcome::Underway, Severity::Info, "underway"))
+                .unwrap();
+            sleep(secs(5)).await;
+            loft.cancelled.cancel();
+            outbox
+                .send(of_run(Outcome::Cancelled, Severity::Info, "cancelled"))
+                .unwrap();
+        })
+        .await;
+    assert_eq!(
+        loft.log(),
+        "3 s: info: underway\n5 s: info: cancelled\nwarned: pigeon was not told: no answer after 2 s\n"
+    );
+    assert_eq!(done, secs(7));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_was_left_out_is_said() {
     let partly = NotifyError::Partly("1 of 2 recipients refused: a@b.example (550 no)".into());
     let loft = Loft::default().with(Form::Messages, Routing::default(), None, Err(partly));

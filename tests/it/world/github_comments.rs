@@ -80,7 +80,8 @@ impl Comments {
             && (1..=65_536).contains(&text.chars().count());
         let invalid = || refused(422, "Validation Failed");
         if let Some(id) = rest.strip_prefix("comments/") {
-            let found = self.all.iter_mut().find(|one| one["id"].to_string() == id);
+            let id: Option<u64> = id.parse().ok();
+            let found = self.all.iter_mut().find(|one| one["id"].as_u64() == id);
             return match (asked.method.as_str(), found) {
                 ("PATCH", Some(_)) if !fits => invalid(),
                 ("PATCH", Some(one)) => {
