@@ -17,6 +17,7 @@ mod records;
 mod secrets;
 mod session;
 mod staged;
+mod telemetry;
 mod tellers;
 mod trace;
 

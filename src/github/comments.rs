@@ -81,10 +81,8 @@ impl Comments {
         }
         let what = "find the commit's pull request";
         let route = format!("/commits/{sha}/pulls");
-        let pulls: Vec<Pull> = patiently(what, || {
-            self.client.get(what, &route, &[("per_page", "30")])
-        })
-        .await?;
+        let page = self.client.first_page(&route, &[("per_page", "30")]);
+        let (pulls, _) = patiently(what, || self.client.page::<Pull>(what, &page)).await?;
         let newest = pulls
             .iter()
             .max_by_key(|pull| (pull.state == "open", pull.number));
@@ -140,15 +138,16 @@ impl Comments {
 
     async fn find(&self, number: u64, marker: &str) -> Result<Option<u64>, GithubError> {
         let route = format!("/issues/{number}/comments");
-        for page in 1..=PAGES {
-            let page = page.to_string();
-            let query = [("per_page", "100"), ("page", page.as_str())];
-            let found: Vec<Comment> = self.client.get("list the comments", &route, &query).await?;
+        let mut page = self.client.first_page(&route, &[("per_page", "100")]);
+        for _ in 0..PAGES {
+            let asked = self.client.page::<Comment>("list the comments", &page);
+            let (found, next) = asked.await?;
             if let Some(ours) = found.iter().find(|comment| comment.is_marked(marker)) {
                 return Ok(Some(ours.id));
             }
-            if found.len() < 100 {
-                break;
+            match next {
+                Some(next) => page = next,
+                None => break,
             }
         }
         Ok(None)

@@ -5,6 +5,7 @@
 //! change what happens.
 
 pub mod audit;
+mod clerk;
 pub mod deployment;
 mod digest;
 pub mod log;
@@ -12,6 +13,7 @@ pub mod markdown;
 pub mod news;
 pub mod outputs;
 pub mod summary;
+pub mod tally;
 pub mod telling;
 mod words;
 

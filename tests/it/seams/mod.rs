@@ -1,9 +1,11 @@
 //! One contract suite a seam, for every kind in its table.
 
+mod adoption;
 mod blocks;
 mod channels;
 mod comments;
 mod directory;
+mod exporters;
 mod github;
 mod mail;
 mod notifiers;

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use serde_json::{Value, json};
 
 use super::github::{Fault, refused};
+use super::openapi;
 use super::stand_in::{Asked, Reply};
-
-const ROOT: &str = "/api/v3/repos/shop/storefront";
 
 /// The comments of the repository.
 #[derive(Default)]
@@ -42,7 +41,8 @@ impl Comments {
 
     /// The answer, where the request is about comments.
     pub(crate) fn answer(&mut self, asked: &Asked) -> Option<Reply> {
-        let below = asked.path.strip_prefix(ROOT)?;
+        let path = openapi::below(&asked.path);
+        let below = path.strip_prefix("/repos/shop/storefront")?;
         if let Some(rest) = below.strip_prefix("/commits/") {
             let sha = rest.strip_suffix("/pulls")?;
             let pulls = self.pulls.get(sha).into_iter().flatten();
@@ -103,11 +103,12 @@ impl Comments {
                 self.put(issue, &text, "Bot", "NONE");
                 Reply::of(201, self.all.last().unwrap().to_string())
             }
-            _ => self.list(issue, &asked.query),
+            _ => self.list(issue, asked),
         }
     }
 
-    fn list(&self, issue: u64, query: &[(String, String)]) -> Reply {
+    fn list(&self, issue: u64, asked: &Asked) -> Reply {
+        let query = &asked.query;
         let number = |name: &str, or: usize| {
             let found = query.iter().find(|(key, _)| key == name);
             found.map_or(or, |(_, value)| value.parse().unwrap())
@@ -116,6 +117,13 @@ impl Comments {
         assert!(page >= 1 && (1..=100).contains(&size), "{query:?}");
         let of_issue = self.all.iter().filter(|one| one["issue"] == issue);
         let found: Vec<&Value> = of_issue.skip((page - 1) * size).take(size).collect();
-        Reply::of(200, json!(found).to_string())
+        let full = found.len() == size;
+        let reply = Reply::of(200, json!(found).to_string());
+        if !full {
+            return reply;
+        }
+        let (host, path) = (asked.only("host").unwrap(), &asked.path);
+        let next = format!("http://{host}{path}?per_page={size}&page={}", page + 1);
+        reply.with("link", format!("<{next}>; rel=\"next\""))
     }
 }

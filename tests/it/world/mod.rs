@@ -3,6 +3,7 @@
 
 pub(crate) mod app;
 pub(crate) mod channels;
+pub(crate) mod collector;
 pub(crate) mod discord;
 pub(crate) mod gate;
 pub(crate) mod git_refs;
@@ -16,8 +17,11 @@ pub(crate) mod loft;
 pub(crate) mod loki;
 pub(crate) mod mail;
 pub(crate) mod nginx;
+pub(crate) mod openapi;
 pub(crate) mod pagers;
 pub(crate) mod ports;
+pub(crate) mod pushgateway;
+pub(crate) mod scene;
 pub(crate) mod shop;
 pub(crate) mod slack;
 pub(crate) mod stand_in;
