@@ -64,8 +64,8 @@ const MESSAGE: usize = 20_000;
 struct Options {
     /// The integration key of a service, of kind Events API v2.
     routing_key: Secret,
-    /// The API's address. Default https://events.pagerduty.com; in Europe it is
-    /// https://events.eu.pagerduty.com.
+    /// The API's address. Default `https://events.pagerduty.com`; in Europe it is
+    /// `https://events.eu.pagerduty.com`.
     url: Option<HttpUrl>,
 }
 
