@@ -8,6 +8,7 @@
 mod adopt;
 mod checks;
 mod client;
+pub mod comments;
 pub mod deployments;
 pub mod environments;
 pub mod gates;

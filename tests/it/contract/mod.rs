@@ -12,6 +12,7 @@ mod program;
 mod refusals;
 mod shipped;
 mod summary;
+mod telling;
 
 use std::time::Duration;
 

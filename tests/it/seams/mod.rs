@@ -2,9 +2,12 @@
 
 mod adoption;
 mod blocks;
+mod channels;
+mod comments;
 mod directory;
 mod exporters;
 mod github;
+mod mail;
 mod notifiers;
 mod probes;
 mod recorder;
