@@ -6,7 +6,10 @@
 pub mod atomic_file;
 pub mod http;
 pub mod machine;
+pub mod names;
 pub mod process;
 pub mod retry;
 pub mod secret;
+pub mod shortage;
 pub mod text;
+pub mod tls;

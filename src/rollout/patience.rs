@@ -81,6 +81,7 @@ impl Check {
             wanted: format!("within {}", self.patience.deadline),
             took: began.elapsed(),
             silent: true,
+            unseen: false,
         }
     }
 }

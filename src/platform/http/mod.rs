@@ -16,6 +16,8 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, redirect};
 use url::Url;
 
+use super::shortage;
+
 pub use phase::Phase;
 use phase::{MarkConnected, Reached, SystemNames, phase_of};
 
@@ -126,6 +128,8 @@ pub struct NoAnswer {
     pub took: Duration,
     /// Whether the request may have reached the other side, so that its effect is unknown.
     pub may_have_arrived: bool,
+    /// Whether this machine had nothing left to send it with; it says nothing about the other side.
+    pub unsent: bool,
 }
 
 /// The clients of this process, one for each [`Manner`]. Cheap to clone.
@@ -152,6 +156,7 @@ impl Http {
             ),
             took: Duration::ZERO,
             may_have_arrived: false,
+            unsent: true,
         })?;
         clients.insert(manner, client.clone());
         Ok(client)
@@ -178,11 +183,13 @@ impl Http {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(failed)) => {
                 let phase = phase_of(&failed, reached.get());
+                let short = shortage::of(&failed);
                 Err(NoAnswer {
                     phase,
-                    said: cause_of(&failed),
+                    said: short.map_or_else(|| cause_of(&failed), ToOwned::to_owned),
                     took,
                     may_have_arrived: phase == Phase::Http,
+                    unsent: short.is_some(),
                 })
             }
             Err(_) => Err(NoAnswer {
@@ -190,6 +197,7 @@ impl Http {
                 said: "no answer".to_owned(),
                 took,
                 may_have_arrived: reached.get() == Phase::Http,
+                unsent: false,
             }),
         };
         // The query and the user-info stay out: they are where secrets are.
