@@ -72,9 +72,14 @@ mod tests {
     fn a_host_and_a_port_or_nothing() {
         let read = |text: &str| Address::try_from(text.to_owned());
         let six = read("[::1]:6379").unwrap();
-        assert_eq!((six.host(), six.port(), &*six.to_string()), ("::1", 6379, "[::1]:6379"));
+        assert_eq!(
+            (six.host(), six.port(), &*six.to_string()),
+            ("::1", 6379, "[::1]:6379")
+        );
         assert_eq!(read("db:5432").unwrap().host(), "db");
-        for wrong in ["db", "db:", ":1", "db:0", "db:99999", "::1:80", "http://x", ""] {
+        for wrong in [
+            "db", "db:", ":1", "db:0", "db:99999", "::1:80", "http://x", "",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

@@ -57,7 +57,11 @@ pub async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 /// The question for a host: the one that is open or fresh, or a new one.
 fn asked(host: &str) -> Asked {
     let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-    names.retain(|_, asked| asked.get().is_none_or(|found| found.since.elapsed() < FRESH));
+    names.retain(|_, asked| {
+        asked
+            .get()
+            .is_none_or(|found| found.since.elapsed() < FRESH)
+    });
     Arc::clone(names.entry(host.to_owned()).or_default())
 }
 

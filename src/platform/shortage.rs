@@ -10,9 +10,9 @@ use rustix::io::Errno;
 pub fn of(failed: &(dyn Error + 'static)) -> Option<&'static str> {
     let mut next = Some(failed);
     while let Some(cause) = next {
-        let found = cause.downcast_ref::<io::Error>().and_then(|io| {
-            of_io(io).or_else(|| io.get_ref().and_then(|inner| of(inner)))
-        });
+        let found = cause
+            .downcast_ref::<io::Error>()
+            .and_then(|io| of_io(io).or_else(|| io.get_ref().and_then(|inner| of(inner))));
         if found.is_some() {
             return found;
         }

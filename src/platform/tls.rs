@@ -27,13 +27,18 @@ pub enum Trust {
 
 impl Trust {
     /// What judges a certificate, if it is judged.
-    fn judge(&self, with: &Arc<CryptoProvider>) -> Result<Option<Arc<dyn ServerCertVerifier>>, String> {
+    fn judge(
+        &self,
+        with: &Arc<CryptoProvider>,
+    ) -> Result<Option<Arc<dyn ServerCertVerifier>>, String> {
         match self {
             Self::Anybody => Ok(None),
             Self::System => rustls_platform_verifier::Verifier::new(Arc::clone(with))
                 .map(|judge| Some(Arc::new(judge) as _))
                 .map_err(|failed| {
-                    format!("{failed}; is the package ca-certificates installed, or SSL_CERT_FILE set?")
+                    format!(
+                        "{failed}; is the package ca-certificates installed, or SSL_CERT_FILE set?"
+                    )
                 }),
             Self::Only(pem) => {
                 let mut roots = RootCertStore::empty();
@@ -118,7 +123,10 @@ pub struct Witness {
 impl Witness {
     /// What was shown, once.
     pub fn take(&self) -> Option<Shown> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 }
 
@@ -220,7 +228,11 @@ fn doubted(doubt: &CertificateError) -> String {
         } => format!(
             "the certificate is not for {} but for {}",
             expected.to_str(),
-            if presented.is_empty() { "nobody".to_owned() } else { presented.join(", ") }
+            if presented.is_empty() {
+                "nobody".to_owned()
+            } else {
+                presented.join(", ")
+            }
         ),
         CertificateError::NotValidForName => "the certificate is for another name".to_owned(),
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {

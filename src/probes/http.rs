@@ -150,14 +150,10 @@ impl Probe for Request {
                 ..Manner::PROBE
             },
         };
-        let answer = self
-            .http
-            .look(&look)
-            .await
-            .map_err(|failed| Ailment {
-                unseen: failed.unsent,
-                ..silence(failed.to_string(), failed.took)
-            })?;
+        let answer = self.http.look(&look).await.map_err(|failed| Ailment {
+            unseen: failed.unsent,
+            ..silence(failed.to_string(), failed.took)
+        })?;
         let took = answer.took;
         match self.options.expect.miss(&answer, &self.vault) {
             None => Ok(Pulse {

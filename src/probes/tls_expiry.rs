@@ -158,8 +158,10 @@ impl TlsExpiry {
             return Err(Trouble::wrong(told).wanted(format!("{enough} left")));
         }
         if own.from > now {
-            return Err(Trouble::wrong(format!("not valid before {}; {told}", day(own.from)))
-                .wanted("a certificate that is valid"));
+            return Err(
+                Trouble::wrong(format!("not valid before {}; {told}", day(own.from)))
+                    .wanted("a certificate that is valid"),
+            );
         }
         if let Some(doubt) = &shown.doubt {
             return Err(Trouble::wrong(format!("{}; {told}", tls::told(doubt)))
@@ -167,7 +169,12 @@ impl TlsExpiry {
         }
         // A CA's own certificate in the chain can end first.
         if let Some(above) = chain.flatten().find(short) {
-            let what = format!("{} in its chain: {} ({})", above.subject, left(&above, now), day(above.until));
+            let what = format!(
+                "{} in its chain: {} ({})",
+                above.subject,
+                left(&above, now),
+                day(above.until)
+            );
             return Err(Trouble::wrong(what).wanted(format!("{enough} left")));
         }
         Ok(format!("{told},"))

@@ -55,11 +55,13 @@ pub(super) async fn agree(
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| Trouble::wrong(format!("TLS: \"{host}\" is no name for a server")))?;
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
-    connecting.await.map_err(|failed| match tls::failure(&failed) {
-        Some(said) => Trouble::silent(format!("TLS: {said}")),
-        None if failed.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Trouble::silent("TLS: the connection was closed; does it speak TLS there?")
-        }
-        None => Trouble::io("TLS", &failed),
-    })
+    connecting
+        .await
+        .map_err(|failed| match tls::failure(&failed) {
+            Some(said) => Trouble::silent(format!("TLS: {said}")),
+            None if failed.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Trouble::silent("TLS: the connection was closed; does it speak TLS there?")
+            }
+            None => Trouble::io("TLS", &failed),
+        })
 }

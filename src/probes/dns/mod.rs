@@ -137,7 +137,9 @@ impl TryFrom<String> for Server {
             .filter(|server| server.port() > 0)
             .map(Self)
             .ok_or_else(|| {
-                format!("\"{text}\" is not a server's address; write it as 10.0.0.53 or 10.0.0.53:5353")
+                format!(
+                    "\"{text}\" is not a server's address; write it as 10.0.0.53 or 10.0.0.53:5353"
+                )
             })
     }
 }
@@ -174,7 +176,9 @@ impl Probe for Dns {
         let record = self.options.record.word();
         let wanted = match self.options.expect.join(", ") {
             any if any.is_empty() => format!("any {record} record within {limit}"),
-            values if self.options.only => format!("{values} and no other {record} record within {limit}"),
+            values if self.options.only => {
+                format!("{values} and no other {record} record within {limit}")
+            }
             values => format!("{values} among the {record} records within {limit}"),
         };
         let work = self.ask(&progress);
@@ -202,14 +206,18 @@ impl Dns {
         match answer.rcode() {
             RCODE::NoError => {}
             RCODE::NameError => {
-                return Err(Trouble::wrong(format!("there is no name {name} (NXDOMAIN), {by}")));
+                return Err(Trouble::wrong(format!(
+                    "there is no name {name} (NXDOMAIN), {by}"
+                )));
             }
             RCODE::ServerFailure => {
                 let why = format!("{server} could not find out (SERVFAIL)");
                 return Err(Trouble::wrong(why));
             }
             RCODE::Refused => {
-                return Err(Trouble::wrong(format!("{server} refuses to answer (REFUSED)")));
+                return Err(Trouble::wrong(format!(
+                    "{server} refuses to answer (REFUSED)"
+                )));
             }
             other => return Err(Trouble::wrong(format!("{server} answered {other:?}"))),
         }
@@ -219,7 +227,9 @@ impl Dns {
         values.sort_unstable();
         if values.is_empty() {
             let alias = answer.answers.iter().rev();
-            let alias = alias.filter_map(|it| value(Record::Cname, &it.rdata)).next();
+            let alias = alias
+                .filter_map(|it| value(Record::Cname, &it.rdata))
+                .next();
             let alias = alias.map(|to| format!(", only an alias of {to}"));
             return Err(Trouble::wrong(format!(
                 "{name} has no {} record{}, {by}",

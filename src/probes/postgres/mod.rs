@@ -107,7 +107,9 @@ impl Options {
             ("writable", self.writable),
         ];
         if let (None, Some((key, _))) = (&self.user, needs_user.iter().find(|(_, given)| *given)) {
-            return Err(format!("{key}: `user` is missing; nobody logs in without one"));
+            return Err(format!(
+                "{key}: `user` is missing; nobody logs in without one"
+            ));
         }
         if self.ca.is_some() && self.tls.is_some_and(|mode| mode != Mode::Verify) {
             return Err("ca: it is only looked at with `tls: verify`".to_owned());
@@ -163,7 +165,8 @@ impl Probe for Postgres {
         let Some(user) = &options.user else {
             let wanted = format!("it to accept connections within {}", options.timeout);
             let work = ready::ask(&options.address, &progress);
-            return reach::within(options.timeout.get(), wanted, &self.vault, &progress, work).await;
+            return reach::within(options.timeout.get(), wanted, &self.vault, &progress, work)
+                .await;
         };
         let wanted = format!(
             "a session of {user} in {} within {}",

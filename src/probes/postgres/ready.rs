@@ -46,7 +46,9 @@ async fn exchange(stream: &mut TcpStream) -> Result<String, Trouble> {
                     "it rejects connections: {said} ({code})"
                 )));
             }
-            Ok(format!("accepts connections, though not this one ({said}),"))
+            Ok(format!(
+                "accepts connections, though not this one ({said}),"
+            ))
         }
         _ => Err(stranger()),
     }

@@ -78,8 +78,13 @@ pub(super) async fn ask(
         Ok(Ok(())) => "it was cancelled",
         _ => "it could not be cancelled",
     };
-    Err(Trouble::silent(format!("query: no answer, {how}"))
-        .wanted(format!("`{}` within {}", options.query(), options.timeout)))
+    Err(
+        Trouble::silent(format!("query: no answer, {how}")).wanted(format!(
+            "`{}` within {}",
+            options.query(),
+            options.timeout
+        )),
+    )
 }
 
 async fn questions(probe: &Postgres, client: &Client) -> Result<String, Trouble> {
@@ -109,7 +114,9 @@ async fn questions(probe: &Postgres, client: &Client) -> Result<String, Trouble>
     let Some(expected) = options.expected() else {
         return Ok(shown(&found));
     };
-    let text = found.as_ref().map(|value| value.as_deref().unwrap_or("NULL"));
+    let text = found
+        .as_ref()
+        .map(|value| value.as_deref().unwrap_or("NULL"));
     if text == Some(&expected) {
         return Ok(shown(&found));
     }

@@ -27,7 +27,9 @@ pub(super) fn of(failed: &Error, stage: &str, options: &Options) -> Trouble {
         if io.kind() == std::io::ErrorKind::UnexpectedEof {
             return Trouble::silent(format!("{stage}: it closed the connection"));
         }
-        if io.kind() == std::io::ErrorKind::InvalidData || io.kind() == std::io::ErrorKind::InvalidInput {
+        if io.kind() == std::io::ErrorKind::InvalidData
+            || io.kind() == std::io::ErrorKind::InvalidInput
+        {
             return Trouble::wrong("what answers there is not PostgreSQL");
         }
         return Trouble::io(stage, io);
@@ -35,8 +37,9 @@ pub(super) fn of(failed: &Error, stage: &str, options: &Options) -> Trouble {
     match cause.to_string().as_str() {
         "server does not support TLS" => Trouble::wrong("the server does not offer TLS")
             .wanted("TLS, as `tls` says; on the server it is `ssl = on`"),
-        "password missing" => Trouble::wrong("the server wants a password, and none is given")
-            .wanted("a `password`"),
+        "password missing" => {
+            Trouble::wrong("the server wants a password, and none is given").wanted("a `password`")
+        }
         said => Trouble::wrong(format!("{stage}: {said}")),
     }
 }

@@ -93,7 +93,9 @@ impl Options {
             return Err("user: `password` is missing; nobody logs in without one".to_owned());
         }
         if self.max_lag.is_some() && self.role == Some(Role::Master) {
-            return Err("max-lag: a master has none; leave it out, or say `role: replica`".to_owned());
+            return Err(
+                "max-lag: a master has none; leave it out, or say `role: replica`".to_owned(),
+            );
         }
         if self.ca.is_some() && self.tls.is_some_and(|mode| mode != Mode::Verify) {
             return Err("ca: it is only looked at with `tls: verify`".to_owned());
@@ -192,7 +194,9 @@ impl Redis {
             Some("slave" | "replica") => Role::Replica,
             other => {
                 let said = other.unwrap_or("nothing");
-                return Err(Trouble::wrong(format!("of its role it says {said}")).wanted(wanted.word()));
+                return Err(
+                    Trouble::wrong(format!("of its role it says {said}")).wanted(wanted.word())
+                );
             }
         };
         if role != wanted {
@@ -209,7 +213,7 @@ impl Redis {
                 _ => String::new(),
             };
             return Err(
-                Trouble::wrong(format!("its link to the master is down{since}")).wanted(limit)
+                Trouble::wrong(format!("its link to the master is down{since}")).wanted(limit),
             );
         }
         match field("master_last_io_seconds_ago").and_then(|it| it.parse::<u64>().ok()) {
@@ -219,7 +223,9 @@ impl Redis {
             Some(ago) => {
                 Err(Trouble::wrong(format!("it heard of its master {ago} s ago")).wanted(limit))
             }
-            None => Err(Trouble::wrong("it does not say when it heard of its master").wanted(limit)),
+            None => {
+                Err(Trouble::wrong("it does not say when it heard of its master").wanted(limit))
+            }
         }
     }
 }

@@ -3,7 +3,9 @@
 
 use std::io;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 
 use crate::probes::reach::Trouble;
 
@@ -54,7 +56,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
 
     async fn line(&mut self) -> io::Result<String> {
         let mut line = Vec::new();
-        (&mut self.0).take(LONGEST).read_until(b'\n', &mut line).await?;
+        (&mut self.0)
+            .take(LONGEST)
+            .read_until(b'\n', &mut line)
+            .await?;
         if line.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -63,7 +68,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
 
     async fn text(&mut self, length: u64) -> io::Result<String> {
         let mut text = Vec::new();
-        (&mut self.0).take(length + 2).read_to_end(&mut text).await?;
+        (&mut self.0)
+            .take(length + 2)
+            .read_to_end(&mut text)
+            .await?;
         Ok(String::from_utf8_lossy(text.trim_ascii_end()).into_owned())
     }
 }
