@@ -35,7 +35,7 @@ pub(super) async fn ask(
     let mut secured = Secured::by(probe).await?;
     let stream = tokio::time::timeout_at(deadline, reach::connect(&options.address, progress));
     let stream = stream.await.map_err(|_| progress.silence())??;
-    progress.at("login");
+    progress.at(words::LOGIN);
     let mut config = Config::new();
     config
         .user(user)
@@ -54,7 +54,7 @@ pub(super) async fn ask(
     let (client, mut connection) = login
         .await
         .map_err(|_| progress.silence())?
-        .map_err(|failed| words::of(&failed, "login", options))?;
+        .map_err(|failed| words::of(&failed, words::LOGIN, options))?;
     progress.at("query");
     let asked = async {
         tokio::select! {

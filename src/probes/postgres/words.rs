@@ -12,6 +12,9 @@ use crate::probes::reach::Trouble;
 /// It starts up, shuts down, or is not consistent yet.
 pub(super) const STARTING: &str = "57P03";
 
+/// The stage before the first query.
+pub(super) const LOGIN: &str = "login";
+
 /// An error in words.
 pub(super) fn of(failed: &Error, stage: &str, options: &Options) -> Trouble {
     if let Some(db) = failed.as_db_error() {
@@ -27,9 +30,8 @@ pub(super) fn of(failed: &Error, stage: &str, options: &Options) -> Trouble {
         if io.kind() == std::io::ErrorKind::UnexpectedEof {
             return Trouble::silent(format!("{stage}: it closed the connection"));
         }
-        if io.kind() == std::io::ErrorKind::InvalidData
-            || io.kind() == std::io::ErrorKind::InvalidInput
-        {
+        // What the system does not say comes from what was read.
+        if io.raw_os_error().is_none() && stage == LOGIN {
             return Trouble::wrong("what answers there is not PostgreSQL");
         }
         return Trouble::io(stage, io);

@@ -25,7 +25,11 @@ async fn in_every_text_of_every_kind() {
                 let mut config = base.clone();
                 let production = &mut config["environments"]["production"];
                 match seam {
-                    "check" => production["smoke"] = json!([block]),
+                    "check" => {
+                        let mut block = block;
+                        block["retries"] = json!(0);
+                        production["smoke"] = json!([block]);
+                    }
                     "notify" => production["notify"] = json!([block]),
                     _ => production[seam] = block,
                 }

@@ -3,8 +3,13 @@
 mod blocks;
 mod directory;
 mod github;
+mod looks;
 mod notifiers;
 mod probes;
+mod probes_faults;
+mod probes_names;
+mod probes_postgres;
+mod probes_redis;
 mod recorder;
 mod routers;
 mod routers_haproxy;

@@ -2,6 +2,8 @@
 //! cannot be had. Everything listens on a port of its own and ends with its owner.
 
 pub(crate) mod app;
+pub(crate) mod authority;
+pub(crate) mod dns;
 pub(crate) mod gate;
 pub(crate) mod git_refs;
 pub(crate) mod github;
@@ -12,6 +14,8 @@ pub(crate) mod load;
 pub(crate) mod loki;
 pub(crate) mod nginx;
 pub(crate) mod ports;
+pub(crate) mod postgres;
+pub(crate) mod redis;
 pub(crate) mod shop;
 pub(crate) mod slack;
 pub(crate) mod stand_in;
