@@ -234,6 +234,6 @@ fn left(one: &Said, now: i64) -> String {
 fn day(seconds: i64) -> String {
     Timestamp::from_second(seconds).map_or_else(
         |_| "no date".to_owned(),
-        |time| time.strftime("%Y-%m-%d").to_string(),
+        |time| time.to_string().chars().take(10).collect(),
     )
 }

@@ -22,6 +22,9 @@ use super::places;
 /// The longest pause between two looks.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// How many of the failed checks are told one by one, beside the first.
+const WARNED: usize = 20;
+
 /// A probe and how long it is given.
 pub struct Check {
     /// What looks.
@@ -131,8 +134,11 @@ pub async fn pass_all(checks: &[Check], at: &Subject, say: &Say) -> Result<usize
     // Those that were seen to fail first, in their order.
     failed.sort_by_key(|(_, ailment)| ailment.unseen);
     let seen = failed.iter().filter(|(_, ailment)| !ailment.unseen).count();
-    for (check, ailment) in failed.iter().skip(1) {
+    for (check, ailment) in failed.iter().skip(1).take(WARNED) {
         say(Event::Warned(format!("{check}: {ailment}")));
+    }
+    if let Some(more @ 1..) = failed.len().checked_sub(1 + WARNED) {
+        say(Event::Warned(format!("{more} more checks did not pass")));
     }
     let unseen = failed.len() - seen;
     match failed.into_iter().next() {
