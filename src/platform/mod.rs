@@ -4,6 +4,7 @@
 //! the rest of the house. Whatever is not about deployments and is needed twice lives here.
 
 pub mod atomic_file;
+pub mod certificate;
 pub mod http;
 pub mod machine;
 pub mod names;

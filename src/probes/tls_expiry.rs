@@ -1,25 +1,20 @@
 //! A look at the certificate that a server shows: how many days it has left, and whether it is
 //! trusted. A certificate that is not trusted is read all the same.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use rustls::pki_types::CertificateDer;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use x509_cert::Certificate;
-use x509_cert::der::Decode as _;
-use x509_cert::ext::pkix::SubjectAltName;
-use x509_cert::ext::pkix::name::GeneralName;
 
 use super::reach::{self, Progress, Trouble};
 use super::{Ailment, Probe, Pulse, Subject, Tools, trust};
 use crate::config::address::Address;
 use crate::config::kinds::{Kind, plain_schema};
 use crate::config::units::Span;
+use crate::platform::certificate::{self, Certificate};
 use crate::platform::secret::Vault;
 use crate::platform::text;
 use crate::platform::tls::{self, Shown, Trust};
@@ -105,16 +100,6 @@ impl Probe for TlsExpiry {
     }
 }
 
-/// What a certificate says.
-struct Said {
-    /// Seconds since 1970.
-    from: i64,
-    until: i64,
-    subject: String,
-    issuer: String,
-    names: Vec<String>,
-}
-
 impl TlsExpiry {
     fn name(&self) -> &str {
         let named = self.options.server_name.as_deref();
@@ -141,7 +126,7 @@ impl TlsExpiry {
 
     fn judge(&self, shown: &Shown, now: SystemTime) -> Result<String, Trouble> {
         let unreadable = || Trouble::wrong("the certificate cannot be read");
-        let mut chain = shown.chain.iter().map(read);
+        let mut chain = shown.chain.iter().map(|one| certificate::read(one));
         let own = chain.next().flatten().ok_or_else(unreadable)?;
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
         let least = i64::from(self.options.days_left);
@@ -149,11 +134,11 @@ impl TlsExpiry {
             "{} ({}), issued by {}, for {}",
             left(&own, now),
             day(own.until),
-            own.issuer,
+            if own.by_itself { "itself" } else { &own.issuer },
             listed(&own.names)
         );
         let enough = format!("at least {}", text::count(least as u64, "day"));
-        let short = |one: &Said| one.until <= now || (one.until - now) / DAY < least;
+        let short = |one: &Certificate| one.until <= now || (one.until - now) / DAY < least;
         if short(&own) {
             return Err(Trouble::wrong(told).wanted(format!("{enough} left")));
         }
@@ -181,38 +166,6 @@ impl TlsExpiry {
     }
 }
 
-fn read(der: &CertificateDer<'static>) -> Option<Said> {
-    let certificate = Certificate::from_der(der).ok()?.tbs_certificate;
-    let seconds = |time: x509_cert::time::Time| time.to_unix_duration().as_secs() as i64;
-    let names = certificate.get::<SubjectAltName>().ok().flatten();
-    let names = names.map(|(_, names)| names.0).unwrap_or_default();
-    let subject = certificate.subject.to_string();
-    Some(Said {
-        from: seconds(certificate.validity.not_before),
-        until: seconds(certificate.validity.not_after),
-        issuer: if certificate.issuer == certificate.subject {
-            "itself".to_owned()
-        } else {
-            certificate.issuer.to_string()
-        },
-        names: names.iter().filter_map(name_of).collect(),
-        subject,
-    })
-}
-
-fn name_of(name: &GeneralName) -> Option<String> {
-    match name {
-        GeneralName::DnsName(name) => Some(name.to_string()),
-        GeneralName::IpAddress(bytes) => match bytes.as_bytes() {
-            [a, b, c, d] => Some(IpAddr::from([*a, *b, *c, *d]).to_string()),
-            bytes => <[u8; 16]>::try_from(bytes)
-                .ok()
-                .map(|bytes| IpAddr::from(bytes).to_string()),
-        },
-        _ => None,
-    }
-}
-
 fn listed(names: &[String]) -> String {
     let more = names.len().saturating_sub(NAMES);
     match (names.len(), more) {
@@ -222,7 +175,7 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-fn left(one: &Said, now: i64) -> String {
+fn left(one: &Certificate, now: i64) -> String {
     if one.until <= now {
         let ago = (now - one.until) / DAY;
         return format!("expired {} ago", text::count(ago.unsigned_abs(), "day"));

@@ -1,6 +1,7 @@
 //! TLS of a look: whose certificate it takes (the CA file of the config, or the system's), and
 //! the agreement itself.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,16 +53,25 @@ pub(super) async fn agree(
     host: &str,
     config: ClientConfig,
 ) -> Result<TlsStream<TcpStream>, Trouble> {
+    let agreed = handshake(stream, host, config).await;
+    agreed.map_err(|failed| match tls::failure(&failed) {
+        Some(said) => Trouble::silent(format!("TLS: {said}")),
+        None if failed.kind() == io::ErrorKind::UnexpectedEof => {
+            Trouble::silent("TLS: the connection was closed; does it speak TLS there?")
+        }
+        None => Trouble::io("TLS", &failed),
+    })
+}
+
+/// The same, for those who have their own words for its failure.
+pub(super) async fn handshake(
+    stream: TcpStream,
+    host: &str,
+    config: ClientConfig,
+) -> io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| Trouble::wrong(format!("TLS: \"{host}\" is no name for a server")))?;
-    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
-    connecting
+        .map_err(|_| io::Error::other(format!("\"{host}\" is no name for a server")))?;
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
         .await
-        .map_err(|failed| match tls::failure(&failed) {
-            Some(said) => Trouble::silent(format!("TLS: {said}")),
-            None if failed.kind() == std::io::ErrorKind::UnexpectedEof => {
-                Trouble::silent("TLS: the connection was closed; does it speak TLS there?")
-            }
-            None => Trouble::io("TLS", &failed),
-        })
 }

@@ -5,6 +5,7 @@
 //! through `words`, by its codes, whatever language it speaks.
 
 mod ready;
+mod secure;
 mod session;
 mod words;
 

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, SimpleQueryMessage};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::secure::Secure;
 use super::words;
 use super::{Mode, Postgres};
 use crate::platform::tls::{self, Trust};
@@ -32,7 +30,7 @@ pub(super) async fn ask(
 ) -> Result<String, Trouble> {
     let options = &probe.options;
     let deadline = Instant::now() + options.timeout.get();
-    let mut secured = Secured::by(probe).await?;
+    let tls = secure(probe).await?;
     let stream = tokio::time::timeout_at(deadline, reach::connect(&options.address, progress));
     let stream = stream.await.map_err(|_| progress.silence())??;
     progress.at(words::LOGIN);
@@ -49,7 +47,6 @@ pub(super) async fn ask(
     if let Some(password) = &options.password {
         config.password(password.expose());
     }
-    let tls = secured.connector(options.address.host())?;
     let login = tokio::time::timeout_at(deadline, config.connect_raw(stream, tls));
     let (client, mut connection) = login
         .await
@@ -73,7 +70,7 @@ pub(super) async fn ask(
         let _ = tokio::time::timeout(PARTING, connection).await;
         return said;
     }
-    let cancelled = tokio::time::timeout(CANCEL, cancel(probe, &client, &mut secured)).await;
+    let cancelled = tokio::time::timeout(CANCEL, cancel(probe, &client)).await;
     let how = match cancelled {
         Ok(Ok(())) => "it was cancelled",
         _ => "it could not be cancelled",
@@ -135,33 +132,23 @@ fn value(answer: &[SimpleQueryMessage], column: usize) -> Option<Option<String>>
     }
 }
 
-async fn cancel(probe: &Postgres, client: &Client, secured: &mut Secured) -> Result<(), Trouble> {
+async fn cancel(probe: &Postgres, client: &Client) -> Result<(), Trouble> {
     let address = &probe.options.address;
     let stream = reach::connect(address, &Progress::default()).await?;
-    let tls = secured.connector(address.host())?;
+    let tls = secure(probe).await?;
     let token = client.cancel_token();
     let cancelled = token.cancel_query_raw(stream, tls).await;
     cancelled.map_err(|failed| Trouble::silent(failed.to_string()))
 }
 
-/// How connections to the server are secured.
-struct Secured(MakeRustlsConnect);
-
-impl Secured {
-    async fn by(probe: &Postgres) -> Result<Self, Trouble> {
-        let trust = match probe.options.mode() {
-            Mode::Verify => trust::with(probe.ca.as_deref()).await?,
-            Mode::Off | Mode::Prefer | Mode::Require => Trust::Anybody,
-        };
-        let config = tls::client(&trust).map_err(Trouble::here)?;
-        Ok(Self(MakeRustlsConnect::new(config)))
-    }
-
-    fn connector(
-        &mut self,
-        host: &str,
-    ) -> Result<<MakeRustlsConnect as MakeTlsConnect<TcpStream>>::TlsConnect, Trouble> {
-        let made = MakeTlsConnect::<TcpStream>::make_tls_connect(&mut self.0, host);
-        made.map_err(|failed| match failed {})
-    }
+/// How a connection to the server is secured.
+async fn secure(probe: &Postgres) -> Result<Secure, Trouble> {
+    let trust = match probe.options.mode() {
+        Mode::Verify => trust::with(probe.ca.as_deref()).await?,
+        Mode::Off | Mode::Prefer | Mode::Require => Trust::Anybody,
+    };
+    Ok(Secure {
+        host: probe.options.address.host().to_owned(),
+        config: tls::client(&trust).map_err(Trouble::here)?,
+    })
 }

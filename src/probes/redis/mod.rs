@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::reach::{self, Progress, Trouble};
 use super::{Ailment, Probe, Pulse, Subject, Tools, trust};
@@ -146,20 +145,17 @@ impl Redis {
         };
         let address = &self.options.address;
         let stream = reach::connect(address, progress).await?;
-        match trust {
-            None => self.talk(stream, progress).await,
+        let talk = match trust {
+            None => Talk::over(Box::new(stream)),
             Some(trust) => {
-                let stream = trust::secure(stream, address.host(), &trust, progress).await?;
-                self.talk(stream, progress).await
+                let secure = trust::secure(stream, address.host(), &trust, progress).await?;
+                Talk::over(Box::new(secure))
             }
-        }
+        };
+        self.talk(talk, progress).await
     }
 
-    async fn talk<S>(&self, stream: S, progress: &Progress) -> Result<String, Trouble>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let mut talk = Talk::over(stream);
+    async fn talk(&self, mut talk: Talk, progress: &Progress) -> Result<String, Trouble> {
         if let Some(password) = &self.options.password {
             progress.at("AUTH");
             let user = self.options.user.as_deref();

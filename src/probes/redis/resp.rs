@@ -12,11 +12,16 @@ use crate::probes::reach::Trouble;
 /// The longest answer that is read.
 const LONGEST: u64 = 64 << 10;
 
-/// A conversation.
-pub(super) struct Talk<S>(BufReader<S>);
+/// What a conversation goes over, secure or not.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
-    pub(super) fn over(stream: S) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// A conversation.
+pub(super) struct Talk(BufReader<Box<dyn Stream>>);
+
+impl Talk {
+    pub(super) fn over(stream: Box<dyn Stream>) -> Self {
         Self(BufReader::new(stream))
     }
 
@@ -130,7 +135,7 @@ mod tests {
         let answers = "+PONG\r\n$7\r\na:b\r\nc\n\r\n-LOADING Redis is loading\r\n*1\r\n:1\r\n+cut";
         let (mut there, here) = tokio::io::duplex(1 << 10);
         there.write_all(answers.as_bytes()).await.unwrap();
-        let mut talk = Talk::over(here);
+        let mut talk = Talk::over(Box::new(here));
         assert_eq!(talk.ask(&["PING"]).await.unwrap(), "PONG");
         assert_eq!(talk.ask(&["INFO"]).await.unwrap(), "a:b\r\nc");
         let said = format!("{:?}", talk.ask(&["PING"]).await.unwrap_err());
