@@ -3,6 +3,7 @@
 
 pub(crate) mod app;
 pub(crate) mod authority;
+pub(crate) mod collector;
 pub(crate) mod dns;
 pub(crate) mod gate;
 pub(crate) mod git_refs;
@@ -13,9 +14,12 @@ pub(crate) mod haproxy_relay;
 pub(crate) mod load;
 pub(crate) mod loki;
 pub(crate) mod nginx;
+pub(crate) mod openapi;
 pub(crate) mod ports;
 pub(crate) mod postgres;
+pub(crate) mod pushgateway;
 pub(crate) mod redis;
+pub(crate) mod scene;
 pub(crate) mod shop;
 pub(crate) mod slack;
 pub(crate) mod stand_in;
