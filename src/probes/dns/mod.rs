@@ -201,7 +201,7 @@ impl Dns {
     }
 
     fn judge(&self, server: SocketAddr, answer: &Packet<'_>) -> Result<String, Trouble> {
-        let Dns { name, options, .. } = self;
+        let Self { name, options, .. } = self;
         let by = format!("says {server}");
         match answer.rcode() {
             RCODE::NoError => {}

@@ -41,10 +41,6 @@ impl Faults {
         std::fs::write(folder.path().join("it.cfg"), config).unwrap();
         let haproxy = Command::new("haproxy")
             .args(["-q", "-db", "-f", "it.cfg"])
-            .env(
-                "PATH",
-                format!("{}:/usr/sbin", std::env::var("PATH").unwrap()),
-            )
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
