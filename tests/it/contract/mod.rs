@@ -7,6 +7,7 @@ mod hostile;
 mod leaks;
 mod leaks_by_kind;
 mod log;
+mod many_checks;
 mod outputs;
 mod program;
 mod refusals;

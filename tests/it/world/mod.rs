@@ -2,9 +2,11 @@
 //! cannot be had. Everything listens on a port of its own and ends with its owner.
 
 pub(crate) mod app;
+pub(crate) mod authority;
 pub(crate) mod channels;
 pub(crate) mod collector;
 pub(crate) mod discord;
+pub(crate) mod dns;
 pub(crate) mod dockerd;
 pub(crate) mod gate;
 pub(crate) mod git_refs;
@@ -21,7 +23,9 @@ pub(crate) mod nginx;
 pub(crate) mod openapi;
 pub(crate) mod pagers;
 pub(crate) mod ports;
+pub(crate) mod postgres;
 pub(crate) mod pushgateway;
+pub(crate) mod redis;
 pub(crate) mod scene;
 pub(crate) mod shop;
 pub(crate) mod slack;
