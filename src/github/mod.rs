@@ -15,6 +15,7 @@ pub mod gates;
 pub mod lock_ref;
 mod mark;
 mod patience;
+mod permission;
 pub mod record;
 mod reviews;
 pub mod standing;
