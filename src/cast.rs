@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::file::Environment;
 use crate::config::kinds::{Block, CheckBlock, Kind, NotifierBlock, build, plain_schema};
 use crate::config::patience::Patience;
+use crate::config::preflight::Window;
 use crate::config::problem::Problem;
 use crate::config::schema::{Seam, assemble};
 use crate::config::telemetry::Labelled;
@@ -16,9 +17,10 @@ use crate::config::{check, yaml};
 use crate::exporters::Exporter;
 use crate::model::event::Say;
 use crate::model::slot::{Slot, Slots};
-use crate::notifiers::{Notifier, Routing};
+use crate::notifiers::Routing;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
+use crate::report::telling::Channel;
 use crate::rollout::ledger::Ledger;
 use crate::rollout::lock::keeper::Keeper;
 use crate::rollout::patience::Check;
@@ -68,7 +70,7 @@ pub struct Tools {
 }
 
 /// Whom to tell, and from which severity on.
-pub type Audience = Vec<(Routing, Box<dyn Notifier>)>;
+pub type Audience = Vec<Channel>;
 
 /// Something that could not be built: the path below the environment, and why.
 pub type Misfit = (String, String);
@@ -144,16 +146,24 @@ pub fn stage(
 ///
 /// # Errors
 /// All blocks that could not be built.
-pub fn audience(blocks: &[NotifierBlock], http: &Http) -> Result<Audience, Vec<Misfit>> {
-    let with = notifiers::Tools { http: http.clone() };
+pub fn audience(
+    blocks: &[NotifierBlock],
+    with: &notifiers::Tools,
+) -> Result<Audience, Vec<Misfit>> {
     let mut misfits = Vec::new();
     let mut audience = Vec::new();
     for (i, block) in blocks.iter().enumerate() {
+        let path = format!("notify[{i}]");
         let mut block: Block = block.0.clone();
         let built = block
             .take::<Routing>()
-            .and_then(|routing| Ok((routing, build(notifiers::KINDS, &block, &with)?)));
-        audience.extend(fitting(&format!("notify[{i}]"), built, &mut misfits));
+            .and_then(|routing| Ok((routing, build(notifiers::KINDS, &block, with)?)));
+        let Some((routing, notifier)) = fitting(&path, built, &mut misfits) else {
+            continue;
+        };
+        let quiet = routing.quiet.iter().flat_map(Window::meaning);
+        misfits.extend(quiet.map(|(key, said)| (format!("{path}.quiet.{key}"), said)));
+        audience.push((routing, notifier));
     }
     if misfits.is_empty() {
         Ok(audience)

@@ -40,6 +40,10 @@ pub struct Context {
     pub sha: Option<String>,
     /// The short name of the branch or tag.
     pub ref_name: Option<String>,
+    /// The number of the pull request that the ref belongs to, by `GITHUB_REF`.
+    pub pull_request: Option<u64>,
+    /// The file with the event that caused the run.
+    pub event_file: Option<PathBuf>,
     /// `branch` or `tag`.
     pub ref_type: Option<String>,
     /// Who caused the first run.
@@ -122,6 +126,11 @@ impl Context {
             repository: parts.map(|(_, repository)| repository.to_owned()),
             sha: text("GITHUB_SHA"),
             ref_name: text("GITHUB_REF_NAME"),
+            pull_request: text("GITHUB_REF").and_then(|name| {
+                let (number, _) = name.strip_prefix("refs/pull/")?.split_once('/')?;
+                number.parse().ok()
+            }),
+            event_file: path("GITHUB_EVENT_PATH"),
             ref_type: text("GITHUB_REF_TYPE"),
             actor: text("GITHUB_ACTOR"),
             triggering_actor: text("GITHUB_TRIGGERING_ACTOR"),
@@ -179,6 +188,8 @@ mod tests {
         ("GITHUB_STATE", "/github/file_commands/state"),
         ("GITHUB_REPOSITORY", "acme/storefront"),
         ("GITHUB_SHA", "4f2a9c1d5e6f708192a3b4c5d6e7f8091a2b3c4d"),
+        ("GITHUB_REF", "refs/pull/41/merge"),
+        ("GITHUB_EVENT_PATH", "/github/workflow/event.json"),
         ("GITHUB_REF_NAME", "main"),
         ("GITHUB_REF_TYPE", "branch"),
         ("GITHUB_ACTOR", "ana"),
@@ -220,6 +231,7 @@ mod tests {
             context.run_url.as_deref(),
             Some("https://ghe.example.com/acme/storefront/actions/runs/1234/attempts/2")
         );
+        assert_eq!(context.pull_request, Some(41));
         assert_eq!(context.saved("lock"), Some("prod#1"));
         assert_eq!(context.saved("LOCK"), None, "the case is kept as written");
     }

@@ -101,12 +101,10 @@ impl Session {
 
     async fn notify(&self, inputs: &Inputs) -> Result<Ending, Refusal> {
         let mut facts = Vec::new();
+        let mut about = None;
         let audience = match &inputs.webhook {
             Some(webhook) => {
-                let tools = notifiers::Tools {
-                    http: self.http.clone(),
-                };
-                let notifier = notifiers::for_webhook(webhook, &tools);
+                let notifier = notifiers::for_webhook(webhook, &self.notifier_tools(inputs));
                 let notifier = notifier.map_err(|said| Refusal::of_input("webhook", said))?;
                 facts.extend(
                     inputs
@@ -126,7 +124,9 @@ impl Session {
                 }
                 facts.push(("app".to_owned(), choice.config.file.app.clone()));
                 facts.push(("environment".to_owned(), choice.name.clone()));
-                cast::audience(blocks, &self.http).map_err(|misfits| choice.refuse(misfits))?
+                let audience = cast::audience(blocks, &self.notifier_tools(inputs));
+                about = Some((choice.config.file.app.clone(), choice.name.clone()));
+                audience.map_err(|misfits| choice.refuse(misfits))?
             }
         };
         let version = inputs.version.as_ref().or(self.context.sha.as_ref());
@@ -144,7 +144,12 @@ impl Session {
             ..Headline::default()
         });
         let run_url = self.context.run_url.clone();
-        let ending = notify::run(inputs, facts, run_url, &audience, &self.vault, &self.say).await;
+        let message = notify::Message {
+            facts,
+            about,
+            run_url,
+        };
+        let ending = notify::run(inputs, message, &self.teller(&audience)).await;
         self.ended(&ending);
         Ok(ending)
     }
@@ -189,7 +194,7 @@ impl Session {
         let mut problems = Vec::new();
         for (name, environment) in &config.file.environments {
             let stage = cast::stage(&config.file.app, name, environment, &tools).err();
-            let audience = cast::audience(&environment.notify, &self.http).err();
+            let audience = cast::audience(&environment.notify, &self.notifier_tools(inputs)).err();
             let loki = self.loki(environment).and_then(Result::err);
             let exporters = cast::exporters(&config.file.app, name, environment, &tools).err();
             let misfits = [stage, audience, exporters].into_iter().flatten().flatten();

@@ -21,6 +21,7 @@ mod secrets;
 mod session;
 mod staged;
 mod telemetry;
+mod tellers;
 mod trace;
 
 use std::ffi::OsString;

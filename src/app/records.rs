@@ -22,7 +22,7 @@ use crate::model::ending::Ending;
 use crate::model::event::Event;
 use crate::platform::secret::Vault;
 use crate::report::deployment::{RunInfo, recorder};
-use crate::report::news;
+use crate::report::{news, telling};
 use crate::rollout::stage::Recorded;
 
 use super::session::Session;
@@ -75,15 +75,18 @@ impl Session {
         audience: &Audience,
         act: impl Future<Output = Ending>,
     ) -> Ending {
-        let (listener, draft) =
-            news::reporter(self.context.run_url.clone(), self.context.actor.clone());
+        let (outbox, inbox) = telling::boxes();
+        let context = &self.context;
+        let (listener, closer) =
+            news::reporter(outbox, context.run_url.clone(), context.actor.clone());
         self.journal.add(listener);
-        let ending = act.await;
-        if let Some(news) = draft.take() {
-            for warning in news::send(&news, audience, &self.vault).await {
-                (self.say)(Event::Warned(warning));
-            }
-        }
+        let act = async {
+            let ending = act.await;
+            closer.close();
+            ending
+        };
+        let teller = self.teller(audience);
+        let (ending, ()) = tokio::join!(act, teller.deliver(inbox));
         ending
     }
 

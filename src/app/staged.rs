@@ -36,7 +36,8 @@ impl Session {
         let release = self.release(mode, inputs)?;
         let strategy = strategy(&choice, inputs)?;
         let mut stage = self.stage(&choice, mode, inputs)?;
-        let audience = cast::audience(&choice.environment().notify, &self.http);
+        let notify = &choice.environment().notify;
+        let audience = cast::audience(notify, &self.notifier_tools(inputs));
         let audience = audience.map_err(|misfits| choice.refuse(misfits))?;
         let changes_something = !inputs.dry_run
             && matches!(

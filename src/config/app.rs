@@ -14,22 +14,20 @@ pub struct App {
 }
 
 impl App {
-    /// From the inputs, with every problem by the input's name.
+    /// From the inputs (id, key, installation), with every problem by the input's name.
     pub(super) fn read(
-        id: Option<&str>,
-        key: Option<String>,
-        installation: Option<&str>,
+        [id, key, installation]: [Option<String>; 3],
         complain: &mut impl FnMut(&str, &str),
     ) -> Option<Self> {
-        let mut number = |name: &str, text: Option<&str>| {
-            let number = whole_number(text?);
+        let mut number = |name: &str, text: &Option<String>| {
+            let number = whole_number(text.as_deref()?);
             if number.is_none() {
                 complain(name, "must be a whole number");
             }
             number
         };
-        let known = number("app-id", id);
-        let installation = number("app-installation-id", installation);
+        let known = number("app-id", &id);
+        let installation = number("app-installation-id", &installation);
         match (id, key) {
             (Some(_), Some(key)) => known.map(|id| Self {
                 id,

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use crate::model::news::Alert;
 use crate::model::severity::Severity;
 use crate::model::split::Weight;
 use crate::platform::secret::Secret;
@@ -96,6 +97,16 @@ pub const INPUTS: &[Input] = &[
         "for notify without a config file: a Slack, Discord or other webhook",
     ),
     input(
+        "alert",
+        "",
+        "for notify: what becomes of an incident: trigger, acknowledge or resolve",
+    ),
+    input(
+        "issue",
+        "",
+        "for the channel github-comment: the pull request's or issue's number",
+    ),
+    input(
         "reason",
         "",
         "for `cutover lock hold`: why, for those who wait",
@@ -168,6 +179,8 @@ struct Raw {
     message: Option<String>,
     severity: Option<String>,
     webhook: Option<String>,
+    alert: Option<String>,
+    issue: Option<String>,
     reason: Option<String>,
     migration: Option<String>,
     #[serde(rename = "override")]
@@ -215,6 +228,10 @@ pub struct Inputs {
     pub severity: Severity,
     /// Where a message goes; a secret, for whoever has it can post.
     pub webhook: Option<Secret>,
+    /// What becomes of an incident.
+    pub alert: Option<Alert>,
+    /// Where a comment is left.
+    pub issue: Option<u64>,
     /// Why the environment is locked.
     pub reason: Option<String>,
     /// What the release does to data that the old one uses, too.
@@ -297,6 +314,21 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
         }
         found.map(|(_, migration)| *migration)
     });
+    let alert = raw.alert.as_deref().and_then(|text| {
+        let found = Alert::NAMES.iter().find(|(name, _)| *name == text);
+        if found.is_none() {
+            complain("alert", "must be one of trigger, acknowledge, resolve");
+        }
+        found.map(|(_, alert)| *alert)
+    });
+    let issue = raw.issue.as_deref().and_then(|text| {
+        let number = text.trim().trim_start_matches('#').parse().ok();
+        let number = number.filter(|number| *number > 0);
+        if number.is_none() {
+            complain("issue", "must be the number of a pull request or an issue");
+        }
+        number
+    });
     let url = raw
         .url
         .as_deref()
@@ -317,12 +349,8 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
             "this is not a URL; write it as https://host/path",
         );
     }
-    let app = App::read(
-        raw.app_id.as_deref(),
-        raw.app_private_key,
-        raw.app_installation_id.as_deref(),
-        &mut complain,
-    );
+    let app = [raw.app_id, raw.app_private_key, raw.app_installation_id];
+    let app = App::read(app, &mut complain);
     Inputs {
         config_was_named: raw.config.is_some(),
         config: raw
@@ -341,6 +369,8 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
         message: raw.message,
         severity,
         webhook: raw.webhook.map(Secret::new),
+        alert,
+        issue,
         reason: raw.reason,
         migration,
         override_reason: raw

@@ -170,9 +170,16 @@ pub fn keep_secrets(config: &Value, vault: &Vault) {
 /// Whether a key's name says that its value is a secret, as `token` and `Authorization` do.
 fn is_secret(key: &str) -> bool {
     let key = key.to_lowercase();
-    ["token", "password", "secret", "authorization", "api-key"]
-        .iter()
-        .any(|word| key.contains(word))
+    [
+        "token",
+        "password",
+        "secret",
+        "authorization",
+        "api-key",
+        "routing-key",
+    ]
+    .iter()
+    .any(|word| key.contains(word))
 }
 
 fn keep_addresses(channels: &Value, vault: &Vault) {

@@ -9,7 +9,8 @@ use super::units::Span;
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Patience {
-    /// How many failed looks are forgiven before the check fails. Default 2.
+    /// How many failed looks are forgiven before the check fails. Default 3: after
+    /// 1, 2 and 4 seconds.
     #[schemars(range(max = 1000))]
     pub retries: u32,
     /// The pause after the first failed look; it doubles with each, up to 10s. Default 1s.
@@ -27,7 +28,7 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self {
-            retries: 2,
+            retries: 3,
             interval: Span::secs(1),
             rise: 1,
             fall: 3,

@@ -122,6 +122,22 @@ pub struct Window {
     pub zone: Option<Zone>,
 }
 
+impl Window {
+    /// What a schema cannot say of it: the key, and what is wrong.
+    pub fn meaning(&self) -> Vec<(&'static str, String)> {
+        let mut wrong = Vec::new();
+        if self.from == self.to {
+            let said = "the window has no length; a whole day is from 00:00 to 24:00".to_owned();
+            wrong.push(("to", said));
+        }
+        if self.from.minutes() == 24 * 60 {
+            let said = "a window does not begin at 24:00; write 00:00 and the next day".to_owned();
+            wrong.push(("from", said));
+        }
+        wrong
+    }
+}
+
 /// Dates between which nothing is deployed, both included.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -144,14 +160,8 @@ pub(super) fn meaning(
 ) -> Vec<(String, String)> {
     let mut wrong = Vec::new();
     for (i, window) in guardrails.windows.iter().enumerate() {
-        if window.from == window.to {
-            let said = "the window has no length; a whole day is from 00:00 to 24:00".to_owned();
-            wrong.push((format!("windows[{i}].to"), said));
-        }
-        if window.from.minutes() == 24 * 60 {
-            let said = "a window does not begin at 24:00; write 00:00 and the next day".to_owned();
-            wrong.push((format!("windows[{i}].from"), said));
-        }
+        let problems = window.meaning().into_iter();
+        wrong.extend(problems.map(|(key, said)| (format!("windows[{i}].{key}"), said)));
     }
     for (i, freeze) in guardrails.freeze.iter().enumerate() {
         if freeze.to < freeze.from {

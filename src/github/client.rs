@@ -20,7 +20,8 @@ use crate::platform::secret::Vault;
 use crate::platform::text;
 
 use super::access::{Access, Way};
-use super::headers::{next_of, permission_for, permissions_of, wait_of};
+use super::headers::{next_of, permissions_of, wait_of};
+use super::permission::permission_for;
 use super::{GithubError, Repository};
 
 /// For one request, to the end of its answer.

@@ -56,22 +56,6 @@ pub(super) fn permissions_of(
     wanted
 }
 
-/// The permission that a path needs, where GitHub does not name it.
-pub(super) fn permission_for(path: &str, writes: bool) -> String {
-    let rooms: Vec<&str> = path.split(['/', '?']).skip(4).collect();
-    let name = match rooms.as_slice() {
-        ["deployments", ..] => "deployments",
-        ["actions", ..] => "actions",
-        ["check-runs", ..] | ["commits", _, "check-runs", ..] => "checks",
-        ["commits", _, "status", ..] => "statuses",
-        ["environments", ..] if writes => "administration",
-        ["environments", ..] => "actions",
-        ["issues", ..] => "issues",
-        _ => "contents",
-    };
-    format!("{name}: {}", if writes { "write" } else { "read" })
-}
-
 /// The address of the next page in a `Link` header: `<https://…?page=2>; rel="next", <…>; rel="last"`.
 pub(super) fn next_of(links: &str) -> Option<String> {
     links.split(',').find_map(|link| {
@@ -85,6 +69,7 @@ pub(super) fn next_of(links: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::github::permission::permission_for;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs
@@ -109,24 +94,6 @@ mod tests {
 
     fn needed() -> String {
         permission_for("/repos/shop/storefront/check-runs/7", false)
-    }
-
-    #[test]
-    fn each_path_has_its_permission() {
-        for (below, writes, wanted) in [
-            ("deployments?per_page=30", false, "deployments: read"),
-            ("deployments/7/statuses", true, "deployments: write"),
-            ("actions/runs/7/approvals", false, "actions: read"),
-            ("check-runs/7", false, "checks: read"),
-            ("commits/c0ffee/check-runs?page=2", false, "checks: read"),
-            ("commits/c0ffee/status?page=2", false, "statuses: read"),
-            ("issues?state=open", false, "issues: read"),
-            ("branches/main", false, "contents: read"),
-            ("git/refs", true, "contents: write"),
-        ] {
-            let path = format!("/repos/shop/storefront/{below}");
-            assert_eq!(permission_for(&path, writes), wanted);
-        }
     }
 
     #[test]

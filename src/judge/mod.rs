@@ -13,6 +13,7 @@ pub mod limits;
 pub mod protection;
 pub mod required;
 pub mod reviews;
+pub mod severity;
 pub mod share;
 pub mod streak;
 pub mod windows;

@@ -67,7 +67,12 @@ pub async fn at(
         () = cancelled.cancelled() => return from(Fault::cancelled()),
         outcome = pass_all(checks, subject, say) => outcome,
     };
-    say(Event::Learned(Fact::Healthy(outcome.is_ok())));
+    match &outcome {
+        Ok(_) => say(Event::Learned(Fact::Healthy(true))),
+        Err(failed) if failed.seen > 0 => say(Event::Learned(Fact::Healthy(false))),
+        // Nothing is known.
+        Err(_) => {}
+    }
     let took = began.elapsed();
     match outcome {
         Ok(all) => {
@@ -76,22 +81,15 @@ pub async fn at(
             let said = format!("{} passed", text::count(all as u64, "check"));
             Ending::good(Decision::Passed, Reason::Done, said)
         }
-        Err((count, first, ailment)) => {
-            let measured = format!("{first}: {}", ailment.measured);
+        Err(outcome) => {
+            let all = text::count(checks.len() as u64, "check");
+            let fault = outcome.fault(failed, &all, "");
             say(Event::Failed {
                 step,
-                said: measured.clone(),
+                said: fault.measured.clone().unwrap_or_default(),
                 took,
             });
-            let said = format!(
-                "{count} of {} failed",
-                text::count(checks.len() as u64, "check")
-            );
-            from(
-                Fault::new(failed, said)
-                    .measured(measured)
-                    .wanted(ailment.wanted),
-            )
+            from(fault)
         }
     }
 }

@@ -1,21 +1,25 @@
-//! Discord, by a webhook: one embed with the facts as fields.
+//! Discord, by a webhook: one embed with the facts as fields, edited while a run goes on.
 //!
 //! Texts are shown as they are: what Discord would take for markup is escaped, and nothing in
 //! them can mention anybody. Lengths are those that Discord refuses to exceed, the 6,000
 //! characters of an embed as a whole included.
 
 use async_trait::async_trait;
+use reqwest::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::config::kinds::{Kind, plain_schema};
 use crate::model::news::News;
+use crate::platform::http::Answer;
 use crate::platform::secret::Secret;
 use crate::platform::text;
 
-use super::hook::{Hook, colour, units, within};
-use super::{Notifier, NotifyError, Tools};
+use super::hook::{
+    Hook, Known, Repeat, calls_somebody, colour, keep_id, known, run_link, title, units, within,
+};
+use super::{Form, Notifier, NotifyError, Tools};
 
 /// Its line in the table.
 pub(super) const KIND: Kind<dyn Notifier, Tools> = Kind {
@@ -41,32 +45,61 @@ const DESCRIPTION: usize = 4096;
 const FIELDS: usize = 25;
 const NAME: usize = 256;
 const VALUE: usize = 1024;
-const LINK: usize = 2048;
 const WHOLE: usize = 6000;
 /// What the footer is given of the whole.
 const FOOTER: usize = 200;
 
 /// Discord, by a webhook.
-pub(super) struct Discord(Hook);
+pub(super) struct Discord {
+    hook: Hook,
+    known: Known,
+}
 
 impl Discord {
     pub(super) fn at(webhook: &Secret, tools: &Tools) -> Result<Self, String> {
-        Hook::at("webhook", webhook, &tools.http).map(Self)
-    }
-}
-
-#[async_trait]
-impl Notifier for Discord {
-    fn told(&self) -> String {
-        "discord".to_owned()
+        Ok(Self {
+            hook: Hook::at("webhook", webhook, &tools.http)?,
+            known: Known::default(),
+        })
     }
 
-    async fn tell(&self, news: &News) -> Result<(), NotifyError> {
-        let answer = self.0.post(&message(news)).await?;
-        // 204 is the usual yes; with `?wait=true` in the URL it is 200 and the message.
-        if matches!(answer.status, 200 | 204) {
-            return Ok(());
+    /// Posts a message and keeps its id, which Discord tells where it is asked to wait.
+    async fn post(&self, news: &News) -> Result<(), NotifyError> {
+        let mut url = self.hook.url().clone();
+        if !url.query_pairs().any(|(key, _)| key == "wait") {
+            url.query_pairs_mut().append_pair("wait", "true");
         }
+        let answer = self
+            .hook
+            .send(Method::POST, &url, &message(news), Repeat::Never)
+            .await?;
+        if !matches!(answer.status, 200 | 204) {
+            return Err(self.refused(&answer));
+        }
+        let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
+        let id = body.as_ref().and_then(|body| body.get("id")?.as_str());
+        keep_id(&self.known, news, id);
+        Ok(())
+    }
+
+    /// Edits a message; whether it was still there.
+    async fn edit(&self, id: &str, news: &News) -> Result<bool, NotifyError> {
+        let mut url = self.hook.url().clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(["messages", id]);
+        }
+        let answer = self
+            .hook
+            .send(Method::PATCH, &url, &message(news), Repeat::Once)
+            .await?;
+        match answer.status {
+            200 => Ok(true),
+            404 => Ok(false),
+            _ => Err(self.refused(&answer)),
+        }
+    }
+
+    fn refused(&self, answer: &Answer) -> NotifyError {
         let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
         let said = body.as_ref().and_then(|body| {
             let message = body.get("message")?.as_str()?;
@@ -78,16 +111,35 @@ impl Notifier for Discord {
         let said = said
             .as_deref()
             .unwrap_or("with something that is no answer of Discord's");
-        Err(self.0.refused(answer.status, said))
+        self.hook.refused(answer.status, said)
+    }
+}
+
+#[async_trait]
+impl Notifier for Discord {
+    fn told(&self) -> String {
+        "discord".to_owned()
+    }
+
+    fn form(&self) -> Form {
+        Form::Edited
+    }
+
+    async fn tell(&self, news: &News) -> Result<(), NotifyError> {
+        let Some(id) = known(&self.known, news) else {
+            return self.post(news).await;
+        };
+        let there = self.edit(&id, news).await?;
+        if !there || calls_somebody(news) {
+            self.post(news).await?;
+        }
+        Ok(())
     }
 }
 
 /// The message as Discord takes it.
 fn message(news: &News) -> Value {
-    let title = match escaped(&text::excerpt(&news.title, TITLE), TITLE) {
-        empty if empty.is_empty() => "cutover".to_owned(),
-        title => title,
-    };
+    let title = escaped(&title(news, TITLE), TITLE);
     let description = escaped(&news.message, DESCRIPTION);
     let mut room = WHOLE - FOOTER - units(&title) - units(&description);
     let mut fields = Vec::new();
@@ -108,23 +160,17 @@ fn message(news: &News) -> Value {
     }
     let mut embed = Map::from_iter([
         ("title".to_owned(), title.into()),
-        ("color".to_owned(), colour(news.severity).into()),
+        ("color".to_owned(), colour(news).into()),
         ("fields".to_owned(), fields.into()),
         ("footer".to_owned(), json!({ "text": footer.join(" · ") })),
     ]);
     if !description.is_empty() {
         embed.insert("description".to_owned(), description.into());
     }
-    if let Some(url) = news.run_url.as_deref().filter(|url| is_link(url)) {
+    if let Some(url) = run_link(news) {
         embed.insert("url".to_owned(), url.into());
     }
     json!({ "embeds": [embed], "allowed_mentions": { "parse": [] } })
-}
-
-/// Whether Discord takes it for the link behind the title.
-fn is_link(text: &str) -> bool {
-    url::Url::parse(text)
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && text.len() <= LINK)
 }
 
 /// A name or a value, which Discord wants not to be empty.

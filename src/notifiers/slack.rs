@@ -14,8 +14,8 @@ use crate::model::news::News;
 use crate::platform::secret::Secret;
 use crate::platform::text;
 
-use super::hook::{Hook, colour, within};
-use super::{Notifier, NotifyError, Tools};
+use super::hook::{Hook, colour, title, within};
+use super::{Form, Notifier, NotifyError, Tools};
 
 /// Its line in the table.
 pub(super) const KIND: Kind<dyn Notifier, Tools> = Kind {
@@ -58,6 +58,10 @@ impl Notifier for Slack {
         "slack".to_owned()
     }
 
+    fn form(&self) -> Form {
+        Form::Messages
+    }
+
     async fn tell(&self, news: &News) -> Result<(), NotifyError> {
         let answer = self.0.post(&message(news)).await?;
         let said = answer.text();
@@ -67,10 +71,7 @@ impl Notifier for Slack {
         }
         // A refusal is one word, such as `no_service`; anything else is a page that somebody
         // else put in the way.
-        let is_word = !word.is_empty()
-            && word.len() <= 60
-            && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let said = if is_word {
+        let said = if is_word(word) {
             word
         } else {
             "with something that is no answer of Slack's"
@@ -79,12 +80,16 @@ impl Notifier for Slack {
     }
 }
 
+/// Whether a text is one of Slack's own words, such as `no_service`.
+pub(super) fn is_word(word: &str) -> bool {
+    !word.is_empty()
+        && word.len() <= 60
+        && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 /// The message as Slack takes it.
-fn message(news: &News) -> Value {
-    let title = match text::excerpt(&news.title, HEADER) {
-        empty if empty.is_empty() => "cutover".to_owned(),
-        title => title,
-    };
+pub(super) fn message(news: &News) -> Value {
+    let title = title(news, HEADER);
     let mut details = Vec::new();
     if !news.message.trim().is_empty() {
         details.push(json!({ "type": "section", "text": mrkdwn(escaped(&news.message, TEXT)) }));
@@ -107,7 +112,7 @@ fn message(news: &News) -> Value {
             "text": { "type": "plain_text", "text": escaped(&title, HEADER), "emoji": false },
         }],
         "attachments": [{
-            "color": format!("#{:06x}", colour(news.severity)),
+            "color": format!("#{:06x}", colour(news)),
             "fallback": escaped(&title, TEXT),
             "blocks": details,
         }],

@@ -15,7 +15,7 @@ use crate::platform::http::USER_AGENT;
 use crate::platform::secret::Secret;
 
 use super::hook::Hook;
-use super::{Notifier, NotifyError, Tools};
+use super::{Form, Notifier, NotifyError, Tools};
 
 /// Its line in the table.
 pub(super) const KIND: Kind<dyn Notifier, Tools> = Kind {
@@ -63,6 +63,10 @@ impl Webhook {
 impl Notifier for Webhook {
     fn told(&self) -> String {
         "webhook".to_owned()
+    }
+
+    fn form(&self) -> Form {
+        Form::Messages
     }
 
     async fn tell(&self, news: &News) -> Result<(), NotifyError> {

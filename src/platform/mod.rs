@@ -4,10 +4,14 @@
 //! the rest of the house. Whatever is not about deployments and is needed twice lives here.
 
 pub mod atomic_file;
+pub mod certificate;
 pub mod http;
 pub mod machine;
+pub mod names;
 pub mod process;
 pub mod remote_machine;
 pub mod retry;
 pub mod secret;
+pub mod shortage;
 pub mod text;
+pub mod tls;

@@ -98,21 +98,22 @@ pub fn excerpt(text: &str, max: usize) -> String {
     let mut taken = 0;
     let mut space = false;
     for c in text.trim().chars() {
-        if taken == max {
-            out.push('…');
-            break;
-        }
         if c.is_whitespace() || c.is_control() {
             space = true;
             continue;
         }
-        if space && !out.is_empty() {
+        let gap = usize::from(space && !out.is_empty());
+        // The gap counts, too: a text of single letters has as many of them.
+        if taken + gap >= max {
+            out.push('…');
+            break;
+        }
+        if gap > 0 {
             out.push(' ');
-            taken += 1;
         }
         space = false;
         out.push(c);
-        taken += 1;
+        taken += gap + 1;
     }
     out
 }
@@ -226,6 +227,8 @@ mod tests {
             "a ::error::b [31m c"
         );
         assert_eq!(excerpt("abcdef", 3), "abc…");
+        assert_eq!(excerpt(&"a ".repeat(9), 4), "a a…");
+        assert_eq!(excerpt(&"a ".repeat(9), 3), "a a…");
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(count(1, "check"), "1 check");
     }

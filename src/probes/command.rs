@@ -99,6 +99,7 @@ impl Probe for Command {
                     wanted,
                     took: began.elapsed(),
                     silent: true,
+                    unseen: true,
                 });
             }
         };
@@ -116,6 +117,7 @@ impl Probe for Command {
             wanted,
             took,
             silent: ran.end == End::TimedOut,
+            unseen: false,
         })
     }
 }

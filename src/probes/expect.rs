@@ -38,7 +38,7 @@ pub(super) struct Expect {
 /// A text, a number, true, false or null.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-struct Scalar(Value);
+pub(super) struct Scalar(Value);
 
 impl JsonSchema for Scalar {
     fn schema_name() -> Cow<'static, str> {
@@ -55,6 +55,17 @@ impl JsonSchema for Scalar {
 }
 
 impl Scalar {
+    /// As a database writes it: true is `t`, null is `NULL`.
+    pub(super) fn as_text(&self) -> String {
+        match &self.0 {
+            Value::String(text) => text.clone(),
+            Value::Bool(true) => "t".to_owned(),
+            Value::Bool(false) => "f".to_owned(),
+            Value::Null => "NULL".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether a field has this value. 1 and 1.0 are one number; 1 and "1" are not one thing.
     fn is(&self, found: &Value) -> bool {
         match (&self.0, found) {

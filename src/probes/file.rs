@@ -88,6 +88,7 @@ impl Probe for File {
                 wanted,
                 took,
                 silent,
+                unseen: false,
             })
         };
         let seen = match seen {

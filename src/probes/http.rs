@@ -134,6 +134,7 @@ impl Probe for Request {
             ),
             took,
             silent: true,
+            unseen: false,
         };
         let look = Look {
             method: self.options.method.get().clone(),
@@ -149,11 +150,10 @@ impl Probe for Request {
                 ..Manner::PROBE
             },
         };
-        let answer = self
-            .http
-            .look(&look)
-            .await
-            .map_err(|failed| silence(failed.to_string(), failed.took))?;
+        let answer = self.http.look(&look).await.map_err(|failed| Ailment {
+            unseen: failed.unsent,
+            ..silence(failed.to_string(), failed.took)
+        })?;
         let took = answer.took;
         match self.options.expect.miss(&answer, &self.vault) {
             None => Ok(Pulse {
@@ -165,6 +165,7 @@ impl Probe for Request {
                 wanted,
                 took,
                 silent: false,
+                unseen: false,
             }),
         }
     }

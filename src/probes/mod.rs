@@ -5,10 +5,16 @@
 //! and its `KIND` to [`KINDS`].
 
 mod command;
+mod dns;
 mod expect;
 mod file;
 mod http;
+mod postgres;
+mod reach;
+mod redis;
 mod tcp;
+mod tls_expiry;
+mod trust;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,7 +27,16 @@ use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 
 /// All kinds, by name.
-pub const KINDS: &[Kind<dyn Probe, Tools>] = &[http::KIND, tcp::KIND, command::KIND, file::KIND];
+pub const KINDS: &[Kind<dyn Probe, Tools>] = &[
+    http::KIND,
+    tcp::KIND,
+    postgres::KIND,
+    redis::KIND,
+    dns::KIND,
+    tls_expiry::KIND,
+    command::KIND,
+    file::KIND,
+];
 
 /// What a probe is built with.
 pub struct Tools {
@@ -64,6 +79,9 @@ pub struct Ailment {
     pub took: Duration,
     /// Whether nothing answered at all, as against a wrong answer.
     pub silent: bool,
+    /// Whether it could not be looked at, for want of something on this machine: files, ports,
+    /// memory. It says nothing about what was to be looked at.
+    pub unseen: bool,
 }
 
 /// One look.

@@ -8,12 +8,14 @@ pub mod audit;
 mod clerk;
 mod compared;
 pub mod deployment;
+mod digest;
 pub mod log;
 pub mod markdown;
 pub mod news;
 pub mod outputs;
 pub mod summary;
 pub mod tally;
+pub mod telling;
 mod words;
 
 use std::sync::{Arc, Mutex, PoisonError};

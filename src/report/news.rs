@@ -1,46 +1,49 @@
-//! What people are told at the end, and the one door through which it leaves.
+//! What people are told of a run: that it goes on, and how it ended.
 //!
-//! The listener makes [`News`] of a run's ending; [`send`] hands them to every channel that
-//! wants news of that severity. Whatever goes wrong there is a warning for the log and changes
-//! nothing else.
+//! The listener makes [`News`] and puts them into the [`Outbox`]; who gets them, and when, is
+//! `telling`'s matter.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
-
-use crate::model::ending::{Account, Decision, Ending, Reason};
+use crate::judge::severity::{outcome_of, severity_of};
+use crate::model::ending::{Account, Decision, Ending};
 use crate::model::event::{Event, Fact, Headline};
 use crate::model::figures::Summary;
-use crate::model::news::News;
+use crate::model::news::{Alert, Incident, News, Outcome};
 use crate::model::receipt::Receipt;
-use crate::model::severity::Severity;
-use crate::notifiers::{Notifier, Routing};
-use crate::platform::secret::Vault;
 use crate::platform::text;
 
 use super::Listener;
+use super::telling::Outbox;
 
-/// For one channel, with whatever wait it asks for.
-const AT_MOST: Duration = Duration::from_secs(10);
+/// The modes that change something, and so are worth a word while they go on; and whose good
+/// ending means that an earlier bad one is over, but for a deployment that nobody uses yet.
+const CHANGING: [&str; 4] = ["rollout", "switch-traffic", "rollback", "deploy-slot"];
 
-/// The news of a run, once it has ended.
-#[derive(Clone, Default)]
-pub struct Draft(Arc<Mutex<Option<News>>>);
+/// The lines of a run under way that are shown.
+const STEPS: usize = 12;
 
-impl Draft {
-    /// Takes the news; `None` before the end, and after they were taken.
-    pub fn take(&self) -> Option<News> {
-        let mut news = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        news.take()
+/// The listener's outbox, for whoever has to make sure that it is closed.
+#[derive(Clone)]
+pub struct Closer(Arc<Mutex<Option<Outbox>>>);
+
+impl Closer {
+    /// Nothing more comes. The ending closes it, too.
+    pub fn close(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
-/// A listener that writes the news of a run, and where they will lie.
-pub fn reporter(run_url: Option<String>, actor: Option<String>) -> (impl Listener, Draft) {
-    let draft = Draft::default();
+/// A listener that puts the news of a run into an outbox, until its ending.
+pub fn reporter(
+    outbox: Outbox,
+    run_url: Option<String>,
+    actor: Option<String>,
+) -> (impl Listener, Closer) {
+    let closer = Closer(Arc::new(Mutex::new(Some(outbox))));
     let reporter = Reporter {
-        draft: draft.clone(),
+        outbox: closer.clone(),
         began: Instant::now(),
         run_url,
         actor,
@@ -51,12 +54,13 @@ pub fn reporter(run_url: Option<String>, actor: Option<String>) -> (impl Listene
         figures: None,
         override_reason: None,
         receipt: None,
+        steps: Vec::new(),
     };
-    (reporter, draft)
+    (reporter, closer)
 }
 
 struct Reporter {
-    draft: Draft,
+    outbox: Closer,
     began: Instant,
     run_url: Option<String>,
     actor: Option<String>,
@@ -67,6 +71,7 @@ struct Reporter {
     figures: Option<Summary>,
     override_reason: Option<String>,
     receipt: Option<Receipt>,
+    steps: Vec<String>,
 }
 
 impl Listener for Reporter {
@@ -77,13 +82,18 @@ impl Listener for Reporter {
                 self.environment.clone_from(&headline.environment);
                 self.version.clone_from(&headline.release);
                 self.headline = headline.clone();
+                self.put(self.underway());
             }
             Event::Learned(fact) => self.learn(fact),
             Event::Measured(receipt) => self.receipt = Some(receipt.clone()),
+            Event::Done { step, said, took } => {
+                let took = text::duration(*took);
+                self.steps.push(format!("{step}: {said} ({took})"));
+                self.put(self.underway());
+            }
             Event::Ended(ending) => {
-                let news = self.news_of(ending);
-                let mut draft = self.draft.0.lock().unwrap_or_else(PoisonError::into_inner);
-                *draft = Some(news);
+                self.put(Some(self.news_of(ending)));
+                self.outbox.close();
             }
             _ => {}
         }
@@ -102,18 +112,62 @@ impl Reporter {
         }
     }
 
+    fn put(&self, news: Option<News>) {
+        let outbox = self.outbox.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(outbox), Some(news)) = (outbox.as_ref(), news) {
+            // Nobody takes it out only where nobody is to be told.
+            let _ = outbox.send(news);
+        }
+    }
+
+    /// That it goes on, and how far it is.
+    fn underway(&self) -> Option<News> {
+        if !CHANGING.contains(&self.headline.mode) {
+            return None;
+        }
+        let from = self.steps.len().saturating_sub(STEPS);
+        Some(News {
+            title: self.title("underway"),
+            message: self.steps[from..].join("\n"),
+            facts: self.names(),
+            outcome: Outcome::Underway,
+            ..self.frame()
+        })
+    }
+
+    /// What all news of a run have.
+    fn frame(&self) -> News {
+        let app = self.headline.app.clone();
+        let thread = app.as_deref().zip(self.environment.as_deref());
+        News {
+            run_url: self.run_url.clone(),
+            thread: thread.map(|(app, environment)| format!("{app}/{environment}")),
+            app,
+            environment: self.environment.clone(),
+            ..News::default()
+        }
+    }
+
+    fn names(&self) -> Vec<(String, String)> {
+        let version = self.version.as_deref().map(text::short_sha);
+        let all = [
+            ("app", self.headline.app.as_deref()),
+            ("environment", self.environment.as_deref()),
+            ("version", version),
+            ("slot", self.slot.as_deref()),
+            ("actor", self.actor.as_deref()),
+            ("override", self.override_reason.as_deref()),
+        ];
+        all.into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect()
+    }
+
     fn news_of(&self, ending: &Ending) -> News {
-        let mut facts = Vec::new();
+        let mut facts = self.names();
         let mut fact = |name: &str, value: Option<String>| {
             facts.extend(value.map(|value| (name.to_owned(), value)));
         };
-        fact("app", self.headline.app.clone());
-        fact("environment", self.environment.clone());
-        let version = self.version.as_deref().map(text::short_sha);
-        fact("version", version.map(ToOwned::to_owned));
-        fact("slot", self.slot.clone());
-        fact("actor", self.actor.clone());
-        fact("override", self.override_reason.clone());
         fact("took", Some(text::duration(self.began.elapsed())));
         let receipt = self.receipt.as_ref();
         fact("switch", receipt.map(|receipt| ms(receipt.switch_ms)));
@@ -123,23 +177,51 @@ impl Reporter {
             fact("p95", figures.p95_ms.map(ms));
             fact("slowest", figures.slowest_ms.map(ms));
         }
+        let severity = severity_of(ending, self.headline.mode);
+        let outcome = outcome_of(ending);
+        // Who was cancelled hears that, and not that it failed.
+        let word = match (outcome, ending.decision) {
+            (Outcome::Cancelled, Decision::Failed) => "cancelled".to_owned(),
+            (Outcome::Cancelled, decision) => format!("cancelled, {decision}"),
+            (_, decision) => decision.to_string(),
+        };
         News {
-            severity: severity_of(ending, self.headline.mode),
-            title: self.title(ending),
+            severity,
+            title: self.title(&word),
             message: format!("{}\n{}", ending.said, lines_of(&ending.account))
                 .trim_end()
                 .to_owned(),
             decision: Some(ending.decision.to_string()),
             facts,
-            run_url: self.run_url.clone(),
+            outcome,
+            incident: self.incident(ending, outcome),
+            ..self.frame()
         }
     }
-}
 
-impl Reporter {
+    /// What an ending means to the incident of its environment: a run that changes traffic has
+    /// one of its own, and the live service's health another.
+    fn incident(&self, ending: &Ending, outcome: Outcome) -> Option<Incident> {
+        let mode = self.headline.mode;
+        let what = match mode {
+            "health-check" => "health",
+            mode if CHANGING.contains(&mode) => "rollout",
+            _ => return None,
+        };
+        let alert = match (outcome, ending.decision) {
+            (Outcome::Failed, _) => Alert::Trigger,
+            (Outcome::Good, Decision::Passed | Decision::Promoted) if mode != "deploy-slot" => {
+                Alert::Resolve
+            }
+            _ => return None,
+        };
+        let (app, environment) = (self.headline.app.as_ref()?, self.environment.as_ref()?);
+        Some(Incident::of(app, environment, what, alert))
+    }
+
     /// What came out, of what, and where: `rolled-back: rollout of storefront 4f2a9c1, production`.
-    fn title(&self, ending: &Ending) -> String {
-        let mut title = format!("{}: {}", ending.decision, self.headline.mode);
+    fn title(&self, word: &str) -> String {
+        let mut title = format!("{word}: {}", self.headline.mode);
         let version = self.version.as_deref().map(text::short_sha);
         let subject: Vec<&str> = [self.headline.app.as_deref(), version]
             .into_iter()
@@ -154,22 +236,6 @@ impl Reporter {
             title.push_str(environment);
         }
         title
-    }
-}
-
-/// How much an ending matters. Where the release had traffic and was bad, users were affected,
-/// also when it was taken back: somebody should know at once that the next one will be too.
-/// Where traffic was not touched, today is soon enough; where a person cancelled, they know.
-fn severity_of(ending: &Ending, mode: &str) -> Severity {
-    match (ending.decision, ending.reason) {
-        _ if ending.is_good() => Severity::Info,
-        (Decision::Held | Decision::Stuck, _) => Severity::Critical,
-        (Decision::RolledBack, Reason::Cancelled) => Severity::Warning,
-        (Decision::RolledBack, _) => Severity::Critical,
-        (_, Reason::Cancelled) => Severity::Info,
-        // Here it is the live service that was looked at.
-        (_, Reason::Unhealthy) if mode == "health-check" => Severity::Critical,
-        _ => Severity::Warning,
     }
 }
 
@@ -203,47 +269,16 @@ pub(super) fn ms(ms: f64) -> String {
     text::duration(Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default())
 }
 
-/// Tells every channel that wants news of this severity, all at once, and returns a warning for
-/// each that did not hear of it. No secret leaves with the news.
-pub async fn send(news: &News, to: &[(Routing, Box<dyn Notifier>)], vault: &Vault) -> Vec<String> {
-    let news = &redacted(news, vault);
-    let told = to
-        .iter()
-        .filter(|(routing, _)| news.severity >= routing.from)
-        .map(|(_, notifier)| async move {
-            let failed = match tokio::time::timeout(AT_MOST, notifier.tell(news)).await {
-                Ok(Ok(())) => return None,
-                Ok(Err(failed)) => failed.to_string(),
-                Err(_) => format!("no answer after {}", text::duration(AT_MOST)),
-            };
-            let said = format!("{} was not told: {failed}", notifier.told());
-            Some(vault.redact(&said).into_owned())
-        });
-    join_all(told).await.into_iter().flatten().collect()
-}
-
-fn redacted(news: &News, vault: &Vault) -> News {
-    let clean = |text: &String| vault.redact(text).into_owned();
-    News {
-        severity: news.severity,
-        title: clean(&news.title),
-        message: clean(&news.message),
-        decision: news.decision.as_ref().map(clean),
-        facts: news
-            .facts
-            .iter()
-            .map(|(name, value)| (clean(name), clean(value)))
-            .collect(),
-        run_url: news.run_url.as_ref().map(clean),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ending::Reason;
+    use crate::model::severity::Severity;
+    use crate::report::telling::boxes;
 
     fn heard_from(ending: &Ending, mode: &'static str, more: &[Event]) -> News {
-        let (mut reporter, draft) = reporter(Some("https://run".into()), Some("mona".into()));
+        let (outbox, mut inbox) = boxes();
+        let (mut reporter, _) = reporter(outbox, Some("https://run".into()), Some("mona".into()));
         reporter.hear(&Event::Began(Headline {
             mode,
             environment: Some("production".into()),
@@ -251,9 +286,13 @@ mod tests {
             ..Headline::default()
         }));
         more.iter().for_each(|event| reporter.hear(event));
-        assert_eq!(draft.take(), None);
+        while let Ok(news) = inbox.try_recv() {
+            assert_eq!(news.outcome, Outcome::Underway);
+        }
         reporter.hear(&Event::Ended(ending.clone()));
-        draft.take().unwrap()
+        let last = inbox.try_recv().unwrap();
+        assert!(inbox.try_recv().is_err() && inbox.is_closed());
+        last
     }
 
     #[test]
@@ -302,63 +341,5 @@ mod tests {
                 ("p95", "184 ms"),
             ]
         );
-    }
-
-    #[test]
-    fn severity_is_what_users_felt() {
-        let severity = |decision, reason, mode| {
-            heard_from(&Ending::good(decision, reason, ""), mode, &[]).severity
-        };
-        for (decision, reason, mode, wanted) in [
-            (Decision::Promoted, Reason::Done, "rollout", Severity::Info),
-            (
-                Decision::Failed,
-                Reason::SmokeFailed,
-                "rollout",
-                Severity::Warning,
-            ),
-            (
-                Decision::Failed,
-                Reason::Cancelled,
-                "rollout",
-                Severity::Info,
-            ),
-            (
-                Decision::Failed,
-                Reason::Unhealthy,
-                "rollout",
-                Severity::Warning,
-            ),
-            (
-                Decision::Failed,
-                Reason::Unhealthy,
-                "health-check",
-                Severity::Critical,
-            ),
-            (
-                Decision::RolledBack,
-                Reason::Cancelled,
-                "rollout",
-                Severity::Warning,
-            ),
-            (
-                Decision::Held,
-                Reason::Cancelled,
-                "rollout",
-                Severity::Critical,
-            ),
-            (
-                Decision::Stuck,
-                Reason::Cancelled,
-                "rollout",
-                Severity::Critical,
-            ),
-        ] {
-            assert_eq!(
-                severity(decision, reason, mode),
-                wanted,
-                "{decision} {reason}"
-            );
-        }
     }
 }

@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod lock;
 pub mod looks;
 pub mod patience;
+mod places;
 pub mod preflight;
 pub mod prober;
 pub mod proof;

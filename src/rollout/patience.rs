@@ -1,5 +1,8 @@
 //! Checks: a probe with patience. Retries, streaks and deadlines are here, above all probes,
 //! so that no two kinds differ in them.
+//!
+//! Only so many looks are under way at once (see [`super::places`]), and the wait for a place is
+//! nobody's time: what is looked at must not seem down because there is much to look at.
 
 use std::time::Duration;
 
@@ -8,12 +11,19 @@ use tokio::time::Instant;
 
 use crate::config::patience::Patience;
 use crate::judge::streak::{State, Streak};
+use crate::model::ending::Reason;
 use crate::model::event::{Event, Say};
+use crate::model::fault::Fault;
 use crate::platform::text;
-use crate::probes::{Ailment, Probe, Subject};
+use crate::probes::{Ailment, Probe, Pulse, Subject};
+
+use super::places;
 
 /// The longest pause between two looks.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How many of the failed checks are told one by one, beside the first.
+const WARNED: usize = 20;
 
 /// A probe and how long it is given.
 pub struct Check {
@@ -30,8 +40,9 @@ impl Check {
     /// # Errors
     /// What the last look saw, with how often it was tried.
     pub async fn pass(&self, at: &Subject) -> Result<String, Ailment> {
+        let mut place = places::one().await;
         let began = Instant::now();
-        let deadline = began + self.patience.deadline.get();
+        let mut deadline = began + self.patience.deadline.get();
         let mut streak = Streak::new(self.patience.rise, self.patience.retries.saturating_add(1));
         let mut failed: u32 = 0;
         let mut pause = self.patience.interval.get();
@@ -49,16 +60,32 @@ impl Check {
                 }
                 Err(ailment) => {
                     failed += 1;
-                    streak.add(false);
+                    // What could not be looked at was neither well nor ill.
+                    if !ailment.unseen {
+                        streak.add(false);
+                    }
                     let out_of_time = Instant::now() + pause >= deadline;
                     if failed > self.patience.retries || out_of_time {
                         return Err(tried(ailment, failed, began));
                     }
                 }
             }
+            drop(place);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+            let waits = Instant::now();
+            place = places::one().await;
+            deadline += waits.elapsed();
         }
+    }
+
+    /// Looks once, when there is a place.
+    ///
+    /// # Errors
+    /// What was seen instead of health.
+    pub async fn look(&self, at: &Subject) -> Result<Pulse, Ailment> {
+        let _place = places::one().await;
+        self.probe.look(at).await
     }
 
     /// What a look or the last of several came to, for those who keep records.
@@ -81,6 +108,7 @@ impl Check {
             wanted: format!("within {}", self.patience.deadline),
             took: began.elapsed(),
             silent: true,
+            unseen: false,
         }
     }
 }
@@ -88,12 +116,9 @@ impl Check {
 /// Passes all checks at once. Returns how many there were.
 ///
 /// # Errors
-/// What the first failed check saw; the others are warnings.
-pub async fn pass_all(
-    checks: &[Check],
-    at: &Subject,
-    say: &Say,
-) -> Result<usize, (usize, String, Ailment)> {
+/// What the first failed check saw; the others are warnings. Where none failed and some could
+/// not be looked at, what was missing for the first of those.
+pub async fn pass_all(checks: &[Check], at: &Subject, say: &Say) -> Result<usize, Failed> {
     let outcomes = join_all(checks.iter().map(async |check: &Check| {
         let outcome = check.pass(at).await;
         say(check.result(&outcome));
@@ -106,15 +131,56 @@ pub async fn pass_all(
         .zip(outcomes)
         .filter_map(|(check, outcome)| Some((check.probe.told(), outcome.err()?)))
         .collect();
-    if failed.is_empty() {
-        return Ok(all);
-    }
-    for (check, ailment) in failed.iter().skip(1) {
+    // Those that were seen to fail first, in their order.
+    failed.sort_by_key(|(_, ailment)| ailment.unseen);
+    let seen = failed.iter().filter(|(_, ailment)| !ailment.unseen).count();
+    for (check, ailment) in failed.iter().skip(1).take(WARNED) {
         say(Event::Warned(format!("{check}: {ailment}")));
     }
-    let count = failed.len();
-    let (first, ailment) = failed.swap_remove(0);
-    Err((count, first, ailment))
+    if let Some(more @ 1..) = failed.len().checked_sub(1 + WARNED) {
+        say(Event::Warned(format!("{more} more checks did not pass")));
+    }
+    let unseen = failed.len() - seen;
+    match failed.into_iter().next() {
+        None => Ok(all),
+        Some((first, ailment)) => Err(Failed {
+            seen,
+            unseen,
+            first,
+            ailment,
+        }),
+    }
+}
+
+/// Checks that did not pass.
+#[derive(Debug)]
+pub struct Failed {
+    /// How many failed.
+    pub seen: usize,
+    /// How many could not be looked at, for want of something here.
+    pub unseen: usize,
+    /// The first one's name.
+    pub first: String,
+    /// What the first one's last look saw.
+    pub ailment: Ailment,
+}
+
+impl Failed {
+    /// As a fault with that reason; where nothing was seen to fail, for want of data.
+    /// `all` is how many there were, in words: `3 smoke checks`.
+    pub fn fault(self, reason: Reason, all: &str, place: &str) -> Fault {
+        let fault = match self.seen {
+            0 => Fault::new(
+                Reason::NoData,
+                format!("{} of {all} could not be made{place}", self.unseen),
+            )
+            .next("nothing is known about what was to be looked at; give this machine more and run it again"),
+            seen => Fault::new(reason, format!("{seen} of {all} failed{place}")),
+        };
+        fault
+            .measured(format!("{}: {}", self.first, self.ailment.measured))
+            .wanted(self.ailment.wanted)
+    }
 }
 
 fn tried(mut ailment: Ailment, tries: u32, began: Instant) -> Ailment {
@@ -133,12 +199,12 @@ fn tried(mut ailment: Ailment, tries: u32, began: Instant) -> Ailment {
 mod tests {
     use super::*;
     use crate::config::units::Span;
-    use crate::probes::Pulse;
     use async_trait::async_trait;
     use std::sync::Mutex;
 
-    /// Answers as it was told to; the last answer again and again.
-    struct Told(Mutex<Vec<bool>>);
+    /// Answers as it was told to; the last answer again and again. `None` is a look for which
+    /// there were no files.
+    struct Told(Mutex<Vec<Option<bool>>>);
 
     #[async_trait]
     impl Probe for Told {
@@ -154,7 +220,7 @@ mod tests {
                 left[0]
             };
             let took = Duration::ZERO;
-            if good {
+            if good == Some(true) {
                 Ok(Pulse {
                     said: "200".into(),
                     took,
@@ -164,21 +230,31 @@ mod tests {
                     measured: "503".into(),
                     wanted: "200".into(),
                     took,
-                    silent: false,
+                    silent: good.is_none(),
+                    unseen: good.is_none(),
                 })
             }
         }
     }
 
-    async fn outcome(answers: &[bool], patience: Patience) -> (Result<String, String>, Duration) {
-        let check = Check {
+    fn check(answers: &[Option<bool>], patience: Patience) -> Check {
+        Check {
             probe: Box::new(Told(Mutex::new(answers.to_vec()))),
             patience,
-        };
-        let subject = Subject {
+        }
+    }
+
+    fn subject() -> Subject {
+        Subject {
             url: "http://h".parse().unwrap(),
             variables: vec![],
-        };
+        }
+    }
+
+    async fn outcome(answers: &[bool], patience: Patience) -> (Result<String, String>, Duration) {
+        let answers: Vec<_> = answers.iter().map(|good| Some(*good)).collect();
+        let check = check(&answers, patience);
+        let subject = subject();
         let began = Instant::now();
         let passed = check
             .pass(&subject)
@@ -222,5 +298,23 @@ mod tests {
         let (passed, took) = outcome(&[false], patience).await;
         assert!(passed.is_err());
         assert!(took <= Duration::from_secs(10), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_looked_at_is_not_called_down() {
+        let of = |answers: &[Option<bool>]| check(answers, Patience::default());
+        let say: Say = std::sync::Arc::new(|_| {});
+        let passed = pass_all(&[of(&[None, Some(true)])], &subject(), &say).await;
+        assert_eq!(passed.unwrap(), 1);
+
+        let failed = pass_all(&[of(&[None]), of(&[Some(true)])], &subject(), &say).await;
+        let fault = failed.unwrap_err().fault(Reason::Unhealthy, "2 checks", "");
+        assert_eq!(fault.reason, Reason::NoData);
+        assert_eq!(fault.said, "1 of 2 checks could not be made");
+
+        let failed = pass_all(&[of(&[None]), of(&[Some(false)])], &subject(), &say).await;
+        let fault = failed.unwrap_err().fault(Reason::Unhealthy, "2 checks", "");
+        assert_eq!(fault.reason, Reason::Unhealthy);
+        assert_eq!(fault.said, "1 of 2 checks failed");
     }
 }

@@ -38,6 +38,8 @@ pub struct Watch<'a> {
 struct Course {
     streak: Streak,
     last: Option<bool>,
+    /// Whether it was said that it could not be looked at.
+    unseen: bool,
 }
 
 impl Step for Watch<'_> {
@@ -59,6 +61,7 @@ impl Step for Watch<'_> {
             .map(|check| Course {
                 streak: Streak::new(1, check.patience.fall),
                 last: None,
+                unseen: false,
             })
             .collect();
         loop {
@@ -89,9 +92,19 @@ impl Step for Watch<'_> {
 impl Watch<'_> {
     async fn health(&self, stage: &Stage, courses: &mut [Course]) -> Result<(), Fault> {
         let subject = stage.public();
-        let looks = join_all(stage.health.iter().map(|check| check.probe.look(&subject))).await;
+        let looks = join_all(stage.health.iter().map(|check| check.look(&subject))).await;
         for ((check, look), course) in stage.health.iter().zip(looks).zip(courses) {
             let look = look.map(|pulse| pulse.said);
+            if let Err(ailment) = &look
+                && ailment.unseen
+            {
+                // It was neither well nor ill; said once, for what is missing may be so for long.
+                if !std::mem::replace(&mut course.unseen, true) {
+                    let check = check.probe.told();
+                    stage.say(Event::Warned(format!("{check}: {ailment}")));
+                }
+                continue;
+            }
             // Hundreds of looks that agree are one result.
             if course.last.replace(look.is_ok()) != Some(look.is_ok()) {
                 stage.say(check.result(&look));

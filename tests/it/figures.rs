@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cutover::model::event::Event;
@@ -25,6 +25,7 @@ const FIGURES: &str = "FIGURES";
 
 const STARTS: usize = 50;
 const ROLLBACKS: usize = 41;
+const CHECKS: usize = 2000;
 
 #[tokio::test]
 #[ignore = "a measurement of minutes; tests/bench runs it"]
@@ -54,6 +55,17 @@ async fn of_the_readme() {
         "15 MB",
         &mb(bytes),
     );
+    let (took, bytes) = many_checks();
+    tables += &goal(
+        &format!(
+            "`health-check` with {} HTTP checks",
+            thousands(CHECKS as u64)
+        ),
+        took < MS * 3000,
+        "3 s",
+        &duration(took),
+    );
+    tables += &goal("peak memory of it", bytes < 60 << 20, "60 MB", &mb(bytes));
     for (way, name) in [(Way::Flags, "nginx, flag file"), (Way::Map, "HAProxy, map")] {
         let (writes, runs) = rollbacks(way);
         let (write, run) = (middle(&writes), middle(&runs));
@@ -150,6 +162,33 @@ fn peak_of_a_rollout() -> u64 {
     let shop = Shop::open(Way::Flags);
     shop.configure("watch: 0s }", "watch: 5s }\n    prober: { rate: 100 }");
     let run = shop.command("rollout --version=v2").spawn().unwrap();
+    let peak = peak_of(&run);
+    assert_eq!(Ran::of(run).output("decision"), "promoted");
+    peak
+}
+
+/// How long checks of all sorts of paths of one shop take, each on a connection of its own, and
+/// the memory it takes.
+fn many_checks() -> (Duration, u64) {
+    let shop = Shop::open(Way::Flags);
+    let checks: String = (0..CHECKS)
+        .map(|n| format!("        - {{ kind: http, path: \"/?check={n}\", expect: {{ status: 200, under: 5s }} }}\n"))
+        .collect();
+    shop.configure(
+        "    smoke:\n",
+        &format!("    health:\n      checks:\n{checks}    smoke:\n"),
+    );
+    let began = Instant::now();
+    let run = shop.command("health-check").spawn().unwrap();
+    let peak = peak_of(&run);
+    let took = began.elapsed();
+    let ran = Ran::of(run);
+    assert_eq!(ran.output("decision"), "passed", "{}", ran.log);
+    (took, peak)
+}
+
+/// The most memory that a run of the program ever had.
+fn peak_of(run: &Child) -> u64 {
     let status = PathBuf::from(format!("/proc/{}/status", run.id()));
     let mut peak = 0;
     // When it has ended, until it is waited for, its memory is gone and the line with it.
@@ -157,7 +196,6 @@ fn peak_of_a_rollout() -> u64 {
         peak = peak.max(kib);
         std::thread::sleep(MS);
     }
-    assert_eq!(Ran::of(run).output("decision"), "promoted");
     peak << 10
 }
 

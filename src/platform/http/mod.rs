@@ -17,6 +17,8 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, redirect};
 use url::Url;
 
+use super::shortage;
+
 pub use phase::Phase;
 use phase::{MarkConnected, Reached, SystemNames, phase_of};
 
@@ -127,6 +129,8 @@ pub struct NoAnswer {
     pub took: Duration,
     /// Whether the request may have reached the other side, so that its effect is unknown.
     pub may_have_arrived: bool,
+    /// Whether this machine had nothing left to send it with; it says nothing about the other side.
+    pub unsent: bool,
 }
 
 /// The clients of this process, one for each [`Manner`]. Cheap to clone.
@@ -183,11 +187,13 @@ async fn ask(client: reqwest::Client, look: &Look) -> Result<Answer, NoAnswer> {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(failed)) => {
             let phase = phase_of(&failed, reached.get());
+            let short = shortage::of(&failed);
             Err(NoAnswer {
                 phase,
-                said: cause_of(&failed),
+                said: short.map_or_else(|| cause_of(&failed), ToOwned::to_owned),
                 took,
                 may_have_arrived: phase == Phase::Http,
+                unsent: short.is_some(),
             })
         }
         Err(_) => Err(NoAnswer {
@@ -195,6 +201,7 @@ async fn ask(client: reqwest::Client, look: &Look) -> Result<Answer, NoAnswer> {
             said: "no answer".to_owned(),
             took,
             may_have_arrived: reached.get() == Phase::Http,
+            unsent: false,
         }),
     };
     // The query and the user-info stay out: they are where secrets are.
@@ -266,6 +273,7 @@ fn build(manner: Manner, socket: Option<&Path>) -> Result<reqwest::Client, NoAns
         ),
         took: Duration::ZERO,
         may_have_arrived: false,
+        unsent: true,
     })
 }
 

@@ -7,13 +7,14 @@ use std::error::Error as _;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use crate::platform::names;
 
 /// How far a request got before it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,12 +85,8 @@ impl Resolve for SystemNames {
     fn resolve(&self, name: Name) -> Resolving {
         mark(Phase::Dns);
         let host = name.as_str().to_owned();
-        let found = tokio::task::spawn_blocking(move || {
-            std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), 0))
-                .map(Iterator::collect::<Vec<SocketAddr>>)
-        });
         Box::pin(async move {
-            let addresses = found.await??;
+            let addresses = names::addresses(&host, 0).await?;
             mark(Phase::Tcp);
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })

@@ -104,6 +104,7 @@ async fn ailment(check: &Check, subject: &Subject) -> Option<(String, Ailment)> 
                 wanted: "an answer".to_owned(),
                 took: LOOK,
                 silent: true,
+                unseen: false,
             })
         })
     };

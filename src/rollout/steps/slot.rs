@@ -192,14 +192,13 @@ impl Step for SmokeTest<'_> {
         let slot = stage.slots.name(self.on);
         let subject = stage.subject(self.on, self.release);
         let all = stage.smoke.len();
-        if let Err((failed, first, ailment)) = pass_all(&stage.smoke, &subject, &stage.say).await {
-            return Err(Fault::new(
-                Reason::SmokeFailed,
-                format!("{failed} of {all} smoke checks failed on {slot}"),
-            )
-            .measured(format!("{first}: {}", ailment.measured))
-            .wanted(ailment.wanted)
-            .next(format!(
+        if let Err(failed) = pass_all(&stage.smoke, &subject, &stage.say).await {
+            let all = text::count(all as u64, "smoke check");
+            let fault = failed.fault(Reason::SmokeFailed, &all, &format!(" on {slot}"));
+            if fault.reason == Reason::NoData {
+                return Err(fault);
+            }
+            return Err(fault.next(format!(
                 "look at {slot} itself: {}",
                 stage.slots.on(self.on).url
             )));

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::program::{Program, Ran};
 use crate::world::app::{App, Reply};
-use crate::world::slack::{Channel, Fault, SECRET};
+use crate::world::channels::{Channel, Fault, SECRET};
 use cutover::modes::MODES;
 use cutover::rehearsal::faults::FAULTS;
 use cutover::report::outputs::OUTPUTS;

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use super::doors::unmasked;
 use super::program::{Program, Ran};
 use crate::world::app::{App, Reply};
+use crate::world::channels::{Channel, SECRET};
 use crate::world::github::environments::Rights;
 use crate::world::github::{Github, TOKEN};
-use crate::world::slack::{Channel, SECRET};
 
 /// Secrets by the names of their variables: awkward ones, and one that a URL can carry.
 const SECRETS: [(&str, &str); 6] = [
@@ -26,6 +26,17 @@ const SECRETS: [(&str, &str); 6] = [
     ("LINES", "f1rst-of-the-lines\n5econd-of-the-lines"),
     ("IN_URL", "1n-a-url~é!s3cret"),
     ("TAME", "t4me.s3cret/of-ours"),
+];
+
+/// The channels that hear of everything.
+const HOOKS: [&str; 7] = [
+    "slack",
+    "slack-bot",
+    "discord",
+    "teams",
+    "pagerduty",
+    "datadog",
+    "webhook",
 ];
 
 /// Everything that a run has said to anybody but those whom the secret is for.
@@ -119,14 +130,12 @@ fn url_with_secrets(base: &url::Url, path: &str) -> String {
 /// URL, the two slots, the router and the target; `hooks` the channels.
 pub(super) fn config(ways: &[url::Url; 5], hooks: &[Channel]) -> Value {
     let url = |nth: usize| url_with_secrets(&ways[nth], ways[nth].path());
-    let notify: Vec<Value> = hooks
-        .iter()
-        .zip(["slack", "discord", "webhook"])
-        .map(|(hook, kind)| {
-            let key = if kind == "webhook" { "url" } else { "webhook" };
-            json!({ "kind": kind, key: hook.url })
-        })
-        .collect();
+    let mut notify: Vec<Value> = hooks.iter().map(Channel::value).collect();
+    notify.push(json!({ "kind": "github-comment", "number": "41" }));
+    notify.push(json!({
+        "kind": "email", "server": "127.0.0.1:1", "sender": "deploy@shop.example",
+        "to": ["ops@shop.example"], "user": "${PLAIN}", "password": "${DB_PASSWORD}",
+    }));
     let headers = json!({ "Authorization": "Bearer ${PLAIN}", "X-Key": "${DB_PASSWORD}" });
     let look = json!({
         "kind": "http", "path": "/health?key=${IN_URL}", "headers": headers, "retries": 0,
@@ -201,7 +210,7 @@ pub(super) fn nowhere() -> [url::Url; 5] {
 }
 
 async fn hooks() -> Vec<Channel> {
-    join_all(["slack", "discord", "webhook"].map(Channel::of)).await
+    join_all(HOOKS.map(Channel::of)).await
 }
 
 /// Runs every mode on a config, and looks for secrets in all that was said.
@@ -209,6 +218,7 @@ async fn every_mode(what: &str, config: &Value, hooks: &[Channel]) -> Vec<Ran> {
     let github = Github::start().await;
     github.people(&[("octocat", 11)], &[]);
     github.grant(Rights::Admin);
+    github.comments(|comments| comments.issues = vec![41]);
     let mut all = Vec::new();
     let commands = ["check", "router-config"].map(|command| vec![command]);
     let modes = MODES.iter().flat_map(|(mode, _)| arguments(mode));
@@ -219,6 +229,7 @@ async fn every_mode(what: &str, config: &Value, hooks: &[Channel]) -> Vec<Ran> {
         let statuses = statuses.flat_map(|one| github.statuses(one["id"].as_u64().unwrap()));
         Said::by(&ran)
             .and("messages", hooks.iter().flat_map(Channel::heard))
+            .and("GitHub's comments", github.comments(|it| it.all.clone()))
             .and("GitHub's deployments", github.deployments())
             .and("GitHub's statuses", statuses)
             .holds_no_secret(&format!("{what}, {arguments:?}"));

@@ -6,13 +6,14 @@ use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
 
 use super::leaks::{Said, config, nowhere, program};
-use crate::world::slack::SECRET;
+use crate::world::channels::SECRET;
 
 /// Every text of every kind is a secret: the block is refused, or its mode runs with it.
 #[tokio::test]
 async fn in_every_text_of_every_kind() {
     let schema = cutover::cast::schema();
-    let base = config(&nowhere(), &[]);
+    let mut base = config(&nowhere(), &[]);
+    base["environments"]["production"]["notify"] = json!([]);
     let mut runs = Vec::new();
     for (seam, modes) in [
         ("target", &[&["deploy-slot", "--slot", "green"][..]][..]),
@@ -26,7 +27,11 @@ async fn in_every_text_of_every_kind() {
                 let mut config = base.clone();
                 let production = &mut config["environments"]["production"];
                 match seam {
-                    "check" => production["smoke"] = json!([block]),
+                    "check" => {
+                        let mut block = block;
+                        block["retries"] = json!(0);
+                        production["smoke"] = json!([block]);
+                    }
                     "notify" | "telemetry" => production[seam] = json!([block]),
                     _ => production[seam] = block,
                 }
@@ -42,9 +47,11 @@ async fn in_every_text_of_every_kind() {
     }
     let mut codes: BTreeMap<i32, usize> = BTreeMap::new();
     for some in runs.chunks(4) {
-        let ran = some
-            .iter()
-            .map(|(config, arguments)| async move { program(config).run(arguments).await });
+        let ran = some.iter().map(|(config, arguments)| async move {
+            // Where nobody answers, at once.
+            let program = program(config).with("GITHUB_API_URL", "http://127.0.0.1:1");
+            program.run(arguments).await
+        });
         for ((config, arguments), ran) in some.iter().zip(join_all(ran).await) {
             *codes.entry(ran.code).or_default() += 1;
             let what = format!("{arguments:?} with {config}");
@@ -64,7 +71,12 @@ fn blocks(kind: &Value) -> Vec<Value> {
         filled(kind, false, "TAME"),
     ];
     let whole = blocks[2].as_object().unwrap().clone();
-    let required: Vec<_> = required(kind).collect();
+    let mut required: Vec<_> = required(kind).collect();
+    // Without it these would speak to the real ones.
+    let by_name = |name: &&str| whole["kind"] == **name;
+    if ["slack-bot", "pagerduty", "datadog"].iter().any(by_name) {
+        required.push("url");
+    }
     let optional = whole.keys().filter(|key| !required.contains(&key.as_str()));
     for one in optional {
         let mut block = whole.clone();

@@ -7,11 +7,13 @@ mod hostile;
 mod leaks;
 mod leaks_by_kind;
 mod log;
+mod many_checks;
 mod outputs;
 mod program;
 mod refusals;
 mod shipped;
 mod summary;
+mod telling;
 
 use std::time::Duration;
 

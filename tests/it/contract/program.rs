@@ -111,7 +111,31 @@ impl Program {
 
     /// Runs it to its end.
     pub(super) async fn run(&self, arguments: &[&str]) -> Ran {
-        let running = self.command(arguments).output();
+        self.ended(self.command(arguments), arguments).await
+    }
+
+    /// Runs it to its end where it may have so many files open, and no more.
+    pub(super) async fn run_with_files(&self, files: u32, arguments: &[&str]) -> Ran {
+        let plain = self.command(arguments);
+        let plain = plain.as_std();
+        let mut command = tokio::process::Command::new("sh");
+        command
+            .arg("-c")
+            .arg(format!("ulimit -n {files}; exec \"$0\" \"$@\""))
+            .arg(plain.get_program())
+            .args(arguments)
+            .env_clear()
+            .envs(&self.environment)
+            .current_dir(self.workspace.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        self.ended(command, arguments).await
+    }
+
+    async fn ended(&self, mut command: tokio::process::Command, arguments: &[&str]) -> Ran {
+        let running = command.output();
         let ended = tokio::time::timeout(AT_MOST, running).await;
         let ended = ended.unwrap_or_else(|_| panic!("{arguments:?} has no end"));
         let ended = ended.unwrap();

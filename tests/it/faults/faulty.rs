@@ -40,6 +40,7 @@ fn ailment() -> Ailment {
         wanted: "200".to_owned(),
         took: Duration::ZERO,
         silent: true,
+        unseen: false,
     }
 }
 

@@ -21,7 +21,7 @@ fn with_token(github: &Github, token: &str) -> Result<Deployments, GithubError> 
     Deployments::new(&Http::default(), &access(token), &repository)
 }
 
-fn access(token: &str) -> Access {
+pub(super) fn access(token: &str) -> Access {
     Access::token(Secret::new(token))
 }
 

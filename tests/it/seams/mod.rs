@@ -2,11 +2,19 @@
 
 mod adoption;
 mod blocks;
+mod channels;
+mod comments;
 mod directory;
 mod exporters;
 mod github;
+mod looks;
+mod mail;
 mod notifiers;
 mod probes;
+mod probes_faults;
+mod probes_names;
+mod probes_postgres;
+mod probes_redis;
 mod recorder;
 mod routers;
 mod routers_haproxy;

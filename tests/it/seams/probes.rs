@@ -1,51 +1,23 @@
 //! The contract of probes: a look returns within its timeout, and says what it measured and
 //! what it wanted. Then what each kind does by itself.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use cutover::config::kinds::{Block, build};
-use cutover::platform::http::Http;
-use cutover::platform::secret::Vault;
-use cutover::probes::{Ailment, KINDS, Probe, Pulse, Subject, Tools};
+use cutover::probes::{Ailment, KINDS, Subject};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use super::looks::{look, made, subject, tools};
 use crate::world::app::{App, Reply};
+use crate::world::authority::{Authority, Server};
+use crate::world::dns::Dns;
+use crate::world::postgres::Cluster;
+use crate::world::redis::Redis;
 use crate::world::tls::Tls;
 
 /// How much longer than its timeout a look may take on a busy machine.
 const SLACK: Duration = Duration::from_millis(700);
-
-fn tools(directory: impl Into<PathBuf>) -> Tools {
-    Tools {
-        http: Http::default(),
-        directory: directory.into(),
-        vault: Vault::default(),
-    }
-}
-
-fn made(options: Value, tools: &Tools) -> Result<Box<dyn Probe>, String> {
-    let block: Block = serde_json::from_value(options).unwrap();
-    build(KINDS, &block, tools)
-}
-
-/// Builds a probe and looks once.
-async fn look(options: Value, at: &App) -> Result<Pulse, Ailment> {
-    let probe = made(options, &tools("/")).unwrap();
-    probe.look(&subject(at)).await
-}
-
-fn subject(app: &App) -> Subject {
-    Subject {
-        url: app.url.clone(),
-        variables: vec![
-            ("SLOT".to_owned(), "blue".to_owned()),
-            ("URL".to_owned(), app.url.to_string()),
-        ],
-    }
-}
 
 /// What every kind is held to. `silent` looks have `timeout` 300ms where the kind has one.
 struct Case {
@@ -60,6 +32,11 @@ struct World {
     folder: TempDir,
     listener: TcpListener,
     deaf: Deaf,
+    postgres: Cluster,
+    redis: Redis,
+    dns: Dns,
+    authority: Authority,
+    secure: Server,
 }
 
 /// A port whose queue is full: a connection is neither accepted nor refused.
@@ -104,11 +81,22 @@ impl World {
             .arg(folder.path().join("pipe"))
             .status();
         assert!(made.unwrap().success());
+        let authority = Authority::new();
+        authority.issue("good", -1, 60, "IP:127.0.0.1");
+        let secure = authority.serve("good", "").await;
+        let mut postgres = Cluster::new();
+        postgres.start(&[]);
+        postgres.wait_until_it_answers();
         Self {
             app,
             folder,
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             deaf: Deaf::start().await,
+            postgres,
+            redis: Redis::start("requirepass s3cret"),
+            dns: Dns::start(&["--address=/shop.test/127.0.0.9"]),
+            authority,
+            secure,
         }
     }
 
@@ -116,6 +104,17 @@ impl World {
         let http = |path| json!({ "kind": "http", "path": path, "timeout": "300ms" });
         let tcp = |address: &str| json!({ "kind": "tcp", "address": address, "timeout": "300ms" });
         let command = |run| json!({ "kind": "command", "run": run, "timeout": "300ms" });
+        // Whoever only listens accepts a connection and is silent.
+        let listener = self.listener.local_addr().unwrap().to_string();
+        let silent = |kind: &str| {
+            [
+                &self.deaf.address,
+                &listener,
+                "no-such-host.invalid:1",
+                "127.0.0.1:1",
+            ]
+            .map(|it| json!({ "kind": kind, "address": it, "timeout": "300ms" }))
+        };
         match kind {
             "http" => Case {
                 well: http("/health"),
@@ -126,6 +125,34 @@ impl World {
                 well: tcp(&self.listener.local_addr().unwrap().to_string()),
                 ill: tcp("127.0.0.1:1"),
                 silent: vec![tcp(&self.deaf.address), tcp("no-such-host.invalid:1")],
+            },
+            "postgres" => Case {
+                well: json!({ "kind": kind, "address": self.postgres.address() }),
+                ill: json!({ "kind": kind, "address": self.postgres.address(), "user": "nobody" }),
+                silent: silent(kind)
+                    .into_iter()
+                    .chain(silent(kind).map(|mut block| {
+                        block["user"] = json!("app");
+                        block
+                    }))
+                    .collect(),
+            },
+            "redis" => Case {
+                well: json!({ "kind": kind, "address": self.redis.address(), "password": "s3cret" }),
+                ill: json!({ "kind": kind, "address": self.redis.address() }),
+                silent: silent(kind).into(),
+            },
+            "dns" => Case {
+                well: json!({ "kind": kind, "name": "shop.test", "server": self.dns.server }),
+                ill: json!({ "kind": kind, "name": "gone.test", "server": self.dns.server }),
+                silent: vec![
+                    json!({ "kind": kind, "name": "shop.test", "server": "127.0.0.1:1", "timeout": "300ms" }),
+                ],
+            },
+            "tls-expiry" => Case {
+                well: json!({ "kind": kind, "address": self.secure.address, "ca": self.authority.ca() }),
+                ill: json!({ "kind": kind, "address": self.secure.address }),
+                silent: silent(kind).into(),
             },
             "command" => Case {
                 well: command("echo well"),

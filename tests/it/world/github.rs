@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::git_refs::GitRefs;
+use super::github_comments::Comments;
 use super::github_rules::{wrong_in_deployment, wrong_in_status};
 use super::openapi;
 use super::stand_in::{Asked, Reply, StandIn};
@@ -97,6 +98,7 @@ struct Kept {
     payload_as_text: bool,
     git: GitRefs,
     environments: environments::Environments,
+    comments: Comments,
     latency: Duration,
     last_id: u64,
 }
@@ -193,6 +195,9 @@ impl Kept {
         }
         if asked.only("accept") != Some("application/vnd.github+json") {
             return refused(415, "Unsupported 'Accept' header");
+        }
+        if let Some(reply) = self.comments.answer(asked) {
+            return reply;
         }
         let path = openapi::below(&asked.path);
         let below = path.strip_prefix("/repos/shop/storefront").unwrap_or(&path);

@@ -1,147 +1,73 @@
-//! Stand-ins for Slack, Discord and a webhook of somebody's own: each as strict as the real one
-//! about what it takes, and with the real one's words where it does not.
+//! What Slack takes, by an incoming webhook and by a bot's token, and its words where it does not.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use serde_json::{Value, json};
 
-use serde_json::Value;
+use super::channels::{SECRET, Sent, has_keys, length};
+use super::stand_in::{Asked, Reply};
 
-use super::stand_in::{Asked, Reply, StandIn};
+/// The channel that there is, by its id and by its name.
+pub(crate) const CHANNEL: [&str; 2] = ["C024BE91L", "#deploys"];
 
-/// The part of a webhook's path that must never be seen anywhere.
-pub(crate) const SECRET: &str = "s3cr3tPartOfTheUrl";
-
-/// What goes wrong instead of an answer.
-pub(crate) enum Fault {
-    /// Too many requests, with the seconds to wait.
-    TooMany(f64),
-    /// A page that quotes the path, as web servers do.
-    Page(u16),
-    HangUp,
-}
-
-/// A message that was taken, and the headers that it came with.
-type Heard = (Value, Vec<(String, String)>);
-
-/// How a channel answers a message, and how it asks for a wait of some seconds.
-type Manners = (&'static str, fn(&Value) -> Reply, fn(f64) -> Reply);
-
-/// A channel: what kind it is, where it is, and what it heard.
-pub(crate) struct Channel {
-    pub(crate) url: String,
-    heard: Arc<Mutex<Vec<Heard>>>,
-    faults: Arc<Mutex<VecDeque<Fault>>>,
-    _server: StandIn,
-}
-
-impl Channel {
-    /// A stand-in for what the kind of that name talks to.
-    pub(crate) async fn of(kind: &str) -> Self {
-        let (path, take, too_many): Manners = match kind {
-            "slack" => ("/services/T00/B00/", slack, slow_down),
-            "discord" => ("/api/webhooks/123/", discord, discord_slow_down),
-            "webhook" => ("/hook/", anything, slow_down),
-            _ => panic!("no stand-in for notifiers of kind {kind}: add one here"),
-        };
-        let path = format!("{path}{SECRET}");
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let faults = Arc::new(Mutex::new(VecDeque::new()));
-        let server = {
-            let (heard, faults, path) = (Arc::clone(&heard), Arc::clone(&faults), path.clone());
-            StandIn::start(move |asked: Asked| {
-                match faults.lock().unwrap().pop_front() {
-                    Some(Fault::TooMany(seconds)) => return too_many(seconds),
-                    Some(Fault::Page(status)) => {
-                        let page = format!("<h1>cannot {} {}</h1>", asked.method, asked.path);
-                        return Reply::of(status, page);
-                    }
-                    Some(Fault::HangUp) => return Reply::HangUp,
-                    None => {}
-                }
-                if asked.method != "POST" || asked.path != path {
-                    return Reply::of(404, "no_service");
-                }
-                if asked.only("content-type") != Some("application/json") {
-                    return Reply::of(415, "invalid_content_type");
-                }
-                let Ok(message) = serde_json::from_slice::<Value>(&asked.body) else {
-                    return Reply::of(400, "invalid_payload");
-                };
-                let reply = take(&message);
-                if matches!(&reply, Reply::Answer { status, .. } if *status < 300) {
-                    let headers = asked.headers.iter();
-                    let headers = headers
-                        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
-                        .collect();
-                    heard.lock().unwrap().push((message, headers));
-                }
-                reply
-            })
-            .await
-        };
-        Self {
-            url: format!("http://{}{path}", server.address),
-            heard,
-            faults,
-            _server: server,
+pub(crate) fn webhook(_: &Asked, message: &Value, sent: &mut Sent) -> Reply {
+    match wrong_in(message) {
+        Some(word) => Reply::of(400, word),
+        None => {
+            sent.new_message(message);
+            Reply::of(200, "ok")
         }
     }
+}
 
-    pub(crate) fn order(&self, faults: impl IntoIterator<Item = Fault>) {
-        self.faults.lock().unwrap().extend(faults);
+/// The Web API, which says no with 200.
+pub(crate) fn bot(asked: &Asked, message: &Value, sent: &mut Sent) -> Reply {
+    let no = |word: &str| Reply::of(200, json!({ "ok": false, "error": word }).to_string());
+    if asked.only("authorization") != Some(&format!("Bearer xoxb-{SECRET}")) {
+        return no("invalid_auth");
     }
-
-    /// The messages that were taken.
-    pub(crate) fn heard(&self) -> Vec<Value> {
-        let heard = self.heard.lock().unwrap();
-        heard.iter().map(|(message, _)| message.clone()).collect()
+    let text = |key: &str| message[key].as_str().unwrap_or_default().to_owned();
+    if !CHANNEL.contains(&text("channel").as_str()) {
+        return no("channel_not_found");
     }
-
-    /// A header of the last message that was taken.
-    pub(crate) fn header(&self, name: &str) -> Option<String> {
-        let heard = self.heard.lock().unwrap();
-        let (_, headers) = heard.last()?;
-        let found = headers.iter().find(|(one, _)| one == name)?;
-        Some(found.1.clone())
+    let mut content = message.clone();
+    let own = content.as_object_mut().unwrap();
+    for key in [
+        "channel",
+        "ts",
+        "thread_ts",
+        "reply_broadcast",
+        "unfurl_links",
+    ] {
+        own.remove(key);
     }
-}
-
-fn slow_down(seconds: f64) -> Reply {
-    Reply::of(429, "rate_limited").with("retry-after", seconds.ceil())
-}
-
-fn discord_slow_down(seconds: f64) -> Reply {
-    let body = serde_json::json!({
-        "message": "You are being rate limited.", "retry_after": seconds, "global": false,
-    });
-    Reply::of(429, body.to_string())
-}
-
-/// The length of a text as the strictest count it; texts that are missing have none.
-fn length(value: &Value) -> usize {
-    value.as_str().map_or(0, |text| text.encode_utf16().count())
-}
-
-/// Whether an object has these keys and no others; those with `!` must be there.
-fn has_keys(value: &Value, keys: &[&str]) -> bool {
-    let Some(map) = value.as_object() else {
-        return false;
+    if let Some(word) = wrong_in(&content) {
+        return no(word);
+    }
+    let yes = |at: String| {
+        let said = json!({ "ok": true, "channel": CHANNEL[0], "ts": at });
+        Reply::of(200, said.to_string())
     };
-    map.keys().all(|key| {
-        keys.iter()
-            .any(|known| known.trim_start_matches('!') == key)
-    }) && keys
-        .iter()
-        .filter_map(|key| key.strip_prefix('!'))
-        .all(|key| map.contains_key(key))
+    match asked.path.as_str() {
+        "/api/chat.postMessage" => {
+            if message.get("thread_ts").is_some() && !sent.has(&text("thread_ts")) {
+                return no("thread_not_found");
+            }
+            yes(sent.new_message(message))
+        }
+        // A name will do to post, and not to edit.
+        "/api/chat.update" if text("channel") != CHANNEL[0] => no("channel_not_found"),
+        "/api/chat.update" if !sent.edit(&text("ts"), message) => no("message_not_found"),
+        "/api/chat.update" => yes(text("ts")),
+        _ => no("unknown_method"),
+    }
 }
 
-fn slack(message: &Value) -> Reply {
+/// Slack's word for what is wrong with a message.
+fn wrong_in(message: &Value) -> Option<&'static str> {
     if !has_keys(message, &["text", "blocks", "attachments"]) {
-        return Reply::of(400, "invalid_payload");
+        return Some("invalid_payload");
     }
     if length(&message["text"]) == 0 {
-        return Reply::of(400, "no_text");
+        return Some("no_text");
     }
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let attachments = list(&message["attachments"]);
@@ -151,15 +77,15 @@ fn slack(message: &Value) -> Reply {
             || colour.len() != 7
             || u32::from_str_radix(colour.trim_start_matches('#'), 16).is_err()
         {
-            return Reply::of(400, "invalid_attachments");
+            return Some("invalid_attachments");
         }
     }
     let nested = attachments.iter().flat_map(|one| list(&one["blocks"]));
     let blocks: Vec<Value> = list(&message["blocks"]).into_iter().chain(nested).collect();
     if blocks.len() > 50 || !blocks.iter().all(is_slack_block) {
-        return Reply::of(400, "invalid_blocks");
+        return Some("invalid_blocks");
     }
-    Reply::of(200, "ok")
+    None
 }
 
 fn is_slack_block(block: &Value) -> bool {
@@ -210,56 +136,4 @@ fn is_slack_text(value: &Value, most: usize) -> bool {
             .any(|name| after.starts_with(name))
     });
     keys_fit && links_fit && entities_fit && (1..=most).contains(&length(&value["text"]))
-}
-
-fn discord(message: &Value) -> Reply {
-    let refused = |what: &str| {
-        let body =
-            serde_json::json!({ "message": "Invalid Form Body", "code": 50035, "errors": what });
-        Reply::of(400, body.to_string())
-    };
-    if !has_keys(message, &["!embeds", "!allowed_mentions"])
-        || message["allowed_mentions"] != serde_json::json!({ "parse": [] })
-    {
-        return refused("message");
-    }
-    let Some([embed]) = message["embeds"].as_array().map(Vec::as_slice) else {
-        return refused("embeds");
-    };
-    let keys = ["!title", "!color", "description", "fields", "footer", "url"];
-    if !has_keys(embed, &keys) || embed["color"].as_u64().is_none_or(|c| c > 0x00FF_FFFF) {
-        return refused("embed");
-    }
-    let fields = embed["fields"].as_array().cloned().unwrap_or_default();
-    let texts = [
-        (&embed["title"], 256),
-        (&embed["description"], 4096),
-        (&embed["footer"]["text"], 2048),
-    ];
-    let of_fields = fields
-        .iter()
-        .flat_map(|field| [(&field["name"], 256), (&field["value"], 1024)]);
-    let mut whole = 0;
-    for (text, most) in texts.into_iter().chain(of_fields.clone()) {
-        whole += length(text);
-        if length(text) > most {
-            return refused("too long");
-        }
-    }
-    let no_empty = of_fields.into_iter().all(|(text, _)| length(text) > 0);
-    let url_fits = embed
-        .get("url")
-        .is_none_or(|url| url.as_str().is_some_and(|url| url.starts_with("http")));
-    if whole > 6000 || fields.len() > 25 || !no_empty || !url_fits {
-        return refused("embed");
-    }
-    Reply::of(204, "")
-}
-
-fn anything(message: &Value) -> Reply {
-    if message["schema_version"] == 1 && message["title"].is_string() {
-        Reply::of(202, "thanks")
-    } else {
-        Reply::of(422, "what is this?")
-    }
 }

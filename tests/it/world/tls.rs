@@ -18,11 +18,7 @@ impl Tls {
     /// Makes a certificate and begins to listen on a free port.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let make = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
-            -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 \
-            -addext basicConstraints=critical,CA:FALSE -keyout key.pem -out cert.pem";
-        let made = openssl(&folder, make).output().await.unwrap();
-        assert!(made.status.success(), "{made:?}");
+        certificate(&folder).await;
         let serve = "s_server -accept 127.0.0.1:0 -www -key key.pem -cert cert.pem";
         let mut server = openssl(&folder, serve).spawn().unwrap();
         let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
@@ -42,6 +38,15 @@ impl Tls {
             _folder: folder,
         }
     }
+}
+
+/// Makes `cert.pem` and `key.pem`, for this machine's loopback.
+pub(crate) async fn certificate(folder: &TempDir) {
+    let make = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
+        -subj /CN=nobody-vouches.test -addext subjectAltName=IP:127.0.0.1,DNS:localhost \
+        -addext basicConstraints=critical,CA:FALSE -keyout key.pem -out cert.pem";
+    let made = openssl(folder, make).output().await.unwrap();
+    assert!(made.status.success(), "{made:?}");
 }
 
 fn openssl(folder: &TempDir, arguments: &str) -> Command {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Fault, GitRefs, Github, Verb};
+use crate::world::github_comments::Comments;
 
 impl Github {
     pub(crate) fn order(&self, verb: Verb, faults: impl IntoIterator<Item = Fault>) {
@@ -30,6 +31,11 @@ impl Github {
     /// The repository's refs.
     pub(crate) fn git<T>(&self, with: impl FnOnce(&mut GitRefs) -> T) -> T {
         with(&mut self.kept.lock().unwrap().git)
+    }
+
+    /// The comments on its pull requests and issues.
+    pub(crate) fn comments<T>(&self, with: impl FnOnce(&mut Comments) -> T) -> T {
+        with(&mut self.kept.lock().unwrap().comments)
     }
 
     pub(crate) fn deployments(&self) -> Vec<Value> {
