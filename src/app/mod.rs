@@ -12,6 +12,7 @@ mod help;
 mod ledgers;
 mod lock_command;
 mod locks;
+mod midway;
 mod preflight;
 mod records;
 mod secrets;

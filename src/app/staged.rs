@@ -60,7 +60,10 @@ impl Session {
                 stage.ledger = self.open_ledger(mode, &choice.name, inputs);
                 let lock = &choice.environment().lock;
                 let of = release.as_ref().map(Release::as_str);
-                match self.take_lock(&stage, mode, of, lock, inputs).await {
+                match self
+                    .take_lock(&stage, mode, of, lock, inputs, &audience)
+                    .await
+                {
                     Ok(keeper) => stage.lock = keeper,
                     Err(fault) => {
                         let none = async |_: &mut Saga<'_>| Err(Halt::from(fault));

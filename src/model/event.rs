@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::ending::Ending;
 use super::figures::Summary;
 use super::finding::Finding;
+use super::queue::Waited;
 use super::receipt::Receipt;
 
 /// The first line of a run.
@@ -138,6 +139,8 @@ pub enum Fact {
     Healthy(bool),
     /// Why a closed window, a holiday or a freeze was passed over.
     Override(String),
+    /// What waiting for the lock came to.
+    Queue(Waited),
     /// Error rate and latencies.
     Figures(Summary),
 }

@@ -11,6 +11,7 @@ pub mod fault;
 pub mod figures;
 pub mod finding;
 pub mod news;
+pub mod queue;
 pub mod receipt;
 pub mod release;
 pub mod severity;

@@ -2,6 +2,7 @@
 
 mod alone;
 mod lost;
+mod queue;
 mod turns;
 
 use std::process::Stdio;
