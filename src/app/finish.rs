@@ -51,6 +51,7 @@ impl Session {
         if let Err(said) = stage.lock.release().await {
             (self.say)(Event::Warned(said));
         }
+        self.withdraw(note, inputs).await;
         self.ended(&ending);
         self.close_records(inputs, &ending).await;
         Ok(ending)

@@ -4,6 +4,7 @@
 //! [`main`] answers what needs no run by itself (help, version, schema) and holds a
 //! `session::Session` for all else.
 
+mod approvals;
 mod audits;
 mod choice;
 mod dispatch;

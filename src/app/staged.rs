@@ -15,6 +15,7 @@ use crate::rollout::preflight::Circumstances;
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 
+use super::approvals::Matter;
 use super::choice::Choice;
 use super::session::Session;
 
@@ -42,6 +43,7 @@ impl Session {
                 "deploy-slot" | "switch-traffic" | "rollout" | "rollback"
             );
         let mut lock_is_left = false;
+        let mut agreed = None;
         // The first word is a part of it: the record and the news are about what it says.
         let act = async {
             self.begin(Headline {
@@ -56,8 +58,25 @@ impl Session {
             if let Some(release) = &release {
                 stage.learned(Fact::Version(release.as_str().to_owned()));
             }
+            if inputs.dry_run {
+                self.would_ask(&choice, mode);
+            }
             if changes_something {
                 stage.ledger = self.open_ledger(mode, &choice.name, inputs);
+                let matter = Matter {
+                    choice: &choice,
+                    inputs,
+                    strategy: &strategy,
+                    release: release.as_ref(),
+                    audience: &audience,
+                };
+                match self.agreed(&mut stage, mode, &matter).await {
+                    Ok(all) => agreed = all,
+                    Err(ending) => {
+                        self.ended(&ending);
+                        return ending;
+                    }
+                }
                 let lock = &choice.environment().lock;
                 let of = release.as_ref().map(Release::as_str);
                 match self
@@ -77,6 +96,11 @@ impl Session {
             stage.recorded = self.last_record(mode, &choice.name, inputs).await;
             let checked = self.circumstances(&choice, mode, inputs, release.as_ref());
             let act = async {
+                if let Some(agreed) = &agreed
+                    && let Some(ending) = agreed.is_outdated(&stage).await
+                {
+                    return ending;
+                }
                 match &checked {
                     Some(circumstances) if mode == "preflight" => {
                         preflight::run(&stage, circumstances).await
@@ -104,7 +128,7 @@ impl Session {
         // A run that is stuck is tried again by the post step.
         match ending.decision {
             Decision::Stuck => {}
-            _ if lock_is_left => stage.ledger.leave_lock(),
+            _ if lock_is_left || stage.ledger.is_asking() => stage.ledger.leave_lock(),
             _ => stage.ledger.close(),
         }
         Ok(ending)

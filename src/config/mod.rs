@@ -4,6 +4,7 @@
 //! What a block's kind does is not known here: a block is its kind's name and its options,
 //! and the seam's table of kinds builds it (`kinds`). No network, no file but the config.
 
+pub mod approval;
 pub mod audit;
 pub mod calendar;
 pub mod check;

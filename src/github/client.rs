@@ -7,8 +7,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use octocrab::service::middleware::retry::RetryConfig;
-use octocrab::{Octocrab, OctocrabBuilder};
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use octocrab::{FromResponse as _, Octocrab, OctocrabBuilder};
+use reqwest::StatusCode;
+use reqwest::header::{ACCEPT, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -111,6 +112,36 @@ impl Client {
         let route = format!("{}{route}", self.root);
         self.in_time(what, self.octocrab.patch(route, Some(body)))
             .await
+    }
+
+    /// The path of a route below the repository.
+    pub(super) fn path(&self, route: &str) -> String {
+        format!("{}{route}", self.root)
+    }
+
+    /// Gets a path, unless it is still what `tag` names: then it costs nothing of the quota.
+    /// `None` where it is, else what it is now, and its tag.
+    pub(super) async fn get_changed<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        path: &str,
+        tag: Option<&str>,
+    ) -> Result<Option<(T, Option<String>)>, GithubError> {
+        let asked = async {
+            let mut headers = HeaderMap::new();
+            if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(tag).ok()) {
+                headers.insert(IF_NONE_MATCH, tag);
+            }
+            let response = self.octocrab._get_with_headers(path, Some(headers)).await?;
+            if response.status() == StatusCode::NOT_MODIFIED {
+                return Ok(None);
+            }
+            let response = octocrab::map_github_error(response).await?;
+            let tag = response.headers().get(ETAG);
+            let tag = tag.and_then(|tag| tag.to_str().ok()).map(ToOwned::to_owned);
+            Ok(Some((T::from_response(response).await?, tag)))
+        };
+        self.in_time(what, asked).await
     }
 
     async fn in_time<T>(

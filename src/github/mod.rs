@@ -6,6 +6,7 @@
 
 mod client;
 pub mod deployments;
+pub mod issues;
 pub mod lock_ref;
 mod patience;
 pub mod record;

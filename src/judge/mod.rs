@@ -3,6 +3,7 @@
 //! Nothing here asks, waits or knows the time. Whatever decides over users' traffic can be
 //! tested with a table.
 
+pub mod approval;
 pub mod branches;
 pub mod chain;
 pub mod ending;

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::approval::Figure;
 use super::ending::Ending;
 use super::figures::Summary;
 use super::finding::Finding;
@@ -139,6 +140,8 @@ pub enum Fact {
     Healthy(bool),
     /// Why a closed window, a holiday or a freeze was passed over.
     Override(String),
+    /// The issue in which people approve.
+    Approval(Figure),
     /// What waiting for the lock came to.
     Queue(Waited),
     /// Error rate and latencies.

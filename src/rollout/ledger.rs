@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::approval::Asked;
 use crate::model::ending::Reason;
 use crate::model::fault::Fault;
 use crate::model::release::Release;
@@ -64,6 +65,9 @@ pub struct Note {
     /// The id of its claim to the lock, where it has one.
     #[serde(default)]
     pub claim: Option<String>,
+    /// The issue in which people are asked, where one is open.
+    #[serde(default)]
+    pub asked: Option<Asked>,
 }
 
 /// The ledger of a run. Without a path nothing is written: a dry run and a rehearsal need none.
@@ -139,6 +143,22 @@ impl Ledger {
         self.change(|note| note.claim = id.map(ToOwned::to_owned))
     }
 
+    /// Writes down in which issue people are asked, before it is opened; `None` when it is closed.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn asks(&self, asked: Option<Asked>) -> io::Result<()> {
+        self.change(|note| note.asked = asked)
+    }
+
+    /// Whether an issue is open in which people are asked.
+    pub fn is_asking(&self) -> bool {
+        self.open.as_ref().is_some_and(|(_, note)| {
+            let note = note.lock().unwrap_or_else(PoisonError::into_inner);
+            note.asked.is_some()
+        })
+    }
+
     /// The run has ended in a defined state, but its lock could not be released.
     pub fn leave_lock(&self) {
         let _ = self.change(|note| note.progress = Progress::Over);
@@ -179,6 +199,7 @@ mod tests {
             progress: Progress::Begun,
             way_back: None,
             claim: None,
+            asked: None,
         }
     }
 
