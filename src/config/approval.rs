@@ -121,7 +121,9 @@ pub(super) fn meaning(approval: &Approval) -> Vec<(String, String)> {
         }
     }
     let persons = approval.persons().count();
-    if approval.teams().next().is_none() && (approval.minimum as usize) > persons {
+    if approval.approvers.is_empty() {
+        wrong.push(("approvers".to_owned(), "names nobody".to_owned()));
+    } else if approval.teams().next().is_none() && (approval.minimum as usize) > persons {
         let said = format!(
             "{} must approve, and {persons} may: nobody could",
             approval.minimum

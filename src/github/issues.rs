@@ -130,8 +130,9 @@ pub struct Watch {
     page: Option<String>,
     /// The comments of full pages, which are not read again.
     earlier: Vec<Comment>,
-    /// From when on the comments are read.
+    /// From when on the comments are read, and which page of them.
     since: Option<At>,
+    pages: usize,
     misses: u32,
 }
 
@@ -292,7 +293,8 @@ impl Issues {
         loop {
             let since = watch.since.map(|since| format!("&since={since}"));
             let route = format!(
-                "/issues/{number}/comments?per_page={PAGE}{}",
+                "/issues/{number}/comments?per_page={PAGE}&page={}{}",
+                watch.pages + 1,
                 since.unwrap_or_default()
             );
             let path = self.client.path(&route);
@@ -304,7 +306,7 @@ impl Issues {
             };
             is_new = true;
             let last = comments.last().map(|comment| comment.created_at);
-            if comments.len() < PAGE || last == watch.since {
+            if comments.len() < PAGE {
                 watch.page = tag;
                 let mut all = watch.earlier.clone();
                 merge(&mut all, comments);
@@ -312,7 +314,12 @@ impl Issues {
             }
             // A full page is read no more. What follows was written later.
             watch.page = None;
-            watch.since = last;
+            // A page that is full of one second goes on with the next one of the same.
+            if last == watch.since {
+                watch.pages += 1;
+            } else {
+                (watch.since, watch.pages) = (last, 0);
+            }
             merge(&mut watch.earlier, comments);
         }
     }
@@ -321,6 +328,8 @@ impl Issues {
 impl Watch {
     /// A new issue may be missing for a moment; then the question was only too early.
     fn missed(&mut self, failed: GithubError) -> GithubError {
+        // Half of what was looked at may have been read, and nobody has heard of it.
+        (self.issue, self.page) = (None, None);
         let is_missing = matches!(failed, GithubError::Refused { status: 404, .. });
         if !is_missing || self.misses >= MISSES {
             return failed;

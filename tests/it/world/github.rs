@@ -1,6 +1,8 @@
 //! A stand-in for GitHub's API for deployments and refs: it takes what GitHub takes, refuses what GitHub
 //! refuses, keeps what it was given, and goes wrong to order.
 
+mod issues;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,6 +29,12 @@ pub(crate) enum Verb {
     CreateRef,
     MoveRef,
     Run,
+    ListIssues,
+    OpenIssue,
+    ReadIssue,
+    ChangeIssue,
+    Comments,
+    Members,
 }
 
 /// What goes wrong.
@@ -58,6 +66,7 @@ struct Kept {
     asked: Vec<Verb>,
     payload_as_text: bool,
     git: GitRefs,
+    issues: issues::Issues,
     latency: Duration,
     last_id: u64,
 }
@@ -200,16 +209,17 @@ impl Kept {
                 None => refused(404, "Not Found"),
             };
         }
-        let root = "/api/v3/repos/shop/storefront";
-        let Some(below) = asked.path.strip_prefix(root) else {
-            return refused(404, "Not Found");
-        };
+        let path = asked.path.strip_prefix("/api/v3").unwrap_or_default();
+        let below = path.strip_prefix("/repos/shop/storefront").unwrap_or("");
         let rest = below.strip_prefix("/deployments").unwrap_or(below);
         let of = rest
             .strip_prefix('/')
             .and_then(|rest| rest.strip_suffix("/statuses"))
             .and_then(|id| id.parse::<u64>().ok());
+        let route = issues::route(&asked.method, path);
+        let of = route.map_or(of, |(_, of)| of);
         let verb = match (asked.method.as_str(), rest, of) {
+            _ if route.is_some() => route.map_or(Verb::List, |(verb, _)| verb),
             ("GET", "", _) => Verb::List,
             ("POST", "", _) => Verb::Create,
             ("GET", _, Some(_)) => Verb::Statuses,
@@ -244,6 +254,7 @@ impl Kept {
             }
             Some(Fault::Forbidden) => {
                 let wanted = match GitRefs::verb(&asked.method, below) {
+                    _ if verb.is_of_issues() => "issues=write",
                     Some(_) => "contents=write",
                     None => "deployments=write",
                 };
@@ -255,7 +266,8 @@ impl Kept {
     }
 
     fn act(&mut self, verb: Verb, of: Option<u64>, asked: &Asked) -> Reply {
-        let known = of.is_none_or(|id| self.deployments.iter().any(|one| one["id"] == id));
+        let known = verb.is_of_issues()
+            || of.is_none_or(|id| self.deployments.iter().any(|one| one["id"] == id));
         if !known {
             return refused(404, "Not Found");
         }
@@ -271,6 +283,7 @@ impl Kept {
             Value::Null
         };
         match (verb, of) {
+            _ if verb.is_of_issues() => self.issues.answer(verb, of, asked, &body),
             (Verb::List, _) => self.list(&asked.query),
             (Verb::Create, _) => match wrong_in_deployment(&body) {
                 Some(field) => invalid(field),
