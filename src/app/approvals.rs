@@ -1,7 +1,7 @@
 //! The issue in which people approve a rollout: who is asked what, and the desk that it is.
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::cast::Audience;
 use crate::config::approval::Approval;
@@ -26,6 +26,7 @@ use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 
 use super::choice::Choice;
+use super::records::Archive;
 use super::session::Session;
 
 /// What people have agreed to: the step from what was served then.
@@ -53,6 +54,7 @@ pub(super) struct Matter<'a> {
     pub(super) strategy: &'a Strategy,
     pub(super) release: Option<&'a Release>,
     pub(super) audience: &'a Audience,
+    pub(super) archive: &'a Archive,
 }
 
 impl Session {
@@ -72,9 +74,12 @@ impl Session {
             return Ok(None);
         };
         let Matter { choice, inputs, .. } = *matter;
-        let mut checked = self.circumstances(choice, mode, inputs, matter.release);
+        let mut checked = self.circumstances(choice, mode, inputs, matter.release, matter.archive);
         if checked.is_some() {
-            stage.recorded = self.last_record(mode, &choice.name, inputs).await;
+            // Asked again when the lock is ours; only that answer goes into the record.
+            let (told, _) = oneshot::channel();
+            let recorded = self.last_record(mode, &choice.name, inputs, matter.archive, told);
+            stage.recorded = recorded.await;
         }
         let stage = &*stage;
         let mut then = None;

@@ -19,6 +19,7 @@ mod records;
 mod secrets;
 mod session;
 mod staged;
+mod telemetry;
 mod trace;
 
 use std::ffi::OsString;

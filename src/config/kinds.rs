@@ -164,3 +164,8 @@ seam!(
 );
 seam!(CheckBlock, "check", "A look at something, with patience.");
 seam!(NotifierBlock, "notify", "Whom to tell.");
+seam!(
+    ExporterBlock,
+    "telemetry",
+    "Who keeps the figures of many runs."
+);

@@ -22,5 +22,6 @@ pub mod problem;
 pub mod request;
 pub mod schema;
 pub mod script;
+pub mod telemetry;
 pub mod units;
 pub mod yaml;

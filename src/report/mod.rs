@@ -6,12 +6,14 @@
 
 pub mod approval;
 pub mod audit;
+mod clerk;
 pub mod deployment;
 pub mod log;
 pub mod markdown;
 pub mod news;
 pub mod outputs;
 pub mod summary;
+pub mod tally;
 mod words;
 
 use std::sync::{Arc, Mutex, PoisonError};

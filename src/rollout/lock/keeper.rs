@@ -356,6 +356,16 @@ impl Held {
         }
     }
 
+    /// Gives up the claim with that mark: in one step where that can be.
+    async fn write_over(&self, mark: &str, given_up: &Claim) -> Result<bool, SlateError> {
+        // Those who wait have to see at once that others do.
+        if given_up.queue.is_empty() && self.slate.give_up(mark).await? {
+            return Ok(true);
+        }
+        let draft = self.slate.draft(Some(mark), given_up).await?;
+        self.slate.place(false, &draft).await
+    }
+
     async fn release(&self) -> Result<(), SlateError> {
         let mut last = None;
         for _ in 0..RENEWALS {
@@ -363,11 +373,7 @@ impl Held {
                 return Ok(());
             }
             let (over, claim) = self.over();
-            let placed = match self.slate.draft(Some(&over), &claim.released()).await {
-                Ok(draft) => self.slate.place(false, &draft).await,
-                Err(failed) => Err(failed),
-            };
-            match placed {
+            match self.write_over(&over, &claim.released()).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 Err(failed) => last = Some(failed),

@@ -116,7 +116,7 @@ pub(super) async fn rewrite(
     Ok(placed.then(|| Seen {
         mark: draft.mark,
         claim: Some(claim),
-        at: seen.at,
+        ..seen.clone()
     }))
 }
 

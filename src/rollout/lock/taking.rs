@@ -85,8 +85,6 @@ struct Waiting<'a> {
     claim: &'a Claim,
     conflict: Conflict,
     place: Place,
-    /// What was seen there last.
-    seen: Option<Seen>,
     /// What is written there, and since when it has not changed.
     unchanged: Option<(String, Instant)>,
 }
@@ -144,7 +142,6 @@ async fn take_in_time(
         claim,
         conflict,
         place: Place::default(),
-        seen: None,
         unchanged: None,
     };
     let mut pause = waiting.first_pause();
@@ -252,22 +249,12 @@ impl Waiting<'_> {
         Ok(())
     }
 
-    /// What is written there. Where nothing has changed, a cheaper question says so.
-    async fn look(&mut self) -> Result<Option<Seen>, SlateError> {
-        if let Some(seen) = &self.seen
-            && self.slate.mark().await?.as_ref() == Some(&seen.mark)
-        {
-            return Ok(Some(seen.clone()));
-        }
-        self.seen = self.slate.read().await?;
-        Ok(self.seen.clone())
-    }
-
     async fn attempt(&mut self) -> Result<Attempt, SlateError> {
         let sent = Instant::now();
-        let seen = self.look().await?;
+        let seen = self.slate.glance().await?;
         let over = match &seen {
             None => None,
+            Some(seen) if seen.is_free => Some(seen),
             Some(Seen { claim: None, .. }) => return Ok(Attempt::Unreadable),
             Some(seen) => match seen.held() {
                 // Placed before, and the answer got lost.
@@ -322,10 +309,7 @@ impl Waiting<'_> {
         let looks = self.last_pause() * 3 / 2;
         let queue = claim.queue.with(queue::ticket(self.claim, looks));
         match queue::rewrite(self.slate, seen, queue).await {
-            Ok(Some(seen)) => {
-                self.seen = Some(seen.clone());
-                Ok(Attempt::Joined(seen))
-            }
+            Ok(Some(seen)) => Ok(Attempt::Joined(seen)),
             Ok(None) => Ok(Attempt::Faster),
             // It waits without a place, and takes what is left over.
             Err(SlateError::NotAllowed(_)) => {

@@ -19,6 +19,7 @@ async fn in_every_text_of_every_kind() {
         ("router", &[&["rollback"], &["router-config"]]),
         ("check", &[&["smoke-test", "--slot", "green"]]),
         ("notify", &[&["notify"]]),
+        ("telemetry", &[&["smoke-test", "--slot", "green"]]),
     ] {
         for kind in schema["$defs"][seam]["oneOf"].as_array().unwrap() {
             for (n, block) in blocks(kind).into_iter().enumerate() {
@@ -26,7 +27,7 @@ async fn in_every_text_of_every_kind() {
                 let production = &mut config["environments"]["production"];
                 match seam {
                     "check" => production["smoke"] = json!([block]),
-                    "notify" => production["notify"] = json!([block]),
+                    "notify" | "telemetry" => production[seam] = json!([block]),
                     _ => production[seam] = block,
                 }
                 if seam != "router" {
