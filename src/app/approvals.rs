@@ -8,24 +8,24 @@ use crate::config::approval::Approval;
 use crate::config::file::Strategy;
 use crate::config::inputs::Inputs;
 use crate::github::GithubError;
-use crate::github::issues::{Comment, Draft, Issues, Watch};
-use crate::model::approval::{Circle, Opened, Outcome, Remark};
+use crate::github::issues::{Draft, Issues};
+use crate::model::approval::{Circle, Opened, Outcome};
 use crate::model::ending::{Decision, Ending, Reason};
 use crate::model::event::Event;
 use crate::model::fault::Fault;
 use crate::model::news::News;
 use crate::model::release::Release;
 use crate::model::severity::Severity;
-use crate::platform::secret::Vault;
 use crate::platform::text;
 use crate::report::approval::{self as words, Question};
-use crate::rollout::approval::{self, Desk, DeskError, Look, Terms};
+use crate::rollout::approval::{self, Terms};
 use crate::rollout::ledger::Note;
 use crate::rollout::preflight::{Other, Records, preflight};
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 
 use super::choice::Choice;
+use super::issue_desk::IssueDesk;
 use super::records::Archive;
 use super::session::Session;
 
@@ -344,94 +344,5 @@ impl Records for Later {
         release: &Release,
     ) -> Result<Option<String>, String> {
         self.0.went_well(environment, release).await
-    }
-}
-
-/// An issue as a desk.
-struct IssueDesk {
-    issues: Issues,
-    draft: Draft,
-    run_url: Option<String>,
-    vault: Vault,
-    watch: Mutex<Watch>,
-}
-
-#[async_trait]
-impl Desk for IssueDesk {
-    fn mark(&self) -> String {
-        self.draft.mark.clone()
-    }
-
-    async fn open(&self) -> Result<Opened, DeskError> {
-        let (issue, at) = self.issues.open(&self.draft).await.map_err(failed)?;
-        Ok(Opened {
-            number: issue.number,
-            url: issue.html_url,
-            by: issue.user.map(|user| user.login).unwrap_or_default(),
-            at: at.0,
-        })
-    }
-
-    async fn look(&self, opened: &Opened) -> Result<Look, DeskError> {
-        let mut watch = self.watch.lock().await;
-        let looked = self.issues.look(opened.number, &mut watch).await;
-        let news = looked.map_err(failed)?;
-        let closed = news.issue.filter(|issue| issue.state == "closed");
-        Ok(Look {
-            remarks: news
-                .comments
-                .map(|all| all.into_iter().map(remark).collect()),
-            closed: closed.map(|issue| issue.closed_by.map(|user| user.login)),
-        })
-    }
-
-    async fn close(&self, opened: &Opened, outcome: &Outcome) -> Result<(), DeskError> {
-        let run_url = self.run_url.as_deref();
-        let body = words::closed(&self.draft.body, outcome, run_url, &self.vault);
-        let is_done = matches!(outcome, Outcome::Approved(_));
-        let closed = self.issues.close(opened.number, is_done, &body).await;
-        closed.map_err(failed)
-    }
-}
-
-fn remark(comment: Comment) -> Remark {
-    let (author, kind) = comment
-        .user
-        .map(|user| (user.login, user.kind))
-        .unwrap_or_default();
-    Remark {
-        id: comment.id,
-        author,
-        by_person: kind == "User",
-        body: comment.body.unwrap_or_default(),
-        at: comment.created_at.0,
-        as_written: comment.created_at == comment.updated_at,
-    }
-}
-
-/// What an answer of GitHub means for who wants to ask people.
-fn failed(why: GithubError) -> DeskError {
-    let said = why.to_string();
-    match &why {
-        GithubError::Refused {
-            wait: Some(wait), ..
-        } => DeskError::Later(*wait, said),
-        GithubError::Refused { status: 410, .. } => DeskError::Refused {
-            said,
-            next: "switch issues on in the settings of the repository, or take `approval` out of the config".to_owned(),
-        },
-        GithubError::Refused {
-            status: 403 | 404, ..
-        } => DeskError::Refused {
-            said,
-            next: "give the job `permissions: { issues: write }`; the workflow of a fork's pull request cannot have it".to_owned(),
-        },
-        GithubError::Refused { status, .. } if *status < 500 => DeskError::Refused {
-            next: why.hint().unwrap_or_else(|| {
-                "do the labels and assignees of `approval` exist? Correct the config".to_owned()
-            }),
-            said,
-        },
-        _ => DeskError::OutOfReach(said),
     }
 }

@@ -210,9 +210,12 @@ impl Session {
         }
         match taken? {
             Taken::Ours(keeper) => return Ok(*keeper),
-            Taken::NotAllowed(said) => (self.say)(Event::Noticed(format!(
-                "{environment} is not locked against other runs ({said}): give the job `permissions: {{ contents: write }}`; {OTHERWISE}"
-            ))),
+            Taken::NotAllowed(said) => {
+                (self.say)(Event::Noticed(format!(
+                    "{environment} is not locked against other runs ({said}): give the job `permissions: {{ contents: write }}`; {OTHERWISE}"
+                )));
+                self.pass_others(stage, inputs, conflict).await?;
+            }
             Taken::Passed(said) => (self.say)(Event::Warned(format!(
                 "{said}; a way back waits for nobody, so it goes on without the lock"
             ))),

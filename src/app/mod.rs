@@ -10,6 +10,7 @@ mod choice;
 mod dispatch;
 mod finish;
 mod help;
+mod issue_desk;
 mod ledgers;
 mod lock_command;
 mod locks;
@@ -21,6 +22,7 @@ mod session;
 mod staged;
 mod telemetry;
 mod trace;
+mod unlocked;
 
 use std::ffi::OsString;
 use std::io::Write as _;

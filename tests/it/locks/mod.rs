@@ -4,6 +4,7 @@ mod alone;
 mod lost;
 mod queue;
 mod turns;
+mod unlocked;
 
 use std::process::Stdio;
 use std::time::Duration;
