@@ -246,7 +246,6 @@ The boxes are for you; the program does not read them. Nothing is changed before
         let body = question.body(&vault);
         for formed in [
             "@bo /",
-            "\n/approve\n/",
             "![i]",
             "http://evil",
             "www.e",
@@ -257,6 +256,7 @@ The boxes are for you; the program does not read them. Nothing is changed before
             assert!(!body.contains(formed), "{formed}: {body}");
         }
         assert_eq!(body.matches("<!--").count(), 1, "{body}");
+        assert_eq!(body.matches("\n/approve").count(), 1, "{body}");
         let link = body
             .lines()
             .find(|line| line.starts_with("| changes"))
