@@ -31,6 +31,7 @@ impl Session {
         match word {
             "audit" => self.audit_command(&inputs.operands),
             "check" => self.check(inputs),
+            "replay" => self.replay(&inputs.operands),
             "router-config" => self.router_config(inputs),
             "lock" => self.lock_command(inputs).await.map(Some),
             "finish" => self.finish(inputs).await,

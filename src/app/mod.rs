@@ -17,6 +17,7 @@ mod locks;
 mod midway;
 mod preflight;
 mod records;
+mod replay;
 mod secrets;
 mod session;
 mod staged;

@@ -27,7 +27,7 @@ pub enum Asked {
 pub const POST_STEP: &str = "cutover-finish";
 
 /// The commands that have words after them.
-const WITH_OPERANDS: [&str; 2] = ["audit", "lock"];
+const WITH_OPERANDS: [&str; 3] = ["audit", "lock", "replay"];
 
 /// Reads the command line (with the program's name first) and the environment.
 ///

@@ -5,6 +5,7 @@
 
 pub mod approval;
 pub mod branches;
+pub mod canary;
 pub mod chain;
 pub mod ending;
 pub mod gravest;

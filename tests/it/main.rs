@@ -5,6 +5,8 @@ mod approvals;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod canary;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod faults;
