@@ -127,7 +127,8 @@ impl Question {
 
     fn compare(&self, served: &str, vault: &Vault) -> String {
         let part = |version: &str| {
-            let cut: String = version.chars().take(PART).collect();
+            // An encoded secret is no longer recognised.
+            let cut: String = words::clean(version, vault).chars().take(PART).collect();
             let bytes = url::form_urlencoded::byte_serialize(cut.as_bytes());
             bytes.collect::<String>().replace('+', "%20")
         };
@@ -248,7 +249,7 @@ The boxes are for you; the program does not read them. Nothing is changed before
             "@bo /",
             "![i]",
             "http://evil",
-            "www.e",
+            " www.e",
             " #1",
             "s3cr3t",
             "--> `",
