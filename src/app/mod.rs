@@ -8,6 +8,7 @@ mod approvals;
 mod audits;
 mod choice;
 mod dispatch;
+mod environments;
 mod finish;
 mod help;
 mod issue_desk;

@@ -7,9 +7,14 @@ use async_trait::async_trait;
 use crate::config::endpoints::endpoints;
 use crate::config::inputs::Inputs;
 use crate::config::preflight::Migration;
+use crate::config::protection::Protected;
 use crate::github::deployments::Deployments;
+use crate::github::environments::Environments;
 use crate::github::record::Run;
+use crate::model::protection::Standing;
 use crate::model::release::Release;
+use crate::modes::environments::quoted;
+use crate::rollout::preflight::protected::{Gate, Guarded, Wanted};
 use crate::rollout::preflight::{Circumstances, Earlier, Other, Records, Source};
 
 use super::choice::Choice;
@@ -65,6 +70,7 @@ impl Session {
             release: release.cloned(),
             expect_active: inputs.expect_active.clone(),
             contract: inputs.migration == Some(Migration::Contract),
+            protected: self.guarded(choice, inputs),
             records: self.records(&choice.name, archive),
             directory: self.context.workspace.clone(),
             vault: self.vault.clone(),
@@ -85,6 +91,36 @@ impl Session {
             (None, _) if context.in_workflow => Source::Unsaid,
             (None, _) => Source::Terminal,
         }
+    }
+
+    /// How the environment must be protected at GitHub, where that is a guardrail.
+    fn guarded(&self, choice: &Choice, inputs: &Inputs) -> Option<Guarded> {
+        let environment = choice.environment();
+        let block = environment.protection.as_ref();
+        let wanted = match environment.guardrails.as_ref()?.protected.as_ref()? {
+            Protected::AsConfigured(true) => Wanted::Exactly(block?.clone()),
+            Protected::AsConfigured(false) => return None,
+            Protected::AtLeast(least) => Wanted::AtLeast {
+                least: least.clone(),
+                mendable: block.is_some(),
+            },
+        };
+        let gate = self.github_environments(inputs).map(|environments| {
+            let gate: Box<dyn Gate> = Box::new(AtGithub {
+                environments,
+                environment: choice.name.clone(),
+            });
+            gate
+        });
+        Some(Guarded {
+            wanted,
+            environment: quoted(&choice.name),
+            page: self.settings_page(),
+            gate: gate.map_err(|refusal| {
+                let told = refusal.problems.iter().map(ToString::to_string);
+                told.collect::<Vec<_>>().join("; ")
+            }),
+        })
     }
 
     fn records(&self, environment: &str, archive: &Archive) -> Result<Box<dyn Records>, String> {
@@ -113,6 +149,21 @@ const PROXIES: &[&str] = &[
     "ALL_PROXY",
     "all_proxy",
 ];
+
+/// The environment on GitHub.
+struct AtGithub {
+    environments: Environments,
+    environment: String,
+}
+
+#[async_trait]
+impl Gate for AtGithub {
+    async fn standing(&self) -> Result<Option<Standing>, String> {
+        let found = self.environments.read(&self.environment).await;
+        let found = found.map_err(|failed| failed.to_string())?;
+        Ok(found.map(|found| found.standing))
+    }
+}
 
 /// Our records on GitHub.
 struct Ours {

@@ -14,6 +14,7 @@ use super::approval::{self, Approval};
 use super::lock::SHORTEST_LEASE;
 use super::preflight::{self, Guardrails};
 use super::problem::{Place, Problem};
+use super::protection::{self, Name, Protection};
 use super::units::Span;
 
 /// Everything in a config that fits the schema and still makes no sense.
@@ -35,6 +36,7 @@ pub fn problems(config: &Value, places: &BTreeMap<String, Place>) -> Vec<Problem
         found.release(&format!("{at}.release"), environment);
         found.lease(&format!("{at}.lock.lease"), environment);
         found.approval(&format!("{at}.approval"), environment);
+        found.protection(&format!("{at}.protection"), environment);
         found.guardrails(&format!("{at}.guardrails"), environment, name, &known);
     }
     found.problems
@@ -107,8 +109,32 @@ impl Found<'_> {
         let Some(Ok(guardrails)) = guardrails.map(Guardrails::deserialize) else {
             return;
         };
-        for (below, said) in preflight::meaning(&guardrails, own, known) {
+        let block = environment.get("protection").map(Protection::deserialize);
+        let block = block.and_then(Result::ok);
+        for (below, said) in preflight::meaning(&guardrails, own, known, block.as_ref()) {
             self.add(&format!("{path}.{below}"), said);
+        }
+    }
+
+    /// How GitHub shall protect the environment.
+    fn protection(&mut self, path: &str, environment: &Value) {
+        let Some(block) = environment.get("protection") else {
+            return;
+        };
+        let names = block.get("reviewers").and_then(Value::as_array);
+        for (i, name) in names.into_iter().flatten().enumerate() {
+            if let Some(Err(said)) = name.as_str().map(|name| Name::try_from(name.to_owned())) {
+                self.add(&format!("{path}.reviewers[{i}]"), said);
+            }
+        }
+        let Ok(block) = Protection::deserialize(block) else {
+            return;
+        };
+        for (key, said) in protection::meaning(&block) {
+            match key {
+                "" => self.add(path, said),
+                key => self.add(&format!("{path}.{key}"), said),
+            }
         }
     }
 

@@ -19,6 +19,7 @@ pub mod meaning;
 pub mod patience;
 pub mod preflight;
 pub mod problem;
+pub mod protection;
 pub mod request;
 pub mod schema;
 pub mod script;

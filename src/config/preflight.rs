@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::calendar::{ClockTime, Day, Days, Zone};
+use super::protection::{self, Protected, Protection};
 use super::units::{Percent, Size, Span};
 
 /// What the machine and the network must be like.
@@ -54,6 +55,9 @@ pub struct Guardrails {
     pub after: Vec<String>,
     /// Variables that must be there and not empty. They are not read further.
     pub secrets: Vec<String>,
+    /// How the environment must be protected at GitHub: `true` is as in `protection`, or the least
+    /// of it. Default: it is not looked at.
+    pub protected: Option<Protected>,
 }
 
 impl Guardrails {
@@ -114,11 +118,12 @@ pub struct Freeze {
 }
 
 /// What a schema cannot say of guardrails: the path below them, and what is wrong. `known` are
-/// the config's environments.
+/// the config's environments, `block` is what this one says of its protection.
 pub(super) fn meaning(
     guardrails: &Guardrails,
     own: &str,
     known: &[&String],
+    block: Option<&Protection>,
 ) -> Vec<(String, String)> {
     let mut wrong = Vec::new();
     for (i, window) in guardrails.windows.iter().enumerate() {
@@ -148,6 +153,13 @@ pub(super) fn meaning(
                 super::check::unknown("environment", name, words),
             ));
         }
+    }
+    if let Some(protected) = &guardrails.protected {
+        let more = protection::meaning_of_guardrail(protected, block);
+        wrong.extend(more.into_iter().map(|(key, said)| match key {
+            "" => ("protected".to_owned(), said),
+            key => (format!("protected.{key}"), said),
+        }));
     }
     wrong
 }

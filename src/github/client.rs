@@ -4,12 +4,13 @@
 //! reading, because they refuse an answer with one word that they do not know. A request ends
 //! in time, whatever the other side does.
 
+mod changed;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use octocrab::service::middleware::retry::RetryConfig;
 use octocrab::{FromResponse as _, Octocrab, OctocrabBuilder};
-use reqwest::StatusCode;
-use reqwest::header::{ACCEPT, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, LINK};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LINK};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -96,6 +97,16 @@ impl Client {
             .await
     }
 
+    /// Gets what is at `path` below the API's address, outside of the repository.
+    pub(super) async fn get_at<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        path: &str,
+    ) -> Result<T, GithubError> {
+        self.in_time(what, path, false, self.octocrab.get(path, None::<&()>))
+            .await
+    }
+
     /// The way to the first page of a list below the repository.
     pub(super) fn first_page(&self, route: &str, query: &[(&str, &str)]) -> Page {
         let mut encoded = url::form_urlencoded::Serializer::new(String::new());
@@ -108,7 +119,7 @@ impl Client {
         &self,
         what: &str,
         page: &Page,
-    ) -> Result<(Vec<T>, Option<Page>), GithubError> {
+    ) -> Result<(T, Option<Page>), GithubError> {
         let asked = async {
             let response = self.octocrab._get(page.0.as_str()).await?;
             let response = octocrab::map_github_error(response).await?;
@@ -119,7 +130,7 @@ impl Client {
                 .filter_map(|value| value.to_str().ok())
                 .find_map(next_of)
                 .and_then(|url| self.below(&url));
-            Ok((Vec::from_response(response).await?, next))
+            Ok((T::from_response(response).await?, next))
         };
         self.in_time(what, &page.0, false, asked).await
     }
@@ -129,6 +140,28 @@ impl Client {
     fn below(&self, url: &str) -> Option<Page> {
         let rest = url.strip_prefix(self.base.as_str())?;
         rest.starts_with('/').then(|| Page(rest.to_owned()))
+    }
+
+    /// Puts `body` to `route` below the repository. Once.
+    pub(super) async fn put<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        route: &str,
+        body: &impl Serialize,
+    ) -> Result<T, GithubError> {
+        let path = format!("{}{route}", self.root);
+        self.in_time(what, &path, true, self.octocrab.put(&path, Some(body)))
+            .await
+    }
+
+    /// Deletes what is at `route` below the repository. Once.
+    pub(super) async fn delete(&self, what: &str, route: &str) -> Result<(), GithubError> {
+        let path = format!("{}{route}", self.root);
+        let asked = async {
+            let response = self.octocrab._delete(path.as_str(), None::<&()>).await?;
+            octocrab::map_github_error(response).await.map(|_| ())
+        };
+        self.in_time(what, &path, true, asked).await
     }
 
     /// Posts `body` to `route` below the repository. Once.
@@ -158,31 +191,6 @@ impl Client {
     /// The path of a route below the repository.
     pub(super) fn path(&self, route: &str) -> String {
         format!("{}{route}", self.root)
-    }
-
-    /// Gets a path, unless it is still what `tag` names: then it costs nothing of the quota.
-    /// `None` where it is, else what it is now, and its tag.
-    pub(super) async fn get_changed<T: DeserializeOwned>(
-        &self,
-        what: &str,
-        path: &str,
-        tag: Option<&str>,
-    ) -> Result<Option<(T, Option<String>)>, GithubError> {
-        let asked = async {
-            let mut headers = HeaderMap::new();
-            if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(tag).ok()) {
-                headers.insert(IF_NONE_MATCH, tag);
-            }
-            let response = self.octocrab._get_with_headers(path, Some(headers)).await?;
-            if response.status() == StatusCode::NOT_MODIFIED {
-                return Ok(None);
-            }
-            let response = octocrab::map_github_error(response).await?;
-            let tag = response.headers().get(ETAG);
-            let tag = tag.and_then(|tag| tag.to_str().ok()).map(ToOwned::to_owned);
-            Ok(Some((T::from_response(response).await?, tag)))
-        };
-        self.in_time(what, path, false, asked).await
     }
 
     async fn in_time<T>(
@@ -290,6 +298,8 @@ fn permission_for(path: &str, writes: bool) -> String {
         room if room.starts_with("deployments") => "deployments",
         "actions" => "actions",
         "check-runs" => "checks",
+        room if room.starts_with("environments") && writes => "administration",
+        room if room.starts_with("environments") => "actions",
         room if room.starts_with("issues") => "issues",
         _ => "contents",
     };

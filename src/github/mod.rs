@@ -7,6 +7,7 @@
 mod adopt;
 mod client;
 pub mod deployments;
+pub mod environments;
 pub mod issues;
 pub mod lock_ref;
 mod mark;

@@ -10,6 +10,7 @@ pub mod chain;
 pub mod ending;
 pub mod gravest;
 pub mod limits;
+pub mod protection;
 pub mod share;
 pub mod streak;
 pub mod windows;

@@ -9,6 +9,7 @@ use super::approval::Figure;
 use super::ending::Ending;
 use super::figures::Summary;
 use super::finding::Finding;
+use super::protection::Comparison;
 use super::queue::Waited;
 use super::receipt::Receipt;
 
@@ -103,6 +104,8 @@ pub enum Event {
         /// The figures.
         figures: Summary,
     },
+    /// An environment of GitHub was held against the config.
+    Compared(Comparison),
     /// A check of the preflight is over.
     Found(Finding),
     /// A figure or a name that goes into the outputs.

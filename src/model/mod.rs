@@ -13,6 +13,7 @@ pub mod figures;
 pub mod finding;
 pub mod measure;
 pub mod news;
+pub mod protection;
 pub mod queue;
 pub mod receipt;
 pub mod release;

@@ -12,6 +12,7 @@ use crate::actions::commands::{self, Annotation};
 use crate::model::ending::{Account, Ending};
 use crate::model::event::{Event, Headline};
 use crate::model::finding::{Finding, Verdict};
+use crate::model::protection::Comparison;
 use crate::platform::secret::Vault;
 use crate::platform::text;
 
@@ -207,6 +208,27 @@ impl Log {
         }
     }
 
+    /// An environment of GitHub beside the config.
+    fn compared(&mut self, comparison: &Comparison) {
+        let name = &comparison.environment;
+        if comparison.differences.is_empty() {
+            let (label, said) = match comparison.read_back {
+                true => ("proved", "read back, and as the config says"),
+                false => ("equal", "as the config says"),
+            };
+            self.row(
+                Ink::Plain,
+                label,
+                &format!("{name}: {said}"),
+                Duration::ZERO,
+            );
+        }
+        for one in &comparison.differences {
+            let said = format!("{name}: {}", one.told());
+            self.row(Ink::Red, "differs", &said, Duration::ZERO);
+        }
+    }
+
     fn ended(&mut self, ending: &Ending) {
         if ending.is_good() {
             let decision = ending.decision.to_string();
@@ -272,6 +294,7 @@ impl Listener for Log {
                 self.row(Ink::Red, step, said, *took);
             }
             Event::Found(finding) => self.checked(finding),
+            Event::Compared(comparison) => self.compared(comparison),
             Event::Line(line) => self.line(line),
             Event::Noticed(said) => self.remark(Ink::Dim, "notice", commands::notice, said),
             Event::Warned(said) => self.remark(Ink::Red, "warning", commands::warning, said),

@@ -7,6 +7,7 @@
 pub mod approval;
 pub mod audit;
 mod clerk;
+mod compared;
 pub mod deployment;
 pub mod log;
 pub mod markdown;

@@ -69,6 +69,7 @@ pub struct Outputs {
     ending: Option<Ending>,
     steps: Vec<Value>,
     checks: Vec<Value>,
+    environments: Vec<Value>,
     warnings: Vec<Value>,
     notices: Vec<Value>,
     problems: Vec<Value>,
@@ -85,6 +86,7 @@ impl Outputs {
             ending: None,
             steps: Vec::new(),
             checks: Vec::new(),
+            environments: Vec::new(),
             warnings: Vec::new(),
             notices: Vec::new(),
             problems: Vec::new(),
@@ -126,6 +128,7 @@ impl Outputs {
         document.insert("receipt".to_owned(), json!(self.receipt));
         document.insert("steps".to_owned(), json!(self.steps));
         document.insert("checks".to_owned(), json!(self.checks));
+        document.insert("environments".to_owned(), json!(self.environments));
         document.insert("warnings".to_owned(), json!(self.warnings));
         document.insert("notices".to_owned(), json!(self.notices));
         document.insert("problems".to_owned(), json!(self.problems));
@@ -228,6 +231,7 @@ impl Listener for Outputs {
             Event::Done { step, said, took } => self.step(true, step, said, *took),
             Event::Failed { step, said, took } => self.step(false, step, said, *took),
             Event::Found(finding) => self.checks.push(json!(finding)),
+            Event::Compared(comparison) => self.environments.push(json!(comparison)),
             Event::Noticed(said) => self.notices.push(json!(said)),
             Event::Wrong { line, said, .. } => {
                 self.problems.push(json!({"line": line, "said": said}));

@@ -11,12 +11,13 @@ use crate::model::ending::{Decision, Ending};
 use crate::model::event::{Event, Fact, Headline};
 use crate::model::figures;
 use crate::model::finding::{Finding, Verdict};
+use crate::model::protection::Comparison;
 use crate::model::receipt::Receipt;
 use crate::platform::secret::Vault;
 use crate::platform::text;
 
 use super::markdown::{fenced, inline, row};
-use super::{Listener, words};
+use super::{Listener, compared, words};
 
 /// How many of the script's last lines are kept, and how much of each is shown.
 const LINES: usize = 200;
@@ -33,6 +34,7 @@ pub struct Summary {
     remarks: Vec<(&'static str, String)>,
     lines: VecDeque<String>,
     lines_heard: u64,
+    comparisons: Vec<Comparison>,
     receipts: Vec<Receipt>,
     figures: Option<figures::Summary>,
     ending: Option<Ending>,
@@ -56,6 +58,7 @@ impl Summary {
             remarks: Vec::new(),
             lines: VecDeque::new(),
             lines_heard: 0,
+            comparisons: Vec::new(),
             receipts: Vec::new(),
             figures: None,
             ending: None,
@@ -67,6 +70,7 @@ impl Summary {
         let blocks = [
             self.status(),
             self.account(),
+            compared::table(&self.comparisons, &self.vault),
             self.steps(),
             self.receipt(),
             self.remarks(),
@@ -260,6 +264,7 @@ impl Listener for Summary {
                 took: *took,
             }),
             Event::Found(finding) => self.checked(finding),
+            Event::Compared(comparison) => self.comparisons.push(comparison.clone()),
             Event::Line(line) => {
                 self.lines_heard += 1;
                 if self.lines.len() == LINES {

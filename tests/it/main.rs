@@ -19,6 +19,8 @@ mod locks;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]
+mod protection;
+#[cfg(test)]
 mod seams;
 #[cfg(test)]
 mod stories;

@@ -8,6 +8,7 @@ mod docker;
 mod guardrails;
 mod machine;
 mod network;
+pub mod protected;
 mod records;
 mod router;
 
@@ -29,6 +30,7 @@ use crate::platform::secret::Vault;
 
 use super::saga::{Halt, Saga};
 use super::stage::Stage;
+use protected::Guarded;
 
 /// Its short name in the log.
 const NAME: &str = "preflight";
@@ -65,6 +67,8 @@ pub struct Circumstances {
     pub contract: bool,
     /// The environments that must have got the release before.
     pub earlier: Vec<Earlier>,
+    /// How the environment must be protected at GitHub, where that is a guardrail.
+    pub protected: Option<Guarded>,
     /// The records of deployments, or why there are none.
     pub records: Result<Box<dyn Records>, String>,
     /// Where commands run, and the disk that must have room.
@@ -159,16 +163,19 @@ pub async fn preflight(saga: &Saga<'_>, with: &Circumstances) -> Result<String, 
 }
 
 async fn look(stage: &Stage, with: &Circumstances) -> Vec<Finding> {
-    let (machine, docker, reached, others, after, (router, idle)) = tokio::join!(
+    let (machine, docker, reached, others, after, protected, (router, idle)) = tokio::join!(
         machine::look(with),
         docker::look(with),
         network::look(with),
         records::others(with),
         records::after(stage, with),
+        protected::look(with),
         router::look(stage, with),
     );
     let network = network::findings(reached, idle.as_deref(), with);
     let decided = guardrails::look(stage, with);
-    let all = [machine, docker, network, others, decided, after, router];
+    let all = [
+        machine, docker, network, others, decided, protected, after, router,
+    ];
     all.into_iter().flatten().collect()
 }

@@ -112,6 +112,28 @@ fn who_gives_a_reason_passes_and_is_heard() {
     assert_eq!(shop.answers(), "green v2");
 }
 
+/// What GitHub does not protect is not rolled out; what it protects is.
+#[tokio::test]
+async fn a_rollout_waits_for_protection() {
+    let shop = guarded("protected: { wait-timer: 10m, branches: [main] }");
+    let github = Github::start().await;
+    let before = shop.state();
+    let ran = in_workflow(&shop, &github, "rollout --version=v2").await;
+    assert_eq!(ran.code, 10, "{}", ran.log);
+    assert_eq!(ran.output("reason-code"), "preflight-guardrail");
+    let said = "GitHub has no environment of that name; a workflow that names it makes one without any protection";
+    assert!(ran.log.contains(said), "{}", ran.log);
+    assert_eq!(shop.state(), before);
+    let body = serde_json::json!({
+        "wait_timer": 15,
+        "deployment_branch_policy": { "protected_branches": false, "custom_branch_policies": true },
+    });
+    github.environment_is("production", body, &["main"]);
+    let good = in_workflow(&shop, &github, "rollout --version=v2").await;
+    assert_eq!(good.code, 0, "{}", good.log);
+    assert_eq!(shop.answers(), "green v2");
+}
+
 /// A day that is never today, whenever that is.
 #[test]
 fn outside_of_the_window_is_6() {

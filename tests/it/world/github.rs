@@ -2,6 +2,8 @@
 //! refuses, keeps what it was given, and goes wrong to order. Every request is held to GitHub's
 //! own description; a test with one that does not fit fails at its end.
 
+mod by_hand;
+pub(crate) mod environments;
 mod issues;
 mod jobs;
 
@@ -39,6 +41,14 @@ pub(crate) enum Verb {
     ChangeIssue,
     Comments,
     Members,
+    ListEnvironments,
+    ReadEnvironment,
+    PutEnvironment,
+    Policies,
+    Allow,
+    Forbid,
+    User,
+    Team,
 }
 
 /// What goes wrong.
@@ -76,6 +86,7 @@ struct Kept {
     payload_as_text: bool,
     git: GitRefs,
     issues: issues::Issues,
+    environments: environments::Environments,
     latency: Duration,
     last_id: u64,
 }
@@ -129,27 +140,6 @@ impl Github {
     /// The repository's refs.
     pub(crate) fn git<T>(&self, with: impl FnOnce(&mut GitRefs) -> T) -> T {
         with(&mut self.kept.lock().unwrap().git)
-    }
-
-    /// How much was asked in all.
-    pub(crate) fn questions(&self) -> usize {
-        self.kept.lock().unwrap().asked.len()
-    }
-
-    pub(crate) fn deployments(&self) -> Vec<Value> {
-        self.kept.lock().unwrap().deployments.clone()
-    }
-
-    /// The states of a deployment, oldest first.
-    pub(crate) fn states(&self, id: u64) -> Vec<String> {
-        let statuses = self.statuses(id);
-        let state = |status: &Value| status["state"].as_str().unwrap().to_owned();
-        statuses.iter().map(state).collect()
-    }
-
-    pub(crate) fn statuses(&self, id: u64) -> Vec<Value> {
-        let kept = self.kept.lock().unwrap();
-        kept.statuses.get(&id).cloned().unwrap_or_default()
     }
 
     pub(crate) fn asked(&self, verb: Verb) -> usize {
@@ -231,6 +221,7 @@ impl Kept {
         let route = jobs::route(&asked.method, below);
         let route = route.or_else(|| issues::route(&asked.method, &path));
         let route = route.or_else(|| Some((GitRefs::verb(&asked.method, below)?, None)));
+        let route = route.or_else(|| Some((environments::verb(&asked.method, &path)?, None)));
         let Some((verb, of)) = route else {
             return refused(404, "Not Found");
         };
@@ -285,7 +276,7 @@ impl Kept {
         if matches!(verb, Verb::Statuses | Verb::Say) && !of.is_some_and(is_there) {
             return refused(404, "Not Found");
         }
-        let body = if asked.method != "GET" {
+        let body = if !matches!(asked.method.as_str(), "GET" | "DELETE") {
             if asked.only("content-type") != Some("application/json") {
                 return refused(400, "Problems parsing JSON");
             }
@@ -321,6 +312,10 @@ impl Kept {
             },
             (Verb::Statuses | Verb::Say | Verb::CheckRun | Verb::Run, None) => {
                 refused(404, "Not Found")
+            }
+            _ if verb.is_of_environments() => {
+                let path = openapi::below(&asked.path);
+                self.environments.answer(verb, &path, asked, &body)
             }
             _ => self.git.answer(verb, &asked.path, &body),
         }

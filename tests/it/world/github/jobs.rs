@@ -151,6 +151,20 @@ pub(super) fn route(method: &str, below: &str) -> Option<(Verb, Option<u64>)> {
 /// A page of a list, and the way to the next one, which GitHub names by its own number for the
 /// repository.
 pub(super) fn paged(asked: &Asked, all: Vec<Value>) -> Reply {
+    paged_as(asked, &all, |page| json!(page))
+}
+
+/// The same of a list in an object, under `key`.
+pub(super) fn paged_in(asked: &Asked, key: &str, all: Vec<Value>) -> Reply {
+    let count = all.len();
+    paged_as(
+        asked,
+        &all,
+        |page| json!({ "total_count": count, key: page }),
+    )
+}
+
+fn paged_as(asked: &Asked, all: &[Value], shown: impl Fn(&[Value]) -> Value) -> Reply {
     let number = |name: &str, or: usize| {
         let found = asked.query.iter().find(|(key, _)| key == name);
         found.map_or(Some(or), |(_, value)| value.parse().ok())
@@ -160,8 +174,8 @@ pub(super) fn paged(asked: &Asked, all: Vec<Value>) -> Reply {
         return super::invalid("per_page");
     };
     let rest = all.get((page - 1) * most..).unwrap_or_default();
-    let this: Vec<&Value> = rest.iter().take(most).collect();
-    let reply = Reply::of(200, json!(this).to_string());
+    let this = &rest[..most.min(rest.len())];
+    let reply = Reply::of(200, shown(this).to_string());
     if rest.len() <= most {
         return reply;
     }
