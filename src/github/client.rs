@@ -4,6 +4,8 @@
 //! reading, because they refuse an answer with one word that they do not know. A request ends
 //! in time, whatever the other side does.
 
+mod changed;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use octocrab::service::middleware::retry::RetryConfig;
@@ -185,6 +187,11 @@ impl Client {
         let path = format!("{}{route}", self.root);
         self.in_time(what, &path, true, self.octocrab.patch(&path, Some(body)))
             .await
+    }
+
+    /// The path of a route below the repository.
+    pub(super) fn path(&self, route: &str) -> String {
+        format!("{}{route}", self.root)
     }
 
     async fn in_time<T>(

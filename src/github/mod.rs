@@ -12,6 +12,7 @@ pub mod comments;
 pub mod deployments;
 pub mod environments;
 pub mod gates;
+pub mod issues;
 pub mod lock_ref;
 mod mark;
 mod patience;

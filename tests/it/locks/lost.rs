@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{Scene, ended, signal};
-use crate::world::github::Verb;
 
 /// The first run is stopped right after `change`, wakes up when the second one is done, and
 /// ends with `code`. Returns its log.
@@ -104,5 +103,4 @@ async fn a_person_can_take_the_lock_away() {
         ran.log
     );
     assert_eq!(scene.yard.changes(), ["deploy v2"]);
-    assert!(scene.github.asked(Verb::MoveRef) >= 1);
 }

@@ -5,13 +5,17 @@
 mod by_hand;
 pub(crate) mod environments;
 pub(crate) mod gates;
+mod issues;
 mod jobs;
+mod orders;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+pub(crate) use orders::{Fault, Verb};
 
 use super::git_refs::GitRefs;
 use super::github_comments::Comments;
@@ -20,63 +24,6 @@ use super::openapi;
 use super::stand_in::{Asked, Reply, StandIn};
 
 pub(crate) const TOKEN: &str = "ghs_s3cr3tTokenOfTheTests";
-
-/// What is asked for; faults are ordered by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Verb {
-    List,
-    Create,
-    Statuses,
-    Say,
-    CheckRun,
-    Run,
-    ReadRef,
-    ReadCommit,
-    MakeTree,
-    MakeCommit,
-    CreateRef,
-    MoveRef,
-    ListEnvironments,
-    ReadEnvironment,
-    PutEnvironment,
-    Policies,
-    Allow,
-    Forbid,
-    User,
-    Team,
-    CheckRuns,
-    CommitStatus,
-    Branch,
-    Rules,
-    Approvals,
-    Jobs,
-    EnvironmentSecrets,
-    RepositorySecrets,
-    OrganizationSecrets,
-}
-
-/// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Fault {
-    /// A page of HTML that quotes the token, with that status.
-    Page(u16),
-    /// It is done, and nobody hears of it.
-    LostAfterEffect,
-    /// It is not done, and nobody hears of it.
-    HangUp,
-    Silence,
-    /// It is done, and the answer comes too late.
-    Late,
-    /// The token may not.
-    Forbidden,
-    /// Too many requests; wait so many seconds.
-    TooMany(u64),
-    /// All requests of the hour are spent; there are new ones in so many seconds.
-    Spent(u64),
-    NoJson,
-    /// Instead of a deployment the default branch was merged.
-    Merged,
-}
 
 #[derive(Default)]
 struct Kept {
@@ -90,6 +37,7 @@ struct Kept {
     gates: gates::Gates,
     payload_as_text: bool,
     git: GitRefs,
+    issues: issues::Issues,
     environments: environments::Environments,
     comments: Comments,
     latency: Duration,
@@ -148,24 +96,8 @@ impl Github {
     }
 
     /// The comments on its pull requests and issues.
-    pub(crate) fn comments<T>(&self, with: impl FnOnce(&mut Comments) -> T) -> T {
+    pub(crate) fn talk<T>(&self, with: impl FnOnce(&mut Comments) -> T) -> T {
         with(&mut self.kept.lock().unwrap().comments)
-    }
-
-    pub(crate) fn deployments(&self) -> Vec<Value> {
-        self.kept.lock().unwrap().deployments.clone()
-    }
-
-    /// The states of a deployment, oldest first.
-    pub(crate) fn states(&self, id: u64) -> Vec<String> {
-        let statuses = self.statuses(id);
-        let state = |status: &Value| status["state"].as_str().unwrap().to_owned();
-        statuses.iter().map(state).collect()
-    }
-
-    pub(crate) fn statuses(&self, id: u64) -> Vec<Value> {
-        let kept = self.kept.lock().unwrap();
-        kept.statuses.get(&id).cloned().unwrap_or_default()
     }
 
     pub(crate) fn asked(&self, verb: Verb) -> usize {
@@ -242,13 +174,16 @@ impl Kept {
         if asked.only("accept") != Some("application/vnd.github+json") {
             return refused(415, "Unsupported 'Accept' header");
         }
-        if let Some(reply) = self.comments.answer(asked) {
+        let path = openapi::below(&asked.path);
+        if !self.issues.know(&path)
+            && let Some(reply) = self.comments.answer(asked)
+        {
             return reply;
         }
-        let path = openapi::below(&asked.path);
         let below = path.strip_prefix("/repos/shop/storefront").unwrap_or("");
         let route = jobs::route(&asked.method, below);
         let route = route.or_else(|| gates::route(&asked.method, below));
+        let route = route.or_else(|| issues::route(&asked.method, &path));
         let route = route.or_else(|| Some((GitRefs::verb(&asked.method, below)?, None)));
         let route = route.or_else(|| Some((environments::verb(&asked.method, &path)?, None)));
         let Some((verb, of)) = route else {
@@ -292,6 +227,7 @@ impl Kept {
                     return no;
                 }
                 let wanted = match GitRefs::verb(&asked.method, below) {
+                    _ if verb.is_of_issues() => "issues=write",
                     Some(_) => "contents=write",
                     None => "deployments=write",
                 };
@@ -319,6 +255,7 @@ impl Kept {
             Value::Null
         };
         match (verb, of) {
+            _ if verb.is_of_issues() => self.issues.answer(verb, of, asked, &body),
             (Verb::List, _) => self.list(asked),
             (Verb::CheckRun, Some(id)) => self.jobs.check_run(id, &self.deployments),
             (Verb::Run, Some(id)) => self.jobs.run(id, self.gates.run_began.as_deref()),
