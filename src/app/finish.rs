@@ -53,6 +53,7 @@ impl Session {
         if let Err(said) = stage.lock.release().await {
             (self.say)(Event::Warned(said));
         }
+        self.withdraw(note, inputs).await;
         self.ended(&ending);
         let records = choice.environment().records;
         let state = if note.ended_well {

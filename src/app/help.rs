@@ -17,7 +17,7 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("check", "is the config right? 0 if so, 64 if not"),
     (
         "lock",
-        "who has the environment's lock; `lock hold [8h] --reason WHY`, `lock release [CLAIM]`",
+        "who has the environment's lock, and who waits; `lock hold [8h] --reason WHY`, `lock release [CLAIM]`",
     ),
     (
         "replay FILE",

@@ -39,6 +39,7 @@ impl Session {
             way_back: None,
             claim: None,
             ended_well: false,
+            asked: None,
         };
         Ledger::open(path.clone(), note).unwrap_or_else(|failed| {
             let said = format!(

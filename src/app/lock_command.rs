@@ -9,11 +9,11 @@ use crate::error::Refusal;
 use crate::github::lock_ref::LockRef;
 use crate::model::claim::Claim;
 use crate::model::ending::{Decision, Ending, Reason};
-use crate::model::event::Headline;
+use crate::model::event::{Event, Headline};
 use crate::model::fault::Fault;
 use crate::rollout::lock::keeper::Keeper;
 use crate::rollout::lock::taking::{Conflict, Taken, take};
-use crate::rollout::lock::{Seen, Slate, SlateError, unreadable};
+use crate::rollout::lock::{Seen, Slate, SlateError, queue, unreadable};
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 
@@ -69,7 +69,7 @@ impl Session {
 fn wish(operands: &[String]) -> Result<Wish, Refusal> {
     let words: Vec<&str> = operands.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [] => Ok(Wish::Show),
+        [] | ["show"] => Ok(Wish::Show),
         ["hold"] => Ok(Wish::Hold(BY_HAND)),
         ["hold", length] => match length.parse::<Span>() {
             Ok(length) if length >= crate::config::lock::SHORTEST_LEASE => {
@@ -82,7 +82,7 @@ fn wish(operands: &[String]) -> Result<Wish, Refusal> {
         ["release", id] => Ok(Wish::Release(Some((*id).to_owned()))),
         _ => Err(Refusal::of_input(
             "lock",
-            "is followed by nothing, `hold`, `hold 8h`, `release` or `release CLAIM`",
+            "is followed by `show`, `hold`, `hold 8h`, `release` or `release CLAIM`, or by nothing",
         )),
     }
 }
@@ -100,11 +100,30 @@ async fn held(stage: &Stage, slate: &LockRef) -> Result<Option<(Seen, Claim)>, F
 }
 
 async fn show(stage: &Stage, slate: &LockRef) -> Result<String, Fault> {
-    Ok(match held(stage, slate).await? {
-        None => format!("{} is free", stage.environment),
-        Some((seen, claim)) => format!(
-            "{} is locked by {}; its lease is until {}; claim {}",
-            stage.environment,
+    let environment = &stage.environment;
+    let Some(seen) = Slate::read(slate).await.map_err(failed)? else {
+        return Ok(format!("{environment} is free"));
+    };
+    let Some(last) = &seen.claim else {
+        return Err(unreadable(environment, slate));
+    };
+    for (place, ticket) in last.queue.tickets().iter().enumerate() {
+        let url = ticket.run_url.as_ref().map(|url| format!(", {url}"));
+        stage.say(Event::Noticed(format!(
+            "{}. in the queue: {} ({}{}), since {}",
+            place + 1,
+            ticket.owner,
+            ticket.reason,
+            url.unwrap_or_default(),
+            ticket.since
+        )));
+    }
+    let waiting = queue::told(&last.queue).map(|told| format!("; {told}"));
+    let waiting = waiting.unwrap_or_default();
+    Ok(match seen.held() {
+        None => format!("{environment} is free{waiting}"),
+        Some(claim) => format!(
+            "{environment} is locked by {}; its lease is until {}; claim {}{waiting}",
             claim.told(),
             seen.until(),
             claim.id
@@ -114,7 +133,7 @@ async fn show(stage: &Stage, slate: &LockRef) -> Result<String, Fault> {
 
 async fn hold(stage: &Stage, slate: Arc<LockRef>, claim: Claim) -> Result<String, Fault> {
     let (id, lease) = (claim.id.clone(), claim.lease());
-    match take(stage, slate, claim, Conflict::Fail).await? {
+    match take(stage, slate, claim, Conflict::AtOnce, |_| {}).await? {
         Taken::Ours(_) => Ok(format!(
             "{} is locked for {}, or until `cutover lock release`; claim {id}",
             stage.environment,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
+use crate::cast::Audience;
 use crate::config::inputs::Inputs;
 use crate::config::lock::{Lock, OnConflict};
 use crate::github::GithubError;
@@ -12,10 +14,13 @@ use crate::model::claim::{Claim, State};
 use crate::model::ending::{Decision, Ending};
 use crate::model::event::Event;
 use crate::model::fault::Fault;
+use crate::model::news::News;
+use crate::model::queue::Queue;
+use crate::model::severity::Severity;
 use crate::rollout::ledger::Note;
 use crate::rollout::lock::keeper::Keeper;
 use crate::rollout::lock::taking::{self, Conflict, Taken};
-use crate::rollout::lock::{Draft, Seen, Slate, SlateError};
+use crate::rollout::lock::{self, Draft, Seen, Slate, SlateError};
 use crate::rollout::stage::Stage;
 
 use super::session::Session;
@@ -77,9 +82,15 @@ impl Slate for LockRef {
 async fn seen(slate: &LockRef, tips: &Tips) -> Result<Seen, SlateError> {
     let found = slate.read(tips).await?;
     let mut claim = found.message.as_deref().and_then(Claim::read);
+    // Who joins the queue leaves the owner's time as it was; nobody makes it later.
+    let owners = claim.as_ref().and_then(|claim| claim.at);
+    let mut at = owners.map_or(found.at, |at| at.min(found.at));
     if let Some(held) = &claim
+        && held.state == State::Held
         && was_given_up(slate, tips).await?
     {
+        // When is not said. It was alive then, so its lease was not over.
+        at = at.saturating_add(i64::try_from(held.lease().as_secs()).unwrap_or(i64::MAX));
         claim = Some(held.released());
     }
     Ok(Seen {
@@ -88,7 +99,7 @@ async fn seen(slate: &LockRef, tips: &Tips) -> Result<Seen, SlateError> {
             .is_some_and(|claim| claim.state == State::Released),
         mark: found.sha,
         claim,
-        at: found.at,
+        at,
     })
 }
 
@@ -152,6 +163,7 @@ impl Session {
         release: Option<&str>,
         lock: &Lock,
         inputs: &Inputs,
+        audience: &Audience,
     ) -> Result<Keeper, Fault> {
         let environment = &stage.environment;
         let slate = match self.slate(environment, inputs) {
@@ -182,20 +194,52 @@ impl Session {
         let claim = self.claim(reason, lock.lease.get());
         // On disk before it is made: the post step releases what a killed run leaves behind.
         let _ = stage.ledger.claims(Some(&claim.id));
-        let taken = taking::take(stage, slate, claim, conflict).await;
+        let limit = usize::try_from(lock.queue_alert).unwrap_or(usize::MAX);
+        let (crowd, crowds) = mpsc::unbounded_channel();
+        // Each run makes the queue longer by one, so exactly one of them passes the limit.
+        let joined = |queue: &Queue| {
+            if queue.depth() == limit.saturating_add(1) {
+                let _ = crowd.send(self.news_of_queue(stage, queue, limit));
+            }
+        };
+        let taken = self.telling_midway(crowds, audience, async {
+            taking::take(stage, slate, claim, conflict, joined).await
+        });
+        let taken = taken.await;
         if !matches!(taken, Ok(Taken::Ours(_))) {
             let _ = stage.ledger.claims(None);
         }
         match taken? {
             Taken::Ours(keeper) => return Ok(*keeper),
-            Taken::NotAllowed(said) => (self.say)(Event::Noticed(format!(
-                "{environment} is not locked against other runs ({said}): give the job `permissions: {{ contents: write }}`; {OTHERWISE}"
-            ))),
+            Taken::NotAllowed(said) => {
+                (self.say)(Event::Noticed(format!(
+                    "{environment} is not locked against other runs ({said}): give the job `permissions: {{ contents: write }}`; {OTHERWISE}"
+                )));
+                self.pass_others(stage, inputs, conflict).await?;
+            }
             Taken::Passed(said) => (self.say)(Event::Warned(format!(
                 "{said}; a way back waits for nobody, so it goes on without the lock"
             ))),
         }
         Ok(Keeper::default())
+    }
+
+    fn news_of_queue(&self, stage: &Stage, queue: &Queue, limit: usize) -> News {
+        let environment = &stage.environment;
+        News {
+            severity: Severity::Warning,
+            title: format!("{} runs wait for {environment}", queue.depth()),
+            message: format!(
+                "{}\nalert above: {limit}\nnext: `cutover lock show --environment {environment}` shows who has it",
+                lock::queue::told(queue).unwrap_or_default()
+            ),
+            facts: vec![
+                ("app".to_owned(), stage.app.clone()),
+                ("environment".to_owned(), environment.clone()),
+            ],
+            run_url: self.context.run_url.clone(),
+            ..News::default()
+        }
     }
 
     /// Releases the lock of a run that has ended; `false` where it is left for the post step.

@@ -4,6 +4,7 @@
 //! [`main`] answers what needs no run by itself (help, version, schema) and holds a
 //! `session::Session` for all else.
 
+mod approvals;
 mod audits;
 mod choice;
 mod dispatch;
@@ -11,9 +12,11 @@ mod environments;
 mod finish;
 mod gates;
 mod help;
+mod issue_desk;
 mod ledgers;
 mod lock_command;
 mod locks;
+mod midway;
 mod preflight;
 mod records;
 mod replay;
@@ -23,6 +26,7 @@ mod staged;
 mod telemetry;
 mod tellers;
 mod trace;
+mod unlocked;
 
 use std::ffi::OsString;
 use std::io::Write as _;

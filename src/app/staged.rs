@@ -17,6 +17,7 @@ use crate::rollout::preflight::Circumstances;
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 
+use super::approvals::Matter;
 use super::choice::Choice;
 use super::session::Session;
 
@@ -49,6 +50,7 @@ impl Session {
         let archive = self.archive(inputs, records);
         let (told, survey) = oneshot::channel();
         let mut lock_is_left = false;
+        let mut agreed = None;
         // The first word is a part of it: the record and the news are about what it says.
         let act = async {
             self.begin(Headline {
@@ -63,11 +65,32 @@ impl Session {
             if let Some(release) = &release {
                 stage.learned(Fact::Version(release.as_str().to_owned()));
             }
+            if inputs.dry_run {
+                self.would_ask(&choice, mode);
+            }
             if changes_something {
                 stage.ledger = self.open_ledger(mode, &choice.name, inputs);
+                let matter = Matter {
+                    choice: &choice,
+                    inputs,
+                    strategy: &strategy,
+                    release: release.as_ref(),
+                    audience: &audience,
+                    archive: &archive,
+                };
+                match self.agreed(&mut stage, mode, &matter).await {
+                    Ok(all) => agreed = all,
+                    Err(ending) => {
+                        self.ended(&ending);
+                        return ending;
+                    }
+                }
                 let lock = &choice.environment().lock;
                 let of = release.as_ref().map(Release::as_str);
-                match self.take_lock(&stage, mode, of, lock, inputs).await {
+                match self
+                    .take_lock(&stage, mode, of, lock, inputs, &audience)
+                    .await
+                {
                     Ok(keeper) => stage.lock = keeper,
                     Err(fault) => {
                         let none = async |_: &mut Saga<'_>| Err(Halt::from(fault));
@@ -85,6 +108,11 @@ impl Session {
             let checked =
                 self.circumstances(&choice, mode, inputs, release.as_ref(), (&archive, survey));
             let act = async {
+                if let Some(agreed) = &agreed
+                    && let Some(ending) = agreed.is_outdated(&stage).await
+                {
+                    return ending;
+                }
                 match &checked {
                     Some(circumstances) if mode == "preflight" => {
                         preflight::run(&stage, circumstances).await
@@ -115,7 +143,9 @@ impl Session {
         // A run that is stuck is tried again by the post step.
         match ending.decision {
             Decision::Stuck => {}
-            _ if lock_is_left || !is_recorded => stage.ledger.is_over(ending.is_good()),
+            _ if lock_is_left || !is_recorded || stage.ledger.is_asking() => {
+                stage.ledger.is_over(ending.is_good());
+            }
             _ => stage.ledger.close(),
         }
         Ok(ending)

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::model::release::Mark;
 use crate::platform::secret::Vault;
 
+use super::approval::Approval;
 use super::audit::AuditOptions;
 use super::check;
 use super::interpolate::{Lookup, interpolate};
@@ -75,6 +76,8 @@ pub struct Environment {
     /// What the machine and the network must be like before anything is changed. With this block
     /// a rollout looks, too; `preflight` always does.
     pub preflight: Option<Preflight>,
+    /// An issue in which somebody approves a rollout before it changes anything.
+    pub approval: Option<Approval>,
     /// Who may deploy what, when, and after what.
     pub guardrails: Option<Guardrails>,
     /// How the environment of this name shall be protected at GitHub. `environments` shows what

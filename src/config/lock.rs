@@ -31,6 +31,8 @@ pub struct Lock {
     /// How long it holds without being renewed; a killed run's lock is free after that. It is
     /// renewed three times as often. Default 10m, at least 1s.
     pub lease: Span,
+    /// With more than so many runs waiting, people are told, once. Default 3.
+    pub queue_alert: u32,
 }
 
 impl Default for Lock {
@@ -39,6 +41,7 @@ impl Default for Lock {
             on_conflict: OnConflict::Wait,
             wait_limit: Span::secs(30 * 60),
             lease: Span::secs(10 * 60),
+            queue_alert: 3,
         }
     }
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::platform::secret::Vault;
 
+use super::approval::{self, Approval};
 use super::gates;
 use super::lock::SHORTEST_LEASE;
 use super::preflight::{self, Guardrails, Preflight};
@@ -35,6 +36,7 @@ pub fn problems(config: &Value, places: &BTreeMap<String, Place>) -> Vec<Problem
         found.slots(&format!("{at}.slots"), environment);
         found.release(&format!("{at}.release"), environment);
         found.lease(&format!("{at}.lock.lease"), environment);
+        found.approval(&format!("{at}.approval"), environment);
         found.protection(&format!("{at}.protection"), environment);
         found.hosts(&format!("{at}.preflight"), environment);
         found.guardrails(&format!("{at}.guardrails"), environment, name, &known);
@@ -89,6 +91,17 @@ impl Found<'_> {
         }
         if text("path").is_some_and(|path| !path.starts_with('/')) {
             self.add(&format!("{path}.path"), "a path begins with /");
+        }
+    }
+
+    /// Only of what the schema has nothing against; else it has said so.
+    fn approval(&mut self, path: &str, environment: &Value) {
+        let approval = environment.get("approval").map(Approval::deserialize);
+        let Some(Ok(approval)) = approval else {
+            return;
+        };
+        for (below, said) in approval::meaning(&approval) {
+            self.add(&format!("{path}.{below}"), said);
         }
     }
 

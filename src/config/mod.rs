@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod app;
+pub mod approval;
 pub mod audit;
 pub mod calendar;
 pub mod check;

@@ -5,6 +5,8 @@
 //! in time, whatever the other side does. What was read before is asked for with its tag: an
 //! answer that nothing has changed costs nothing of the hour's requests.
 
+mod changed;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -228,6 +230,11 @@ impl Client {
         let path = format!("{}{route}", self.root);
         let asked = async |octocrab: Octocrab| octocrab.patch(&path, Some(body)).await;
         self.in_time(what, &path, true, asked).await
+    }
+
+    /// The path of a route below the repository.
+    pub(super) fn path(&self, route: &str) -> String {
+        format!("{}{route}", self.root)
     }
 
     async fn in_time<T>(

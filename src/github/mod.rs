@@ -14,6 +14,7 @@ pub mod deployments;
 pub mod environments;
 pub mod gates;
 mod headers;
+pub mod issues;
 pub mod lock_ref;
 mod mark;
 mod patience;

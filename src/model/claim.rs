@@ -5,6 +5,8 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+use super::queue::Queue;
+
 /// The version of the claim's form. A claim of another form is not understood, and so it blocks.
 pub const SCHEMA_VERSION: u32 = 1;
 
@@ -40,12 +42,29 @@ pub struct Claim {
     pub since: String,
     /// How long it holds without being renewed.
     pub lease_ms: u64,
+    /// When its owner wrote it, in seconds by the clock that leases are measured by. Only where
+    /// somebody who waits has written it anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<i64>,
+    /// Who waits for its end.
+    #[serde(default, skip_serializing_if = "Queue::is_empty")]
+    pub queue: Queue,
 }
 
 impl Claim {
     /// How long it holds without being renewed.
     pub const fn lease(&self) -> Duration {
         Duration::from_millis(self.lease_ms)
+    }
+
+    /// The same claim, with those who wait for its end.
+    #[must_use]
+    pub fn followed_by(&self, queue: Queue) -> Self {
+        Self {
+            at: None,
+            queue,
+            ..self.clone()
+        }
     }
 
     /// The same claim, given up.
@@ -108,6 +127,8 @@ mod tests {
             reason: "rollout of {x}\nv2".into(),
             since: "2026-11-21T08:00:00Z".into(),
             lease_ms: 600_000,
+            at: None,
+            queue: Queue::default(),
         }
     }
 

@@ -66,6 +66,14 @@ pub enum Reason {
     Locked,
     /// The lock went to somebody else while the run was at work.
     LockLost,
+    /// The people who were asked did not answer in time.
+    ApprovalTimedOut,
+    /// Somebody who was asked said no.
+    ApprovalRejected,
+    /// Nobody could be asked.
+    ApprovalUnavailable,
+    /// What was approved is not what would be done now.
+    ApprovalOutdated,
     /// The public URL did not answer with the intended release.
     NotProved,
     /// A health check failed.

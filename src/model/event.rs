@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
+use super::approval::Figure;
 use super::ending::Ending;
 use super::figures::Summary;
 use super::finding::Finding;
 use super::protection::Comparison;
+use super::queue::Waited;
 use super::receipt::Receipt;
 
 /// The first line of a run.
@@ -141,6 +143,10 @@ pub enum Fact {
     Healthy(bool),
     /// Why a closed window, a holiday, a freeze or an unhealthy slot was passed over.
     Override(String),
+    /// The issue in which people approve.
+    Approval(Figure),
+    /// What waiting for the lock came to.
+    Queue(Waited),
     /// Error rate and latencies.
     Figures(Summary),
 }

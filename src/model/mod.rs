@@ -3,6 +3,7 @@
 //! Who reads these files knows the language that everything else is written in. Decisions
 //! over these words are in `judge`; what happens with them is in `rollout`.
 
+pub mod approval;
 pub mod chain;
 pub mod claim;
 pub mod ending;
@@ -14,6 +15,7 @@ pub mod gates;
 pub mod measure;
 pub mod news;
 pub mod protection;
+pub mod queue;
 pub mod receipt;
 pub mod release;
 pub mod severity;

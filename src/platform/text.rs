@@ -24,7 +24,7 @@ pub fn thousands(n: u64) -> String {
     out
 }
 
-/// A duration with two or three digits and a unit: `0.4 ms`, `41 ms`, `2.3 s`, `5 m 10 s`.
+/// A duration with two or three digits and a unit: `0.4 ms`, `41 ms`, `2.3 s`, `5 m 10 s`, `4 h`.
 pub fn duration(d: Duration) -> String {
     let ms = d.as_secs_f64() * 1000.0;
     if ms < 9.95 {
@@ -37,6 +37,7 @@ pub fn duration(d: Duration) -> String {
     } else {
         let s = d.as_secs();
         match (s / 60, s % 60) {
+            (m, 0) if m >= 120 && m % 60 == 0 => format!("{} h", m / 60),
             (m, 0) => format!("{m} m"),
             (m, s) => format!("{m} m {s} s"),
         }
@@ -188,6 +189,7 @@ mod tests {
             (61_000_000, "61 s"),
             (300_000_000, "5 m"),
             (310_000_000, "5 m 10 s"),
+            (14_400_000_000, "4 h"),
         ];
         for (micros, text) in cases {
             assert_eq!(duration(Duration::from_micros(micros)), text);

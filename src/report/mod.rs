@@ -4,6 +4,7 @@
 //! makes its own of it. Listeners are never called by name from below, and none of them can
 //! change what happens.
 
+pub mod approval;
 pub mod audit;
 mod clerk;
 mod compared;

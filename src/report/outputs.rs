@@ -266,6 +266,8 @@ pub(super) fn named(fact: &Fact) -> (&'static str, Value) {
         Fact::DeploymentId(it) => ("deployment-id", json!(it)),
         Fact::Healthy(it) => ("healthy", json!(it)),
         Fact::Override(it) => ("override", json!(it)),
+        Fact::Approval(it) => ("approval-issue", json!(it)),
+        Fact::Queue(it) => ("queue", json!(it)),
         Fact::Figures(it) => ("figures", json!(it)),
     }
 }

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::approval::Asked;
 use crate::model::ending::Reason;
 use crate::model::fault::Fault;
 use crate::model::release::Release;
@@ -67,6 +68,9 @@ pub struct Note {
     /// Whether a run that is over ended well.
     #[serde(default)]
     pub ended_well: bool,
+    /// The issue in which people are asked, where one is open.
+    #[serde(default)]
+    pub asked: Option<Asked>,
 }
 
 /// The ledger of a run. Without a path nothing is written: a dry run and a rehearsal need none.
@@ -142,6 +146,22 @@ impl Ledger {
         self.change(|note| note.claim = id.map(ToOwned::to_owned))
     }
 
+    /// Writes down in which issue people are asked, before it is opened; `None` when it is closed.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn asks(&self, asked: Option<Asked>) -> io::Result<()> {
+        self.change(|note| note.asked = asked)
+    }
+
+    /// Whether an issue is open in which people are asked.
+    pub fn is_asking(&self) -> bool {
+        self.open.as_ref().is_some_and(|(_, note)| {
+            let note = note.lock().unwrap_or_else(PoisonError::into_inner);
+            note.asked.is_some()
+        })
+    }
+
     /// The run has ended in a defined state, but its lock could not be released, or its record
     /// not be closed.
     pub fn is_over(&self, well: bool) {
@@ -187,6 +207,7 @@ mod tests {
             way_back: None,
             claim: None,
             ended_well: false,
+            asked: None,
         }
     }
 

@@ -11,9 +11,10 @@ use crate::model::claim::Claim;
 use crate::model::ending::Reason;
 use crate::model::event::Event;
 use crate::model::fault::Fault;
+use crate::model::queue::Queue;
 use crate::rollout::stage::Stage;
 
-use super::{Seen, Slate, SlateError};
+use super::{Seen, Slate, SlateError, queue};
 
 /// How long the question whether a claim still holds may take.
 const ASK: Duration = Duration::from_secs(2);
@@ -23,6 +24,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(1200);
 
 /// An answer is good for so long, or for a tenth of the lease.
 const FRESH: Duration = Duration::from_secs(5);
+
+/// How often a claim is written anew when somebody who waits has written it meanwhile.
+const RENEWALS: usize = 4;
 
 /// How long giving up a claim may take.
 const GIVE_UP: Duration = Duration::from_secs(2);
@@ -43,6 +47,8 @@ struct Held {
 
 struct Known {
     mark: String,
+    /// Who waits for it, as it was last seen.
+    queue: Queue,
     /// Until then nobody may take it from us. By our own clock, from before the renewal was sent.
     until: Instant,
     /// When it was last seen to be ours.
@@ -56,6 +62,7 @@ impl Keeper {
     pub fn of(slate: Arc<dyn Slate>, claim: Claim, mark: String, sent: Instant) -> Self {
         let known = Mutex::new(Known {
             mark,
+            queue: claim.queue.clone(),
             until: sent + claim.lease(),
             seen: sent,
             lost: None,
@@ -84,6 +91,9 @@ impl Keeper {
             return Ok(Self::default());
         };
         let is_ours = claim.is_held_as(id);
+        if claim.queue.has(id) {
+            queue::leave(slate.as_ref(), id).await?;
+        }
         // It was given up already: nobody else had it.
         if !is_ours && claim.id == id {
             return Ok(Self::default());
@@ -100,14 +110,20 @@ impl Keeper {
         Ok(keeper)
     }
 
-    /// Gives up a claim that may have been placed without our knowing.
+    /// Gives up a claim that may have been placed without our knowing, or its place in the queue.
     pub async fn abandon(slate: Arc<dyn Slate>, claim: &Claim) {
-        if let Ok(Some(seen)) = slate.read().await
-            && seen.held().is_some_and(|held| held.id == claim.id)
-        {
-            let _ = Self::of(slate, claim.clone(), seen.mark, Instant::now())
+        let Ok(Some(seen)) = slate.read().await else {
+            return;
+        };
+        let Some(found) = seen.claim else {
+            return;
+        };
+        if found.is_held_as(&claim.id) {
+            let _ = Self::of(slate, found, seen.mark, Instant::now())
                 .release()
                 .await;
+        } else if found.queue.has(&claim.id) {
+            let _ = queue::leave(slate.as_ref(), &claim.id).await;
         }
     }
 
@@ -247,6 +263,13 @@ impl Held {
         self.lock().mark.clone()
     }
 
+    /// What it was last seen as, and what is to be written over that: the claim, and who waits.
+    fn over(&self) -> (String, Claim) {
+        let known = self.lock();
+        let claim = self.claim.followed_by(known.queue.clone());
+        (known.mark.clone(), claim)
+    }
+
     /// Whether it is still ours, as the slate says.
     async fn look(&self) -> Result<bool, SlateError> {
         let asked = Instant::now();
@@ -269,6 +292,7 @@ impl Held {
                     .is_some_and(|claim| claim.is_held_as(&self.claim.id)) =>
             {
                 known.mark = seen.mark;
+                known.queue = seen.claim.map(|claim| claim.queue).unwrap_or_default();
                 known.seen = asked;
                 true
             }
@@ -289,19 +313,24 @@ impl Held {
 
     /// Writes the claim anew, over our own one only.
     async fn renew(&self) -> Result<bool, SlateError> {
-        let sent = Instant::now();
-        let over = self.mark();
-        let draft = self.slate.draft(Some(&over), &self.claim).await?;
-        if self.slate.place(false, &draft).await? {
-            let mut known = self.lock();
-            known.mark = draft.mark;
-            known.until = sent + self.claim.lease();
-            known.seen = sent;
-            return Ok(true);
+        for _ in 0..RENEWALS {
+            let sent = Instant::now();
+            let (over, claim) = self.over();
+            let draft = self.slate.draft(Some(&over), &claim).await?;
+            if self.slate.place(false, &draft).await? {
+                let mut known = self.lock();
+                known.mark = draft.mark;
+                known.until = sent + self.claim.lease();
+                known.seen = sent;
+                return Ok(true);
+            }
+            // Somebody else's; or our own one, whose answer got lost, or that somebody waits for.
+            let seen = self.slate.read().await?;
+            if !self.learn(seen, sent) {
+                return Ok(false);
+            }
         }
-        // Somebody else's, or our own one whose answer got lost: that one is renewed the next time.
-        let seen = self.slate.read().await?;
-        Ok(self.learn(seen, sent))
+        Ok(true)
     }
 
     /// A claim whose lease is over may be anybody's in the next moment: it is renewed first.
@@ -329,7 +358,8 @@ impl Held {
 
     /// Gives up the claim with that mark: in one step where that can be.
     async fn write_over(&self, mark: &str, given_up: &Claim) -> Result<bool, SlateError> {
-        if self.slate.give_up(mark).await? {
+        // Those who wait have to see at once that others do.
+        if given_up.queue.is_empty() && self.slate.give_up(mark).await? {
             return Ok(true);
         }
         let draft = self.slate.draft(Some(mark), given_up).await?;
@@ -337,14 +367,13 @@ impl Held {
     }
 
     async fn release(&self) -> Result<(), SlateError> {
-        let given_up = self.claim.released();
         let mut last = None;
-        for _ in 0..3 {
+        for _ in 0..RENEWALS {
             if self.lock().lost.is_some() {
                 return Ok(());
             }
-            let over = self.mark();
-            match self.write_over(&over, &given_up).await {
+            let (over, claim) = self.over();
+            match self.write_over(&over, &claim.released()).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 Err(failed) => last = Some(failed),

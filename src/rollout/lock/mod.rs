@@ -2,10 +2,12 @@
 //!
 //! A claim with an owner, a reason and a lease is written on a slate that everybody sees and
 //! that changes only from what was read there. [`taking`] waits for a turn; the [`keeper`]
-//! renews the claim, is asked before every change whether it still holds, and gives it up.
+//! renews the claim, is asked before every change whether it still holds, and gives it up. Who
+//! waits stands in the [`queue`], which is a part of what is written.
 //! Nobody gives up or overwrites a claim that is somebody else's and holds.
 
 pub mod keeper;
+pub mod queue;
 pub mod taking;
 
 use async_trait::async_trait;
@@ -107,6 +109,15 @@ impl Seen {
     pub fn is_over_at(&self, at: i64) -> bool {
         let lease = i64::try_from(self.lease_seconds()).unwrap_or(i64::MAX);
         at.saturating_sub(self.at) > lease
+    }
+
+    /// Since when it is free, if it is, in seconds by the slate's clock.
+    pub fn free_at(&self) -> i64 {
+        let lease = i64::try_from(self.lease_seconds()).unwrap_or(i64::MAX);
+        match self.held() {
+            Some(_) => self.at.saturating_add(lease),
+            None => self.at,
+        }
     }
 
     /// Until when the claim holds if it is not renewed, for people.

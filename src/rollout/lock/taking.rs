@@ -9,11 +9,12 @@ use crate::model::claim::{Claim, State};
 use crate::model::ending::Reason;
 use crate::model::event::Event;
 use crate::model::fault::Fault;
-use crate::platform::text;
+use crate::model::queue::Queue;
 use crate::rollout::stage::Stage;
 
 use super::keeper::Keeper;
-use super::{Seen, Slate, SlateError, unreadable};
+use super::queue::Place;
+use super::{Seen, Slate, SlateError, queue, unreadable};
 
 /// How long a slate may be out of reach before a run that waits gives up.
 const OUTAGE: Duration = Duration::from_secs(60);
@@ -35,6 +36,8 @@ pub enum Conflict {
     Wait(Duration),
     /// Fail.
     Fail,
+    /// Fail where somebody has it, and do not mind those who wait: a person's hold.
+    AtOnce,
     /// Go on without it: a way back waits for nobody.
     GoOn,
 }
@@ -44,9 +47,14 @@ impl Conflict {
     fn outage(self) -> Duration {
         match self {
             Self::Wait(limit) => OUTAGE.min(limit),
-            Self::Fail => IN_PASSING,
+            Self::Fail | Self::AtOnce => IN_PASSING,
             Self::GoOn => Duration::ZERO,
         }
+    }
+
+    /// Whether those who wait come first.
+    const fn minds_the_queue(self) -> bool {
+        matches!(self, Self::Wait(_) | Self::Fail)
     }
 }
 
@@ -62,8 +70,11 @@ pub enum Taken {
 
 /// What a look at the slate came to.
 enum Attempt {
-    Ours(String, Instant),
+    Ours(Claim, String, Instant),
+    /// Somebody else's, or free for others first.
     Held(Seen),
+    /// The same, and this run has just taken its place in the queue.
+    Joined(Seen),
     Faster,
     Unreadable,
 }
@@ -72,11 +83,14 @@ enum Attempt {
 struct Waiting<'a> {
     slate: &'a dyn Slate,
     claim: &'a Claim,
+    conflict: Conflict,
+    place: Place,
     /// What is written there, and since when it has not changed.
     unchanged: Option<(String, Instant)>,
 }
 
-/// Takes the lock of the stage's environment, or waits for it.
+/// Takes the lock of the stage's environment, or waits for it in the queue. `joined` hears how
+/// long that is when this run has taken its place in it.
 ///
 /// # Errors
 /// `locked` where somebody else has it for too long or it cannot be understood, `out-of-reach`,
@@ -86,14 +100,15 @@ pub async fn take(
     slate: Arc<dyn Slate>,
     claim: Claim,
     conflict: Conflict,
+    joined: impl Fn(&Queue),
 ) -> Result<Taken, Fault> {
-    let taking = take_in_time(stage, &slate, &claim, conflict);
+    let taking = take_in_time(stage, &slate, &claim, conflict, joined);
     let taken = match conflict {
         Conflict::GoOn => match tokio::time::timeout(IN_PASSING, taking).await {
             Ok(taken) => taken,
             Err(_) => Err(Fault::new(Reason::OutOfReach, "the lock did not answer")),
         },
-        Conflict::Wait(_) | Conflict::Fail => taking.await,
+        _ => taking.await,
     };
     match taken {
         Err(fault) => {
@@ -119,14 +134,17 @@ async fn take_in_time(
     slate: &Arc<dyn Slate>,
     claim: &Claim,
     conflict: Conflict,
+    joined: impl Fn(&Queue),
 ) -> Result<Taken, Fault> {
     let began = Instant::now();
     let mut waiting = Waiting {
         slate: slate.as_ref(),
         claim,
+        conflict,
+        place: Place::default(),
         unchanged: None,
     };
-    let mut pause = LOOK_FIRST.min(claim.lease() / 20);
+    let mut pause = waiting.first_pause();
     let (mut told, mut out_since) = (None::<String>, None);
     loop {
         let attempt = tokio::select! {
@@ -135,7 +153,8 @@ async fn take_in_time(
             attempt = waiting.attempt() => attempt,
         };
         match attempt {
-            Ok(Attempt::Ours(mark, sent)) => {
+            Ok(Attempt::Ours(claim, mark, sent)) => {
+                waiting.place.ended(stage, began);
                 if told.is_some() {
                     stage.say(Event::Done {
                         step: "lock",
@@ -143,14 +162,27 @@ async fn take_in_time(
                         took: began.elapsed(),
                     });
                 }
-                let keeper = Box::new(Keeper::of(Arc::clone(slate), claim.clone(), mark, sent));
+                let keeper = Box::new(Keeper::of(Arc::clone(slate), claim, mark, sent));
                 return Ok(Taken::Ours(keeper));
             }
             Ok(Attempt::Unreadable) => return Err(unreadable(&stage.environment, slate.as_ref())),
-            Ok(Attempt::Faster) => out_since = None,
+            Ok(Attempt::Faster) => {
+                out_since = None;
+                pause = waiting.first_pause();
+            }
+            Ok(Attempt::Joined(seen)) => {
+                out_since = None;
+                if let Some(queue) = seen.claim.as_ref().map(|claim| &claim.queue) {
+                    waiting.place.has_joined(stage, queue, &claim.id);
+                    joined(queue);
+                }
+                let looked = waiting.wait_for(stage, &seen, began, &mut told);
+                looked.inspect_err(|_| waiting.place.ended(stage, began))?;
+            }
             Ok(Attempt::Held(seen)) => {
                 out_since = None;
-                wait_for(stage, &seen, conflict, began, &mut told)?;
+                let looked = waiting.wait_for(stage, &seen, began, &mut told);
+                looked.inspect_err(|_| waiting.place.ended(stage, began))?;
             }
             Err(SlateError::NotAllowed(said)) => return Ok(Taken::NotAllowed(said)),
             Err(SlateError::Refused(said)) => return Err(out_of_reach(said)),
@@ -166,60 +198,57 @@ async fn take_in_time(
             () = stage.cancelled.cancelled() => return Err(Fault::cancelled()),
             () = tokio::time::sleep(jittered(pause, &claim.id)) => {}
         }
-        pause = (pause * 2).min(LOOK_LAST).min(claim.lease() / 10);
+        pause = (pause * 2).min(waiting.last_pause());
     }
-}
-
-/// Says whom we wait for, once for each, and ends the waiting when it was long enough.
-fn wait_for(
-    stage: &Stage,
-    seen: &Seen,
-    conflict: Conflict,
-    began: Instant,
-    told: &mut Option<String>,
-) -> Result<(), Fault> {
-    let (whose, until) = (seen.told(), seen.until());
-    let held = format!(
-        "{} is locked by {whose}; its lease is until {until}",
-        stage.environment
-    );
-    let id = seen.claim.as_ref().map(|claim| claim.id.clone());
-    let limit = match conflict {
-        Conflict::Wait(limit) if began.elapsed() < limit => limit,
-        _ => {
-            let said = if told.is_some() {
-                format!(
-                    "{} was locked for longer than {}",
-                    stage.environment,
-                    text::duration(began.elapsed())
-                )
-            } else {
-                format!("{} is locked by another run", stage.environment)
-            };
-            return Err(Fault::new(Reason::Locked, said)
-                .measured(format!("{whose}; its lease is until {until}"))
-                .wanted("nobody else at work on the environment")
-                .next(format!(
-                    "run again when it is done; `cutover lock --environment {}` shows who has it",
-                    stage.environment
-                )));
-        }
-    };
-    if *told != id {
-        stage.say(Event::Noticed(format!(
-            "{held}; waiting for it, at most {}",
-            text::duration(limit)
-        )));
-        *told = id;
-    }
-    stage.say(Event::Working {
-        step: "lock",
-        said: held,
-    });
-    Ok(())
 }
 
 impl Waiting<'_> {
+    fn first_pause(&self) -> Duration {
+        LOOK_FIRST.min(self.claim.lease() / 20)
+    }
+
+    fn last_pause(&self) -> Duration {
+        LOOK_LAST.min(self.claim.lease() / 10)
+    }
+
+    /// Says whom we wait for, once for each, and ends the waiting when it was long enough.
+    fn wait_for(
+        &mut self,
+        stage: &Stage,
+        seen: &Seen,
+        began: Instant,
+        told: &mut Option<String>,
+    ) -> Result<(), Fault> {
+        let none = Queue::default();
+        let queue = seen.claim.as_ref().map_or(&none, |claim| &claim.queue);
+        let ahead = queue.ahead_of(&self.claim.id);
+        self.place.sees(queue);
+        let state = queue::told_state(&stage.environment, seen);
+        let limit = match self.conflict {
+            Conflict::Wait(limit) if began.elapsed() < limit => limit,
+            _ => {
+                return Err(queue::given_up(
+                    &stage.environment,
+                    seen,
+                    ahead,
+                    told.is_some().then(|| began.elapsed()),
+                ));
+            }
+        };
+        let ids = ahead.iter().map(|one| one.claim.as_str());
+        let holder = seen.held().map(|claim| claim.id.as_str());
+        let whom = holder.into_iter().chain(ids).collect::<Vec<_>>().join(" ");
+        if told.as_ref() != Some(&whom) {
+            queue::tell(stage, &state, ahead, limit);
+            *told = Some(whom);
+        }
+        stage.say(Event::Working {
+            step: "lock",
+            said: state,
+        });
+        Ok(())
+    }
+
     async fn attempt(&mut self) -> Result<Attempt, SlateError> {
         let sent = Instant::now();
         let seen = self.slate.glance().await?;
@@ -230,38 +259,77 @@ impl Waiting<'_> {
             Some(seen) => match seen.held() {
                 // Placed before, and the answer got lost.
                 Some(claim) if claim.id == self.claim.id => {
-                    return Ok(Attempt::Ours(seen.mark.clone(), sent));
+                    let claim = claim.followed_by(claim.queue.clone());
+                    return Ok(Attempt::Ours(claim, seen.mark.clone(), sent));
                 }
-                Some(claim) if !self.seems_over(seen, claim) => {
-                    return Ok(Attempt::Held(seen.clone()));
-                }
+                Some(claim) if !self.seems_over(seen, claim) => return self.stand_in(seen).await,
                 _ => Some(seen),
             },
         };
+        let mut ours = self.claim.clone();
+        if let Some(seen) = over
+            && let Some(last) = &seen.claim
+        {
+            let ahead = last.queue.ahead_of(&self.claim.id);
+            if self.conflict.minds_the_queue() && self.place.is_after_others(ahead, seen.free_at())
+            {
+                return self.stand_in(seen).await;
+            }
+            ours.queue = if last.queue.has(&self.claim.id) || self.conflict.minds_the_queue() {
+                last.queue.behind(&self.claim.id)
+            } else {
+                last.queue.clone()
+            };
+        }
         let sent = Instant::now();
         let mark = over.map(|seen| seen.mark.as_str());
-        let draft = self.slate.draft(mark, self.claim).await?;
+        let draft = self.slate.draft(mark, &ours).await?;
         // Whether a lease is over is decided by the one clock that all share.
         if let Some(seen) = over.filter(|seen| seen.held().is_some())
             && !seen.is_over_at(draft.at)
         {
-            return Ok(Attempt::Held(seen.clone()));
+            return self.stand_in(seen).await;
         }
         if self.slate.place(over.is_none(), &draft).await? {
-            Ok(Attempt::Ours(draft.mark, sent))
+            Ok(Attempt::Ours(ours, draft.mark, sent))
         } else {
             Ok(Attempt::Faster)
+        }
+    }
+
+    /// Waits in the queue: takes a place in it where this run has none.
+    async fn stand_in(&mut self, seen: &Seen) -> Result<Attempt, SlateError> {
+        let Some(claim) = &seen.claim else {
+            return Ok(Attempt::Unreadable);
+        };
+        let waits = matches!(self.conflict, Conflict::Wait(_));
+        if !waits || self.place.is_not_allowed || claim.queue.has(&self.claim.id) {
+            return Ok(Attempt::Held(seen.clone()));
+        }
+        let looks = self.last_pause() * 3 / 2;
+        let queue = claim.queue.with(queue::ticket(self.claim, looks));
+        match queue::rewrite(self.slate, seen, queue).await {
+            Ok(Some(seen)) => Ok(Attempt::Joined(seen)),
+            Ok(None) => Ok(Attempt::Faster),
+            // It waits without a place, and takes what is left over.
+            Err(SlateError::NotAllowed(_)) => {
+                self.place.is_not_allowed = true;
+                Ok(Attempt::Held(seen.clone()))
+            }
+            Err(failed) => Err(failed),
         }
     }
 
     /// Whether it is worth asking if a lease is over: by our own clock, which may be wrong, or
     /// because nothing has happened for that long.
     fn seems_over(&mut self, seen: &Seen, claim: &Claim) -> bool {
+        // Who joins the queue does not renew anything.
+        let written = format!("{} {}", claim.id, seen.at);
         let since = match &self.unchanged {
-            Some((mark, since)) if *mark == seen.mark => *since,
+            Some((before, since)) if *before == written => *since,
             _ => {
                 let now = Instant::now();
-                self.unchanged = Some((seen.mark.clone(), now));
+                self.unchanged = Some((written, now));
                 now
             }
         };
@@ -305,6 +373,8 @@ pub fn claim(
         reason,
         since: now(),
         lease_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
+        at: None,
+        queue: Queue::default(),
     }
 }
 

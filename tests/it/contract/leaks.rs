@@ -218,7 +218,7 @@ async fn every_mode(what: &str, config: &Value, hooks: &[Channel]) -> Vec<Ran> {
     let github = Github::start().await;
     github.people(&[("octocat", 11)], &[]);
     github.grant(Rights::Admin);
-    github.comments(|comments| comments.issues = vec![41]);
+    github.talk(|comments| comments.issues = vec![41]);
     let mut all = Vec::new();
     let commands = ["check", "router-config"].map(|command| vec![command]);
     let modes = MODES.iter().flat_map(|(mode, _)| arguments(mode));
@@ -229,7 +229,7 @@ async fn every_mode(what: &str, config: &Value, hooks: &[Channel]) -> Vec<Ran> {
         let statuses = statuses.flat_map(|one| github.statuses(one["id"].as_u64().unwrap()));
         Said::by(&ran)
             .and("messages", hooks.iter().flat_map(Channel::heard))
-            .and("GitHub's comments", github.comments(|it| it.all.clone()))
+            .and("GitHub's comments", github.talk(|it| it.all.clone()))
             .and("GitHub's deployments", github.deployments())
             .and("GitHub's statuses", statuses)
             .holds_no_secret(&format!("{what}, {arguments:?}"));

@@ -289,7 +289,7 @@ async fn quiet_hours_are_held_against_the_calendar_and_said() {
 #[tokio::test]
 async fn the_program_finds_where_to_comment() {
     let github = Github::start().await;
-    github.comments(|comments| {
+    github.talk(|comments| {
         comments.issues = vec![3, 4, 5, 6];
         comments.pulls.insert(
             "4f2a9c1d5e6f708192a3b4c5d6e7f8091a2b3c4d".into(),
@@ -325,21 +325,21 @@ async fn the_program_finds_where_to_comment() {
     {
         let ran = program.with("INPUT_TOKEN", TOKEN).run(arguments).await;
         assert_eq!(ran.code, 0, "{ran:#?}");
-        let newest = github.comments(|comments| {
+        let newest = github.talk(|comments| {
             let one = comments.all.last().unwrap();
             (comments.all.len(), one["issue"].as_u64().unwrap())
         });
         let wanted = [(1, 3), (1, 3), (2, 4), (3, 5), (4, 6)][n];
         assert_eq!(newest, wanted, "{n}: {ran:#?}");
     }
-    let body = github.comments(|comments| comments.bodies()[3].clone());
+    let body = github.talk(|comments| comments.bodies()[3].clone());
     assert!(
         body.starts_with("<!-- cutover:storefront/production/notify -->\n> [!NOTE]\n> **live**\n"),
         "{body}"
     );
 
     // What a person reads where it does not work.
-    github.comments(|comments| {
+    github.talk(|comments| {
         let faults = comments.faults.entry("GET").or_default();
         faults.push_back(Fault::Forbidden);
     });

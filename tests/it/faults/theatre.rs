@@ -229,6 +229,7 @@ fn note() -> Note {
         way_back: None,
         claim: None,
         ended_well: false,
+        asked: None,
     }
 }
 

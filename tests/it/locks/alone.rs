@@ -157,6 +157,7 @@ async fn a_run_that_is_cancelled_while_it_waits_leaves_nothing() {
     let ran = ended(run).await;
     assert_eq!(ran.code, Some(130), "{}", ran.log);
     assert_eq!(scene.github.git(|git| git.claims()).len(), 1);
+    assert!(scene.github.git(|git| git.queue()).is_empty());
     assert_eq!(
         std::fs::read_dir(scene.home.path().join("v3"))
             .unwrap()

@@ -2,7 +2,9 @@
 
 mod alone;
 mod lost;
+mod queue;
 mod turns;
+mod unlocked;
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,23 +15,23 @@ use crate::world::github::{Github, TOKEN};
 use crate::world::yard::Yard;
 
 /// Longer than any run here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An environment, GitHub, and a place for each run's files.
-struct Scene {
-    yard: Yard,
-    github: Github,
-    home: tempfile::TempDir,
+pub(crate) struct Scene {
+    pub(crate) yard: Yard,
+    pub(crate) github: Github,
+    pub(crate) home: tempfile::TempDir,
 }
 
 /// What became of a run.
-struct Ran {
-    code: Option<i32>,
-    log: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) log: String,
 }
 
 impl Scene {
-    async fn set(watch: &str, lock: &str) -> Self {
+    pub(crate) async fn set(watch: &str, lock: &str) -> Self {
         let yard = Yard::open().await;
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("cutover.yml"), yard.config(watch, lock)).unwrap();
@@ -41,7 +43,7 @@ impl Scene {
     }
 
     /// A step of a workflow run of its own, which `version` names.
-    fn command(&self, arguments: &[&str], version: &str) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str], version: &str) -> Command {
         let temp = self.home.path().join(version);
         std::fs::create_dir_all(&temp).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
@@ -68,11 +70,11 @@ impl Scene {
         command
     }
 
-    fn rollout(&self, version: &str) -> Child {
+    pub(crate) fn rollout(&self, version: &str) -> Child {
         self.command(&["rollout"], version).spawn().unwrap()
     }
 
-    async fn run(&self, arguments: &[&str], version: &str) -> Ran {
+    pub(crate) async fn run(&self, arguments: &[&str], version: &str) -> Ran {
         ended(self.command(arguments, version).spawn().unwrap()).await
     }
 
@@ -89,7 +91,7 @@ impl Scene {
     }
 }
 
-async fn ended(child: Child) -> Ran {
+pub(crate) async fn ended(child: Child) -> Ran {
     let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
     let output = output.expect("it goes on").unwrap();
     Ran {
@@ -99,7 +101,7 @@ async fn ended(child: Child) -> Ran {
 }
 
 /// Sends a process a signal.
-fn signal(signal: &str, pid: &str) {
+pub(crate) fn signal(signal: &str, pid: &str) {
     let kill = std::process::Command::new("kill")
         .args([signal, pid])
         .status();

@@ -30,10 +30,18 @@ async fn at_once(runs: usize) {
         })
         .collect();
     assert_eq!(turns.len(), runs, "none is lost: {changes:?}");
+    let in_queue = scene.github.git(|git| git.joined());
+    let turn = |version: &String| {
+        let deploys = format!("deploy {version}");
+        changes.iter().position(|change| *change == deploys)
+    };
+    let turns: Vec<_> = in_queue.iter().map(turn).collect();
+    assert!(turns.is_sorted(), "{in_queue:?}: {changes:?}");
     let last = changes.last().unwrap();
     assert_eq!(last, &format!("weights {}", scene.yard.served()));
     assert_eq!(scene.takeovers(), 0);
     assert!(scene.github.git(|git| git.is_free()));
+    assert!(scene.github.git(|git| git.queue()).is_empty());
     println!(
         "{runs} rollouts at once: {:.1} s, {} questions to GitHub",
         began.elapsed().as_secs_f64(),

@@ -10,7 +10,7 @@ const MARKER: &str = "<!-- cutover:storefront/production -->";
 
 async fn comments() -> (Github, Comments) {
     let github = Github::start().await;
-    github.comments(|comments| comments.issues = vec![41]);
+    github.talk(|comments| comments.issues = vec![41]);
     let repository = Repository::of(&github.api_url, "shop/storefront").unwrap();
     let comments =
         Comments::new(&Http::default(), &super::github::access(TOKEN), &repository).unwrap();
@@ -31,7 +31,7 @@ async fn a_comment_is_edited_by_the_run_and_by_the_next_one() {
             .unwrap();
     }
     // The list is asked once a run.
-    let asked = github.comments(|comments| comments.asked.clone());
+    let asked = github.talk(|comments| comments.asked.clone());
     assert_eq!(asked, ["GET", "POST", "PATCH", "PATCH"]);
     let repository = Repository::of(&github.api_url, "shop/storefront").unwrap();
     let next = Comments::new(&Http::default(), &super::github::access(TOKEN), &repository).unwrap();
@@ -39,14 +39,14 @@ async fn a_comment_is_edited_by_the_run_and_by_the_next_one() {
         .await
         .unwrap();
     next.leave(41, None, "by itself").await.unwrap();
-    let bodies = github.comments(|comments| comments.bodies());
+    let bodies = github.talk(|comments| comments.bodies());
     assert_eq!(bodies, [with_marker("rolled back"), "by itself".to_owned()]);
 }
 
 #[tokio::test]
 async fn only_our_own_is_edited() {
     let (github, ours) = comments().await;
-    github.comments(|comments| {
+    github.talk(|comments| {
         comments.put(41, &with_marker("a stranger's"), "User", "NONE");
         comments.put(41, &format!("see {MARKER}"), "Bot", "NONE");
         for n in 0..150 {
@@ -62,7 +62,7 @@ async fn only_our_own_is_edited() {
     ours.leave(41, Some(MARKER), &with_marker("promoted"))
         .await
         .unwrap();
-    let bodies = github.comments(|comments| comments.bodies());
+    let bodies = github.talk(|comments| comments.bodies());
     assert_eq!(bodies.len(), 153);
     assert_eq!(bodies[0], with_marker("a stranger's"));
     assert_eq!(bodies[152], with_marker("promoted"));
@@ -73,18 +73,18 @@ async fn no_lost_answer_makes_a_second_one() {
     for fault in [Fault::LostAfterEffect, Fault::HangUp, Fault::Page(502)] {
         for method in ["GET", "POST"] {
             let (github, ours) = comments().await;
-            github.comments(|comments| {
+            github.talk(|comments| {
                 comments.faults.entry(method).or_default().push_back(fault);
             });
             let body = with_marker("promoted");
             ours.leave(41, Some(MARKER), &body).await.unwrap();
-            let bodies = github.comments(|comments| comments.bodies());
+            let bodies = github.talk(|comments| comments.bodies());
             assert_eq!(bodies, [body], "{fault:?} of {method}");
         }
     }
     // Without a marker nobody could tell, so it is not tried again.
     let (github, ours) = comments().await;
-    github.comments(|comments| {
+    github.talk(|comments| {
         comments
             .faults
             .entry("POST")
@@ -96,7 +96,7 @@ async fn no_lost_answer_makes_a_second_one() {
         matches!(told, Err(GithubError::OutOfReach { .. })),
         "{told:?}"
     );
-    assert_eq!(github.comments(|comments| comments.all.len()), 1);
+    assert_eq!(github.talk(|comments| comments.all.len()), 1);
 }
 
 #[tokio::test]
@@ -105,18 +105,18 @@ async fn one_that_was_taken_away_is_left_anew() {
     ours.leave(41, Some(MARKER), &with_marker("underway"))
         .await
         .unwrap();
-    github.comments(|comments| comments.all.clear());
+    github.talk(|comments| comments.all.clear());
     ours.leave(41, Some(MARKER), &with_marker("promoted"))
         .await
         .unwrap();
-    let bodies = github.comments(|comments| comments.bodies());
+    let bodies = github.talk(|comments| comments.bodies());
     assert_eq!(bodies, [with_marker("promoted")]);
 }
 
 #[tokio::test]
 async fn a_commit_belongs_to_its_newest_open_pull_request() {
     let (github, ours) = comments().await;
-    github.comments(|comments| {
+    github.talk(|comments| {
         let pulls = vec![(7, "closed"), (5, "open"), (4, "open"), (9, "closed")];
         comments.pulls.insert("4f2a9c1".into(), pulls);
     });

@@ -231,6 +231,10 @@ impl GitRefs {
             let message = self.commits[sha]["message"].as_str().unwrap();
             let claim = &message[message.find('{').unwrap()..];
             let claim: Value = serde_json::from_str(claim).unwrap();
+            // Who waits for it writes it anew and changes nothing of it.
+            if by_word && !claim["at"].is_null() {
+                return None;
+            }
             let word = if by_word {
                 claim["state"].as_str().unwrap()
             } else {
@@ -239,6 +243,35 @@ impl GitRefs {
             Some((word.to_owned(), claim))
         };
         self.moves.iter().filter_map(claim).collect()
+    }
+
+    /// The versions that have waited for the lock of `production`, in the order in which they came.
+    pub(crate) fn joined(&self) -> Vec<String> {
+        let mut joined = Vec::new();
+        for (name, sha) in &self.moves {
+            if name != "refs/cutover/locks/production" {
+                continue;
+            }
+            let message = self.commits[sha]["message"].as_str().unwrap();
+            let claim: Value =
+                serde_json::from_str(&message[message.find('{').unwrap()..]).unwrap();
+            for ticket in claim["queue"].as_array().into_iter().flatten() {
+                let version = ticket["owner"].as_str().unwrap().trim_start_matches("ana-");
+                if !joined.iter().any(|known| known == version) {
+                    joined.push(version.to_owned());
+                }
+            }
+        }
+        joined
+    }
+
+    /// Who waits for the lock of `production`, first come first.
+    pub(crate) fn queue(&self) -> Vec<Value> {
+        let sha = self.refs.get("refs/cutover/locks/production");
+        let message = sha.map(|sha| self.commits[sha]["message"].as_str().unwrap());
+        let claim = message.and_then(|message| message.get(message.find('{')?..));
+        let claim: Value = serde_json::from_str(claim.unwrap_or("{}")).unwrap_or_default();
+        claim["queue"].as_array().cloned().unwrap_or_default()
     }
 
     /// The lock of `production` is free, if there ever was one.

@@ -6,7 +6,9 @@ mod app;
 mod by_hand;
 pub(crate) mod environments;
 pub(crate) mod gates;
+mod issues;
 mod jobs;
+mod orders;
 mod seen;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -15,6 +17,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+pub(crate) use orders::{Fault, Verb};
+
 use super::git_refs::GitRefs;
 use super::github_comments::Comments;
 use super::github_rules::{wrong_in_deployment, wrong_in_status};
@@ -22,65 +26,6 @@ use super::openapi;
 use super::stand_in::{Asked, Reply, StandIn};
 
 pub(crate) const TOKEN: &str = "ghs_s3cr3tTokenOfTheTests";
-
-/// What is asked for; faults are ordered by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Verb {
-    List,
-    Create,
-    Statuses,
-    Say,
-    CheckRun,
-    Run,
-    Installation,
-    AppToken,
-    ReadRef,
-    ReadCommit,
-    MakeTree,
-    MakeCommit,
-    CreateRef,
-    MoveRef,
-    ListEnvironments,
-    ReadEnvironment,
-    PutEnvironment,
-    Policies,
-    Allow,
-    Forbid,
-    User,
-    Team,
-    CheckRuns,
-    CommitStatus,
-    Branch,
-    Rules,
-    Approvals,
-    Jobs,
-    EnvironmentSecrets,
-    RepositorySecrets,
-    OrganizationSecrets,
-}
-
-/// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Fault {
-    /// A page of HTML that quotes the token, with that status.
-    Page(u16),
-    /// It is done, and nobody hears of it.
-    LostAfterEffect,
-    /// It is not done, and nobody hears of it.
-    HangUp,
-    Silence,
-    /// It is done, and the answer comes too late.
-    Late,
-    /// The token may not.
-    Forbidden,
-    /// Too many requests; wait so many seconds.
-    TooMany(u64),
-    /// All requests of the hour are spent; there are new ones in so many seconds.
-    Spent(u64),
-    NoJson,
-    /// Instead of a deployment the default branch was merged.
-    Merged,
-}
 
 #[derive(Default)]
 struct Kept {
@@ -97,6 +42,7 @@ struct Kept {
     gates: gates::Gates,
     payload_as_text: bool,
     git: GitRefs,
+    issues: issues::Issues,
     environments: environments::Environments,
     comments: Comments,
     latency: Duration,
@@ -196,13 +142,16 @@ impl Kept {
         if asked.only("accept") != Some("application/vnd.github+json") {
             return refused(415, "Unsupported 'Accept' header");
         }
-        if let Some(reply) = self.comments.answer(asked) {
+        let path = openapi::below(&asked.path);
+        if !self.issues.know(&path)
+            && let Some(reply) = self.comments.answer(asked)
+        {
             return reply;
         }
-        let path = openapi::below(&asked.path);
         let below = path.strip_prefix("/repos/shop/storefront").unwrap_or(&path);
         let route = jobs::route(&asked.method, below);
         let route = route.or_else(|| gates::route(&asked.method, below));
+        let route = route.or_else(|| issues::route(&asked.method, &path));
         let route = route.or_else(|| Some((GitRefs::verb(&asked.method, below)?, None)));
         let route = route.or_else(|| Some((environments::verb(&asked.method, &path)?, None)));
         let Some((verb, of)) = route else {
@@ -246,6 +195,7 @@ impl Kept {
                     return no;
                 }
                 let wanted = match GitRefs::verb(&asked.method, below) {
+                    _ if verb.is_of_issues() => "issues=write",
                     Some(_) => "contents=write",
                     None => "deployments=write",
                 };
@@ -273,6 +223,7 @@ impl Kept {
             Value::Null
         };
         match (verb, of) {
+            _ if verb.is_of_issues() => self.issues.answer(verb, of, asked, &body),
             (Verb::List, _) => self.list(asked),
             (Verb::CheckRun, Some(id)) => self.jobs.check_run(id, &self.deployments),
             (Verb::Run, Some(id)) => self.jobs.run(id, self.gates.run_began.as_deref()),

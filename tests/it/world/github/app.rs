@@ -87,12 +87,15 @@ impl Kept {
     /// Answers that a question which knows the answer gets none.
     pub(super) fn unless_known(&mut self, asked: &Asked, reply: Reply) -> Reply {
         let Reply::Answer {
-            status: 200, body, ..
+            status: 200,
+            body,
+            headers,
         } = &reply
         else {
             return reply;
         };
-        if asked.method != "GET" {
+        let tagged = headers.iter().any(|(name, _)| *name == "etag");
+        if asked.method != "GET" || tagged {
             return reply;
         }
         let mut hasher = DefaultHasher::new();

@@ -7,6 +7,22 @@ use super::{Github, Verb};
 use crate::world::stand_in::Reply;
 
 impl Github {
+    pub(crate) fn deployments(&self) -> Vec<Value> {
+        self.kept.lock().unwrap().deployments.clone()
+    }
+
+    /// The states of a deployment, oldest first.
+    pub(crate) fn states(&self, id: u64) -> Vec<String> {
+        let statuses = self.statuses(id);
+        let state = |status: &Value| status["state"].as_str().unwrap().to_owned();
+        statuses.iter().map(state).collect()
+    }
+
+    pub(crate) fn statuses(&self, id: u64) -> Vec<Value> {
+        let kept = self.kept.lock().unwrap();
+        kept.statuses.get(&id).cloned().unwrap_or_default()
+    }
+
     /// What the token may do from now on.
     pub(crate) fn grant(&self, rights: Rights) {
         self.environments(|all| all.rights = rights);

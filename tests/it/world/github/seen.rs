@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::{Fault, GitRefs, Github, Verb};
 use crate::world::github_comments::Comments;
 
@@ -34,24 +32,8 @@ impl Github {
     }
 
     /// The comments on its pull requests and issues.
-    pub(crate) fn comments<T>(&self, with: impl FnOnce(&mut Comments) -> T) -> T {
+    pub(crate) fn talk<T>(&self, with: impl FnOnce(&mut Comments) -> T) -> T {
         with(&mut self.kept.lock().unwrap().comments)
-    }
-
-    pub(crate) fn deployments(&self) -> Vec<Value> {
-        self.kept.lock().unwrap().deployments.clone()
-    }
-
-    /// The states of a deployment, oldest first.
-    pub(crate) fn states(&self, id: u64) -> Vec<String> {
-        let statuses = self.statuses(id);
-        let state = |status: &Value| status["state"].as_str().unwrap().to_owned();
-        statuses.iter().map(state).collect()
-    }
-
-    pub(crate) fn statuses(&self, id: u64) -> Vec<Value> {
-        let kept = self.kept.lock().unwrap();
-        kept.statuses.get(&id).cloned().unwrap_or_default()
     }
 
     pub(crate) fn asked(&self, verb: Verb) -> usize {
