@@ -136,8 +136,9 @@ async fn who_waits_asks_only_for_what_is_new() {
     let looks = scene.github.asked(Verb::ReadRef) - before;
     let unchanged = scene.github.unchanged();
     println!("{looks} looks in 4 s, {unchanged} of which cost nothing");
+    // New are the claim, and then its queue with this run in it.
     assert!(
-        looks > 2 && unchanged + 1 >= looks,
+        looks > 3 && unchanged + 2 >= looks,
         "{unchanged} of {looks}"
     );
     assert_eq!(
