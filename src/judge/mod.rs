@@ -6,8 +6,10 @@
 pub mod branches;
 pub mod chain;
 pub mod ending;
+pub mod evidence;
 pub mod gravest;
 pub mod limits;
 pub mod share;
 pub mod streak;
+pub mod thresholds;
 pub mod windows;

@@ -3,6 +3,7 @@
 //! Who reads these files knows the language that everything else is written in. Decisions
 //! over these words are in `judge`; what happens with them is in `rollout`.
 
+pub mod assessment;
 pub mod chain;
 pub mod claim;
 pub mod ending;
@@ -10,9 +11,11 @@ pub mod event;
 pub mod fault;
 pub mod figures;
 pub mod finding;
+pub mod metric;
 pub mod news;
 pub mod receipt;
 pub mod release;
+pub mod series;
 pub mod severity;
 pub mod slot;
 pub mod split;

@@ -21,6 +21,8 @@ mod stories;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
+mod thresholds;
+#[cfg(test)]
 mod windows;
 #[cfg(test)]
 mod world;
