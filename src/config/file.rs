@@ -17,11 +17,12 @@ use crate::platform::secret::Vault;
 use super::audit::AuditOptions;
 use super::check;
 use super::interpolate::{Lookup, interpolate};
-use super::kinds::{CheckBlock, NotifierBlock, RouterBlock, TargetBlock};
+use super::kinds::{CheckBlock, MetricBlock, NotifierBlock, RouterBlock, TargetBlock};
 use super::lock::Lock;
 use super::meaning;
 use super::preflight::{Guardrails, Migration, Preflight};
 use super::problem::{Place, Problem};
+use super::thresholds::Threshold;
 use super::units::{HttpUrl, Percent, Span};
 use super::yaml;
 
@@ -59,6 +60,9 @@ pub struct Environment {
     /// What must be right while the environment is live.
     #[serde(default)]
     pub health: Health,
+    /// Where figures come from, for `health.thresholds`. The first that has a metric is asked.
+    #[serde(default)]
+    pub metrics: Vec<MetricBlock>,
     /// How a rollout moves traffic.
     #[serde(default)]
     pub strategy: Strategy,
@@ -101,6 +105,9 @@ pub struct Health {
     /// Looked at by `health-check`, and again and again during a rollout's watch.
     #[serde(default)]
     pub checks: Vec<CheckBlock>,
+    /// How much of a metric is too much, for `health-check`.
+    #[serde(default)]
+    pub thresholds: Vec<Threshold>,
 }
 
 /// How a rollout moves traffic.

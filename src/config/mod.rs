@@ -21,5 +21,6 @@ pub mod problem;
 pub mod request;
 pub mod schema;
 pub mod script;
+pub mod thresholds;
 pub mod units;
 pub mod yaml;

@@ -144,9 +144,7 @@ pub fn judge(rule: &Rule, series: &Series) -> Judgement {
             walk = Walk::default();
         }
         walk.heard = Some(point.at);
-        let few = sample
-            .requests
-            .is_some_and(|all| all < rule.min_requests);
+        let few = sample.requests.is_some_and(|all| all < rule.min_requests);
         if !few {
             walk.judged = Some(point.at);
             walk.step(rule, series, point.at, sample);

@@ -50,6 +50,8 @@ pub struct Assessment {
     pub bound: Option<Bound>,
     /// What is known of it; of a figure without a threshold, whether there is a value at all.
     pub health: Health,
+    /// How long it is past the bound, and since when: `5 m since 10:02Z`; else empty.
+    pub lasted: String,
     /// In a line, with its bound: `7.3 % (above 5 % for 5 m since 10:02Z; 183 of 2,507 requests)`.
     pub said: String,
 }

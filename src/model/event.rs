@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::assessment::Assessment;
 use super::ending::Ending;
 use super::figures::Summary;
 use super::finding::Finding;
@@ -101,6 +102,8 @@ pub enum Event {
         /// The figures.
         figures: Summary,
     },
+    /// A figure was read, and held against its threshold if it has one.
+    Assessed(Assessment),
     /// A check of the preflight is over.
     Found(Finding),
     /// A figure or a name that goes into the outputs.

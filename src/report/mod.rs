@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod deployment;
+mod gauges;
 pub mod log;
 pub mod markdown;
 pub mod news;

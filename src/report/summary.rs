@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::actions::commands;
+use crate::model::assessment::Assessment;
 use crate::model::ending::{Decision, Ending};
 use crate::model::event::{Event, Fact, Headline};
 use crate::model::figures;
@@ -16,7 +17,7 @@ use crate::platform::secret::Vault;
 use crate::platform::text;
 
 use super::markdown::{fenced, inline, row};
-use super::{Listener, words};
+use super::{Listener, gauges, words};
 
 /// How many of the script's last lines are kept, and how much of each is shown.
 const LINES: usize = 200;
@@ -34,6 +35,7 @@ pub struct Summary {
     lines: VecDeque<String>,
     lines_heard: u64,
     receipts: Vec<Receipt>,
+    gauges: Vec<Assessment>,
     figures: Option<figures::Summary>,
     ending: Option<Ending>,
 }
@@ -57,6 +59,7 @@ impl Summary {
             lines: VecDeque::new(),
             lines_heard: 0,
             receipts: Vec::new(),
+            gauges: Vec::new(),
             figures: None,
             ending: None,
         }
@@ -69,6 +72,7 @@ impl Summary {
             self.account(),
             self.steps(),
             self.receipt(),
+            gauges::table(&self.gauges, |text| self.text(text)),
             self.remarks(),
             self.output(),
         ];
@@ -260,6 +264,7 @@ impl Listener for Summary {
                 took: *took,
             }),
             Event::Found(finding) => self.checked(finding),
+            Event::Assessed(figure) => self.gauges.push(figure.clone()),
             Event::Line(line) => {
                 self.lines_heard += 1;
                 if self.lines.len() == LINES {

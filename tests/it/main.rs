@@ -19,9 +19,9 @@ mod seams;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]
-mod tidy;
-#[cfg(test)]
 mod thresholds;
+#[cfg(test)]
+mod tidy;
 #[cfg(test)]
 mod windows;
 #[cfg(test)]

@@ -94,7 +94,11 @@ fn a_gap_does_neither() {
         let gaps = std::iter::repeat_n(gap, 19);
         let cut = |last| series(half(10).chain(gaps.clone()).chain(half(last)));
         assert_eq!(why(&RULE, &cut(10)), Why::Held, "it goes on after {gap:?}");
-        assert_eq!(why(&RULE, &cut(9)), Why::Pending, "{gap:?} stands for no time");
+        assert_eq!(
+            why(&RULE, &cut(9)),
+            Why::Pending,
+            "{gap:?} stands for no time"
+        );
         assert_eq!(why(&RULE, &cut(0)), Why::Pending, "{gap:?}");
     }
 }
@@ -121,7 +125,11 @@ fn gross_breaches_do_not_wait() {
         ..RULE
     };
     let few = series([counted(3.0, 3.0)]);
-    assert_eq!(why(&rule, &few), Why::Gross, "few requests, all failing, is bad");
+    assert_eq!(
+        why(&rule, &few),
+        Why::Gross,
+        "few requests, all failing, is bad"
+    );
     assert_eq!(judge(&rule, &few).failed, Some(3.0));
     assert_eq!(why(&rule, &series([counted(2.0, 2.0)])), Why::TooFew);
     assert_eq!(why(&rule, &rates(&[(20, 0.0), (1, 0.5)])), Why::Gross);
@@ -131,7 +139,10 @@ fn gross_breaches_do_not_wait() {
     assert_eq!(why(&rule, &rates(&healed)), Why::Pending);
     let quiet = [counted(3.0, 3.0), None, None, None];
     let calm = std::iter::repeat_n(counted(0.0, 19.0), 8);
-    assert_eq!(why(&rule, &series(quiet.into_iter().chain(calm))), Why::TooFew);
+    assert_eq!(
+        why(&rule, &series(quiet.into_iter().chain(calm))),
+        Why::TooFew
+    );
 }
 
 #[test]
@@ -154,7 +165,11 @@ fn a_pooled_rule_forgives_a_fifth() {
     let mixed = |good: usize| [(20, 0.0), (8, 0.09), (good, 0.04), (12 - good, 0.09)];
     assert_eq!(why(&rule, &rates(&mixed(4))), Why::Held);
     assert_eq!(why(&rule, &rates(&mixed(5))), Why::Pending);
-    assert_eq!(why(&RULE, &rates(&mixed(1))), Why::Pending, "every point is stricter");
+    assert_eq!(
+        why(&RULE, &rates(&mixed(1))),
+        Why::Pending,
+        "every point is stricter"
+    );
 }
 
 #[test]
@@ -172,7 +187,13 @@ fn a_success_rate_is_an_error_rate_turned_round() {
         ..RULE
     };
     let (told, other) = (judge(&rule, &good), judge(&RULE, &errors));
-    assert_eq!(Judgement { value: other.value, ..told }, other);
+    assert_eq!(
+        Judgement {
+            value: other.value,
+            ..told
+        },
+        other
+    );
     assert!((told.value.unwrap() - 0.927).abs() < 1e-9);
     let rule = Rule {
         bound: Bound::Below(1.0),

@@ -19,6 +19,7 @@ const FLOORS: [&[&str]; 6] = [
         "routers",
         "targets",
         "probes",
+        "metrics",
         "notifiers",
         "github",
         "actions",
@@ -177,7 +178,7 @@ fn files_have_a_header_an_end_and_a_name() {
 
 #[test]
 fn every_seam_lists_its_files() {
-    for seam in ["routers", "targets", "probes", "notifiers"] {
+    for seam in ["routers", "targets", "probes", "metrics", "notifiers"] {
         let table = fs::read_to_string(root().join(format!("src/{seam}/mod.rs"))).unwrap();
         for path in rust_files(&format!("src/{seam}")) {
             let text = fs::read_to_string(&path).unwrap();
@@ -243,6 +244,7 @@ fn the_readme_lists_what_there_is() {
         ("### Targets", kinds(cutover::targets::KINDS)),
         ("### Routers", kinds(cutover::routers::KINDS)),
         ("### Checks", kinds(cutover::probes::KINDS)),
+        ("### Metrics", kinds(cutover::metrics::KINDS)),
         ("### Notifiers", kinds(cutover::notifiers::KINDS)),
     ] {
         assert_eq!(first_column(&readme, heading), names(&kinds), "{heading}");

@@ -5,6 +5,7 @@
 //! [`NoAnswer`] says how far it got: name, connection, TLS or HTTP. Nothing here repeats a
 //! request; who may do that knows whether it is safe.
 
+mod cause;
 mod phase;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, redirect};
 use url::Url;
 
+pub use cause::Cause;
 pub use phase::Phase;
 use phase::{MarkConnected, Reached, SystemNames, phase_of};
 
@@ -120,6 +122,8 @@ impl Answer {
 pub struct NoAnswer {
     /// How far it got.
     pub phase: Phase,
+    /// What kind of failure it was.
+    pub cause: Cause,
     /// The cause in words, without the URL.
     pub said: String,
     /// How long it took to fail.
@@ -146,6 +150,7 @@ impl Http {
         }
         let client = build(manner).map_err(|failed| NoAnswer {
             phase: Phase::Tls,
+            cause: Cause::Here,
             said: format!(
                 "no HTTP client could be made ({}); is the package ca-certificates installed, or SSL_CERT_FILE set?",
                 cause_of(&failed)
@@ -180,6 +185,7 @@ impl Http {
                 let phase = phase_of(&failed, reached.get());
                 Err(NoAnswer {
                     phase,
+                    cause: Cause::of(&failed),
                     said: cause_of(&failed),
                     took,
                     may_have_arrived: phase == Phase::Http,
@@ -187,6 +193,7 @@ impl Http {
             }
             Err(_) => Err(NoAnswer {
                 phase: reached.get(),
+                cause: Cause::Timeout,
                 said: "no answer".to_owned(),
                 took,
                 may_have_arrived: reached.get() == Phase::Http,

@@ -18,6 +18,7 @@ async fn in_every_text_of_every_kind() {
         ("target", &[&["deploy-slot", "--slot", "green"][..]][..]),
         ("router", &[&["rollback"], &["router-config"]]),
         ("check", &[&["smoke-test", "--slot", "green"]]),
+        ("metric", &[&["health-check"]]),
         ("notify", &[&["notify"]]),
     ] {
         for kind in schema["$defs"][seam]["oneOf"].as_array().unwrap() {
@@ -26,6 +27,7 @@ async fn in_every_text_of_every_kind() {
                 let production = &mut config["environments"]["production"];
                 match seam {
                     "check" => production["smoke"] = json!([block]),
+                    "metric" => production["metrics"] = json!([brief(block)]),
                     "notify" => production["notify"] = json!([block]),
                     _ => production[seam] = block,
                 }
@@ -52,6 +54,14 @@ async fn in_every_text_of_every_kind() {
     }
     println!("  {} runs, by exit code: {codes:?}", runs.len());
     assert!(codes.len() > 2, "they all ended alike: {codes:?}");
+}
+
+/// A load is as short as it can be.
+fn brief(mut block: Value) -> Value {
+    if block["kind"] == "prober" && block.get("duration").is_none() {
+        block["duration"] = json!("1s");
+    }
+    block
 }
 
 /// Blocks of a kind: with awkward secrets also where no text fits, with awkward ones, with tame

@@ -3,6 +3,9 @@
 mod blocks;
 mod directory;
 mod github;
+mod metrics;
+mod metrics_prober;
+mod metrics_prometheus;
 mod notifiers;
 mod probes;
 mod recorder;

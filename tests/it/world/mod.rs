@@ -12,6 +12,7 @@ pub(crate) mod load;
 pub(crate) mod loki;
 pub(crate) mod nginx;
 pub(crate) mod ports;
+pub(crate) mod prometheus;
 pub(crate) mod shop;
 pub(crate) mod slack;
 pub(crate) mod stand_in;
