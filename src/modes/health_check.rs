@@ -149,6 +149,7 @@ fn ended(stage: &Stage, checked: Option<Checked>, looked: &Looked) -> Ending {
     let nothing = checked.is_none() && looked.all.iter().all(is_unmeasured);
     let stops = unknown.iter().find(fatal).copied();
     let stops = stops.or_else(|| looked.all.first().filter(|_| nothing));
+    let stops = stops.filter(|_| !checks_failed && critical.is_empty());
     for finding in &unknown {
         if stops.is_none_or(|stops| !std::ptr::eq(stops, *finding)) {
             stage.say(Event::Warned(line(finding)));

@@ -10,6 +10,9 @@ use crate::model::metric::{ERROR_RATE, SUCCESS_RATE, Unit};
 
 use super::Named;
 
+/// How far before its duration a breach is looked for at least, to tell since when it is.
+const BEFORE: Duration = Duration::from_secs(3600);
+
 /// A threshold that makes sense.
 pub(super) struct Held {
     pub(super) metric: String,
@@ -58,7 +61,7 @@ impl Held {
             metric: self.metric.clone(),
             window: self.threshold.window.get(),
             duration,
-            back: duration + duration.max(self.threshold.no_data_after.get()),
+            back: duration + BEFORE.max(duration).max(self.threshold.no_data_after.get()),
             min_requests: self.threshold.min_requests,
         }
     }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::judge::thresholds::{Judgement, Why};
 use crate::model::assessment::{Assessment, Bound};
+use crate::model::metric::SUCCESS_RATE;
 use crate::platform::text;
 
 use super::rule::Held;
@@ -16,7 +17,7 @@ pub(super) fn judged(held: &Held, bound: &Bound, judgement: &Judgement, note: &s
     let value = value.unwrap_or_else(|| "no value".to_owned());
     let since = judgement.since.map(clock).unwrap_or_default();
     let lasted = span(judgement.held);
-    let requests = counted(judgement.failed, judgement.requests);
+    let requests = counted(&held.metric, judgement.failed, judgement.requests);
     let wanted = held.threshold.duration;
     let parts = |first: String| {
         let parts = [first, requests.clone(), note.to_owned()];
@@ -62,7 +63,8 @@ pub(super) fn plain(assessment: &Assessment, note: &str) -> String {
         return "no requests".to_owned();
     };
     let number = |n: Option<u64>| n.map(|n| n as f64);
-    let counts = counted(number(assessment.failed), number(assessment.requests));
+    let failed = number(assessment.failed);
+    let counts = counted(&assessment.metric, failed, number(assessment.requests));
     let parts: Vec<&str> = [counts.as_str(), note]
         .into_iter()
         .filter(|it| !it.is_empty())
@@ -74,13 +76,22 @@ pub(super) fn plain(assessment: &Assessment, note: &str) -> String {
 }
 
 /// `183 of 2,507 requests`, `2,507 requests`, or nothing.
-fn counted(failed: Option<f64>, requests: Option<f64>) -> String {
+fn counted(metric: &str, failed: Option<f64>, requests: Option<f64>) -> String {
     let Some(requests) = requests.map(|n| n.round() as u64) else {
         return String::new();
     };
     let all = text::count(requests, "request");
     match failed {
-        Some(failed) => format!("{} of {all}", text::thousands(failed.round() as u64)),
+        Some(failed) => {
+            let failed = text::thousands(failed.round() as u64);
+            // Beside a share of good ones it is not clear which ones are counted.
+            let word = if metric == SUCCESS_RATE {
+                " failed"
+            } else {
+                ""
+            };
+            format!("{failed} of {all}{word}")
+        }
         None => all,
     }
 }

@@ -3,6 +3,8 @@
 mod commands;
 mod doors;
 mod files;
+mod health;
+mod health_refusals;
 mod hostile;
 mod leaks;
 mod leaks_by_kind;

@@ -6,6 +6,7 @@ mod github;
 mod metrics;
 mod metrics_prober;
 mod metrics_prometheus;
+mod metrics_prometheus_faults;
 mod notifiers;
 mod probes;
 mod recorder;
