@@ -36,7 +36,10 @@ pub const OUTPUTS: &[(&str, &str)] = &[
     ("served-version", "the release that answered"),
     ("deployment-id", "the id of the GitHub Deployment"),
     ("environment-url", "the environment's public URL"),
-    ("healthy", "true or false: whether all checks passed"),
+    (
+        "healthy",
+        "true or false: whether all checks passed and no figure is past its limit",
+    ),
     ("error-rate", "failed among sent requests, 0 to 1"),
     ("p50-ms", "half of the requests were faster, milliseconds"),
     ("p95-ms", "95 of 100 requests were faster, milliseconds"),

@@ -13,6 +13,8 @@ mod killed;
 #[cfg(test)]
 mod locks;
 #[cfg(test)]
+mod prober_figures;
+#[cfg(test)]
 mod processes;
 #[cfg(test)]
 mod seams;
