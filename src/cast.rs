@@ -13,7 +13,9 @@ use crate::config::kinds::{
 use crate::config::patience::Patience;
 use crate::config::problem::Problem;
 use crate::config::schema::{Seam, assemble};
+use crate::config::telemetry::Labelled;
 use crate::config::{check, yaml};
+use crate::exporters::Exporter;
 use crate::model::event::Say;
 use crate::model::slot::{Slot, Slots};
 use crate::notifiers::{Notifier, Routing};
@@ -24,7 +26,7 @@ use crate::rollout::ledger::Ledger;
 use crate::rollout::lock::keeper::Keeper;
 use crate::rollout::patience::Check;
 use crate::rollout::stage::Stage;
-use crate::{metrics, notifiers, probes, routers, targets};
+use crate::{exporters, metrics, notifiers, probes, routers, targets};
 
 /// The schema of the config, with all kinds of this program.
 pub fn schema() -> Value {
@@ -34,6 +36,11 @@ pub fn schema() -> Value {
         seam("check", probes::KINDS, Some(plain_schema::<Patience>())),
         seam("metric", metrics::KINDS, None),
         seam("notify", notifiers::KINDS, Some(plain_schema::<Routing>())),
+        seam(
+            "telemetry",
+            exporters::KINDS,
+            Some(plain_schema::<Labelled>()),
+        ),
     ])
 }
 
@@ -156,6 +163,43 @@ pub fn audience(blocks: &[NotifierBlock], http: &Http) -> Result<Audience, Vec<M
     }
     if misfits.is_empty() {
         Ok(audience)
+    } else {
+        Err(misfits)
+    }
+}
+
+/// Who keeps the figures of many runs, and with which labels.
+pub type Exporters = Vec<(Labelled, Box<dyn Exporter>)>;
+
+/// Builds who keeps the figures of many runs.
+///
+/// # Errors
+/// All blocks that could not be built.
+pub fn exporters(
+    app: &str,
+    name: &str,
+    environment: &Environment,
+    tools: &Tools,
+) -> Result<Exporters, Vec<Misfit>> {
+    let with = exporters::Tools {
+        http: tools.http.clone(),
+        directory: tools.directory.clone(),
+        vault: tools.vault.clone(),
+        app: app.to_owned(),
+        environment: name.to_owned(),
+    };
+    let mut misfits = Vec::new();
+    let mut made = Vec::new();
+    for (i, block) in environment.telemetry.iter().enumerate() {
+        let mut block = block.0.clone();
+        let built = block.take::<Labelled>().and_then(|labelled| {
+            labelled.check()?;
+            Ok((labelled, build(exporters::KINDS, &block, &with)?))
+        });
+        made.extend(fitting(&format!("telemetry[{i}]"), built, &mut misfits));
+    }
+    if misfits.is_empty() {
+        Ok(made)
     } else {
         Err(misfits)
     }

@@ -46,8 +46,12 @@ pub struct Context {
     pub actor: Option<String>,
     /// Who caused this attempt.
     pub triggering_actor: Option<String>,
+    /// The workflow's name.
+    pub workflow: Option<String>,
     /// The runner's name.
     pub runner: Option<String>,
+    /// `github-hosted` or `self-hosted`.
+    pub runner_environment: Option<String>,
     /// Who is logged in, for runs outside of a workflow.
     pub user: Option<String>,
     /// The run's id; the same for all its attempts.
@@ -121,7 +125,9 @@ impl Context {
             ref_type: text("GITHUB_REF_TYPE"),
             actor: text("GITHUB_ACTOR"),
             triggering_actor: text("GITHUB_TRIGGERING_ACTOR"),
+            workflow: text("GITHUB_WORKFLOW"),
             runner: text("RUNNER_NAME"),
+            runner_environment: text("RUNNER_ENVIRONMENT"),
             user: text("USER"),
             run_id,
             run_attempt,

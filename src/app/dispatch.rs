@@ -184,7 +184,8 @@ impl Session {
             let stage = cast::stage(&config.file.app, name, environment, &tools).err();
             let audience = cast::audience(&environment.notify, &self.http).err();
             let loki = self.loki(environment).and_then(Result::err);
-            let misfits = [stage, audience].into_iter().flatten().flatten();
+            let exporters = cast::exporters(&config.file.app, name, environment, &tools).err();
+            let misfits = [stage, audience, exporters].into_iter().flatten().flatten();
             let misfits = misfits.chain(loki).collect();
             problems.extend(choice::refuse(&config, &inputs.config, name, misfits).problems);
         }

@@ -10,6 +10,7 @@ use crate::model::event::{Event, Fact, Headline};
 use crate::modes::finish;
 use crate::rollout::ledger::Note;
 
+use super::records::Archive;
 use super::session::Session;
 
 impl Session {
@@ -39,6 +40,7 @@ impl Session {
         let choice = self.choice(inputs)?;
         let mut stage = self.stage(&choice, "finish", inputs)?;
         self.open_audit("finish", &choice, true).await;
+        self.open_telemetry(&choice).await?;
         self.begin(Headline {
             mode: "finish",
             environment: Some(note.environment.clone()),
@@ -52,16 +54,19 @@ impl Session {
             (self.say)(Event::Warned(said));
         }
         self.ended(&ending);
-        self.close_records(inputs, &ending).await;
+        let records = choice.environment().records;
+        self.close_records(&self.archive(inputs, records), &ending)
+            .await;
         Ok(ending)
     }
 
-    /// Closes the GitHub Deployments that the run left in progress.
-    async fn close_records(&self, inputs: &Inputs, ending: &Ending) {
-        let deployments = match self.deployments(inputs) {
-            Ok(Some(deployments)) => deployments,
-            Ok(None) => return,
-            Err(said) => return (self.say)(Event::Warned(said)),
+    /// Closes the GitHub Deployments that the run left in progress. One that GitHub made for the
+    /// job it closes itself.
+    async fn close_records(&self, archive: &Archive, ending: &Ending) {
+        let deployments = match archive {
+            Archive::Kept(deployments) => deployments,
+            Archive::NoToken | Archive::Unwanted => return,
+            Archive::Unusable(said) => return (self.say)(Event::Warned(said.clone())),
         };
         let closed = async {
             for id in deployments.left_open(&self.run()).await? {

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use crate::config::inputs::Inputs;
 use crate::config::lock::{Lock, OnConflict};
 use crate::github::GithubError;
-use crate::github::lock_ref::LockRef;
-use crate::model::claim::Claim;
+use crate::github::lock_ref::{Found, LockRef, Tips};
+use crate::model::claim::{Claim, State};
 use crate::model::ending::{Decision, Ending};
 use crate::model::event::Event;
 use crate::model::fault::Fault;
@@ -30,16 +30,30 @@ impl Slate for LockRef {
     }
 
     async fn read(&self) -> Result<Option<Seen>, SlateError> {
-        let found = Self::read(self).await?;
-        Ok(found.map(|found| Seen {
-            mark: found.sha,
-            claim: found.message.as_deref().and_then(Claim::read),
-            at: found.at,
-        }))
+        match self.tips().await? {
+            Some(tips) => seen(self, &tips).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn glance(&self) -> Result<Option<Seen>, SlateError> {
+        match self.tips().await? {
+            Some(tips) if tips.is_free() => Ok(Some(Seen {
+                mark: tips.sha,
+                claim: None,
+                at: 0,
+                is_free: true,
+            })),
+            Some(tips) => seen(self, &tips).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn mark(&self) -> Result<Option<String>, SlateError> {
-        Ok(self.head().await?)
+        Ok(match self.tips().await? {
+            Some(tips) if !was_given_up(self, &tips).await? => Some(tips.sha),
+            _ => None,
+        })
     }
 
     async fn draft(&self, over: Option<&str>, claim: &Claim) -> Result<Draft, SlateError> {
@@ -53,6 +67,45 @@ impl Slate for LockRef {
     async fn place(&self, is_new: bool, draft: &Draft) -> Result<bool, SlateError> {
         Ok(Self::place(self, is_new, &draft.mark).await?)
     }
+
+    async fn give_up(&self, mark: &str) -> Result<bool, SlateError> {
+        Ok(Self::give_up(self, mark).await?)
+    }
+}
+
+/// What is written there, given up or not.
+async fn seen(slate: &LockRef, tips: &Tips) -> Result<Seen, SlateError> {
+    let found = slate.read(tips).await?;
+    let mut claim = found.message.as_deref().and_then(Claim::read);
+    if let Some(held) = &claim
+        && was_given_up(slate, tips).await?
+    {
+        claim = Some(held.released());
+    }
+    Ok(Seen {
+        is_free: claim
+            .as_ref()
+            .is_some_and(|claim| claim.state == State::Released),
+        mark: found.sha,
+        claim,
+        at: found.at,
+    })
+}
+
+/// Whether the claim was given up, perhaps before it was renewed by a request that came late.
+async fn was_given_up(slate: &LockRef, tips: &Tips) -> Result<bool, SlateError> {
+    let Some(given_up) = &tips.given_up else {
+        return Ok(false);
+    };
+    if tips.is_free() {
+        return Ok(true);
+    }
+    if slate.is_of_others(given_up) {
+        return Ok(false);
+    }
+    let id = |found: Found| Some(Claim::read(found.message.as_deref()?)?.id);
+    let last = id(slate.commit(given_up).await?);
+    Ok(last.is_some() && last == id(slate.read(tips).await?))
 }
 
 impl From<GithubError> for SlateError {

@@ -17,6 +17,7 @@ mod records;
 mod secrets;
 mod session;
 mod staged;
+mod telemetry;
 mod trace;
 
 use std::ffi::OsString;

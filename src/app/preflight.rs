@@ -1,15 +1,19 @@
 //! What a preflight has to know of the world outside: variables, the workflow, GitHub, the clock.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::config::endpoints::endpoints;
 use crate::config::inputs::Inputs;
 use crate::config::preflight::Migration;
 use crate::github::deployments::Deployments;
+use crate::github::record::Run;
 use crate::model::release::Release;
 use crate::rollout::preflight::{Circumstances, Earlier, Other, Records, Source};
 
 use super::choice::Choice;
+use super::records::Archive;
 use super::session::Session;
 
 impl Session {
@@ -21,6 +25,7 @@ impl Session {
         mode: &str,
         inputs: &Inputs,
         release: Option<&Release>,
+        archive: &Archive,
     ) -> Option<Circumstances> {
         let environment = choice.environment();
         let alone = mode == "preflight";
@@ -60,7 +65,7 @@ impl Session {
             release: release.cloned(),
             expect_active: inputs.expect_active.clone(),
             contract: inputs.migration == Some(Migration::Contract),
-            records: self.records(&choice.name, inputs),
+            records: self.records(&choice.name, archive),
             directory: self.context.workspace.clone(),
             vault: self.vault.clone(),
         })
@@ -82,13 +87,19 @@ impl Session {
         }
     }
 
-    fn records(&self, environment: &str, inputs: &Inputs) -> Result<Box<dyn Records>, String> {
-        let deployments = self.deployments(inputs)?;
-        let deployments = deployments.ok_or("there is no token, so GitHub is not asked")?;
+    fn records(&self, environment: &str, archive: &Archive) -> Result<Box<dyn Records>, String> {
+        let deployments = match archive {
+            Archive::Kept(deployments) => Arc::clone(deployments),
+            Archive::NoToken => return Err("there is no token, so GitHub is not asked".to_owned()),
+            Archive::Unwanted => {
+                return Err("`records: none`, so GitHub is not asked".to_owned());
+            }
+            Archive::Unusable(said) => return Err(said.clone()),
+        };
         Ok(Box::new(Ours {
             deployments,
             environment: environment.to_owned(),
-            run: self.run().id,
+            run: self.run(),
         }))
     }
 }
@@ -105,9 +116,9 @@ const PROXIES: &[&str] = &[
 
 /// Our records on GitHub.
 struct Ours {
-    deployments: Deployments,
+    deployments: Arc<Deployments>,
     environment: String,
-    run: String,
+    run: Run,
 }
 
 #[async_trait]

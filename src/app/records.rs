@@ -3,13 +3,18 @@
 //! Neither can hold up or change the mode that it goes along with.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::cast::Audience;
+use crate::config::file::Records;
 use crate::config::inputs::Inputs;
 use crate::github::Repository;
 use crate::github::deployments::Deployments;
 use crate::github::record::{Record, Run};
+use crate::github::survey::Survey;
 use crate::model::ending::Ending;
 use crate::model::event::Event;
 use crate::report::deployment::{RunInfo, recorder};
@@ -21,28 +26,40 @@ use super::session::Session;
 /// How long GitHub may take to say what the last record is.
 const LAST_RECORD: Duration = Duration::from_secs(10);
 
+/// Where the records of an environment are kept, as far as that is known.
+pub(super) enum Archive {
+    /// There.
+    Kept(Arc<Deployments>),
+    /// Nowhere: there is no token.
+    NoToken,
+    /// Nowhere, as the config says.
+    Unwanted,
+    /// Nowhere, and why.
+    Unusable(String),
+}
+
 impl Session {
     /// Runs `act`, from its first word on, with a GitHub record beside it, and tells people
-    /// afterwards.
+    /// afterwards. `survey` is what the older records say, if `act` asks.
     pub(super) async fn recorded(
         &self,
         inputs: &Inputs,
+        records: Records,
+        archive: &Archive,
+        survey: oneshot::Receiver<Survey>,
         audience: &Audience,
         act: impl Future<Output = Ending>,
     ) -> Ending {
-        let deployments = match self.deployments(inputs) {
+        let deployments = match archive {
+            Archive::Kept(deployments) => Some(Arc::clone(deployments)),
             // At a terminal nobody expects a record.
-            Ok(None) if !self.context.in_workflow => return self.told(audience, act).await,
-            // Nothing is printed before the first word, so `act` says it.
-            Err(_) => return self.told(audience, act).await,
-            Ok(deployments) => deployments,
+            Archive::NoToken if self.context.in_workflow => None,
+            // Nothing is printed before the first word, so `act` says why.
+            _ => return self.told(audience, act).await,
         };
-        let info = RunInfo {
-            sha: self.context.sha.clone().unwrap_or_default(),
-            run_url: self.context.run_url.clone(),
-            run: self.run(),
-        };
-        let (listener, keeping) = recorder(deployments, info, self.vault.clone(), self.say.clone());
+        let info = self.run_info(inputs, records);
+        let (vault, say) = (self.vault.clone(), self.say.clone());
+        let (listener, keeping) = recorder(deployments, info, vault, say, survey);
         self.journal.add(listener);
         let (ending, ()) = tokio::join!(self.told(audience, act), keeping);
         ending
@@ -66,6 +83,16 @@ impl Session {
         ending
     }
 
+    fn run_info(&self, inputs: &Inputs, records: Records) -> RunInfo {
+        RunInfo {
+            sha: self.context.sha.clone().unwrap_or_default(),
+            run_url: self.context.run_url.clone(),
+            run: self.run(),
+            check_run: inputs.check_run_id,
+            records,
+        }
+    }
+
     /// Which run this is, as records name it.
     pub(super) fn run(&self) -> Run {
         let text = |number: Option<u64>| number.map(|it| it.to_string()).unwrap_or_default();
@@ -76,16 +103,26 @@ impl Session {
         }
     }
 
-    /// The records of this repository; `None` without a token.
-    pub(super) fn deployments(&self, inputs: &Inputs) -> Result<Option<Deployments>, String> {
+    /// The records of this repository.
+    pub(super) fn archive(&self, inputs: &Inputs, records: Records) -> Archive {
         let Some(token) = &inputs.token else {
-            return Ok(None);
+            return Archive::NoToken;
         };
-        let repository = self
-            .repository()
-            .ok_or("GITHUB_REPOSITORY is not an owner and a name, so there is no GitHub record")?;
-        let deployments = Deployments::new(&self.http, token, &repository);
-        deployments.map(Some).map_err(|failed| failed.to_string())
+        if records == Records::None {
+            return Archive::Unwanted;
+        }
+        let Some(repository) = self.repository() else {
+            let said = "GITHUB_REPOSITORY is not an owner and a name, so there is no GitHub record";
+            return Archive::Unusable(said.to_owned());
+        };
+        match Deployments::new(&self.http, token, &repository) {
+            Ok(deployments) => Archive::Kept(Arc::new(
+                deployments
+                    .telling(self.say.clone())
+                    .adopting(records != Records::Create),
+            )),
+            Err(failed) => Archive::Unusable(failed.to_string()),
+        }
     }
 
     /// The repository, where there is one.
@@ -95,12 +132,15 @@ impl Session {
         Repository::of(&self.context.api_url, &format!("{owner}/{name}"))
     }
 
-    /// What the last record says, for the modes that stop when it differs from the router.
+    /// What the last record says, for the modes that stop when it differs from the router; and,
+    /// for whoever keeps this one, what there is besides.
     pub(super) async fn last_record(
         &self,
         mode: &str,
         environment: &str,
         inputs: &Inputs,
+        archive: &Archive,
+        told: oneshot::Sender<Survey>,
     ) -> Option<Recorded> {
         if !matches!(
             mode,
@@ -108,30 +148,30 @@ impl Session {
         ) {
             return None;
         }
-        let deployments = match self.deployments(inputs) {
-            Ok(deployments) => deployments?,
-            Err(said) => {
-                (self.say)(Event::Warned(said));
+        let deployments = match archive {
+            Archive::Kept(deployments) => deployments,
+            Archive::NoToken | Archive::Unwanted => return None,
+            Archive::Unusable(said) => {
+                (self.say)(Event::Warned(said.clone()));
                 return None;
             }
         };
-        let latest = tokio::time::timeout(LAST_RECORD, deployments.latest(environment)).await;
-        match latest {
-            Ok(Ok(record)) => record.and_then(recorded),
-            Ok(Err(failed)) => {
-                (self.say)(Event::Warned(format!(
-                    "the last record is unknown: {}",
-                    failed.told()
-                )));
-                None
+        let unknown = |said: &str| {
+            (self.say)(Event::Warned(format!("the last record is unknown: {said}")));
+        };
+        let job = self.run_info(inputs, Records::default()).job();
+        let survey = deployments.survey(environment, &job);
+        match tokio::time::timeout(LAST_RECORD, survey).await {
+            Ok(Ok(survey)) => {
+                let latest = survey.latest.clone().and_then(recorded);
+                // Nobody keeps a record of a dry run, and so nobody hears of the others either.
+                let _ = told.send(survey);
+                return latest;
             }
-            Err(_) => {
-                (self.say)(Event::Warned(
-                    "the last record is unknown: GitHub did not answer in time".to_owned(),
-                ));
-                None
-            }
+            Ok(Err(failed)) => unknown(&failed.told()),
+            Err(_) => unknown("GitHub did not answer in time"),
         }
+        None
     }
 }
 

@@ -29,6 +29,7 @@ use crate::report::summary::Summary;
 use crate::report::{Journal, Shared};
 
 use super::audits::Open;
+use super::telemetry::Counting;
 use super::{COMMANDS, Variables, secrets, trace};
 
 /// How long a cancelled run has. The runner sends SIGINT, 7.5 s later SIGTERM, and 2.5 s after
@@ -47,6 +48,7 @@ pub(super) struct Session {
     summary: Shared<Summary>,
     outputs: Shared<Outputs>,
     pub(super) audit: RefCell<Option<Open>>,
+    pub(super) telemetry: RefCell<Option<Counting>>,
     begun: Cell<bool>,
 }
 
@@ -81,6 +83,7 @@ impl Session {
             summary,
             outputs,
             audit: RefCell::default(),
+            telemetry: RefCell::default(),
             begun: Cell::new(false),
         }
     }
@@ -203,6 +206,7 @@ impl Session {
 
     /// The runner gets its files, or a person the table.
     async fn close(&self, ending: &Ending, word: &str) -> u8 {
+        self.close_telemetry().await;
         self.close_audit().await;
         if let Some(path) = &self.context.output_file
             && let Err(failed) = self.outputs.with(|outputs| outputs.write(path))

@@ -1,5 +1,7 @@
 //! The modes that act on a configured environment: what each needs is checked and built here.
 
+use tokio::sync::oneshot;
+
 use crate::cast;
 use crate::config::check::unknown;
 use crate::config::file::Strategy;
@@ -41,6 +43,10 @@ impl Session {
                 mode,
                 "deploy-slot" | "switch-traffic" | "rollout" | "rollback"
             );
+        self.open_telemetry(&choice).await?;
+        let records = choice.environment().records;
+        let archive = self.archive(inputs, records);
+        let (told, survey) = oneshot::channel();
         let mut lock_is_left = false;
         // The first word is a part of it: the record and the news are about what it says.
         let act = async {
@@ -71,8 +77,10 @@ impl Session {
                 }
             }
             // Read when the lock is ours: the run before this one may have left it a moment ago.
-            stage.recorded = self.last_record(mode, &choice.name, inputs).await;
-            let checked = self.circumstances(&choice, mode, inputs, release.as_ref());
+            stage.recorded = self
+                .last_record(mode, &choice.name, inputs, &archive, told)
+                .await;
+            let checked = self.circumstances(&choice, mode, inputs, release.as_ref(), &archive);
             let act = async {
                 match &checked {
                     Some(circumstances) if mode == "preflight" => {
@@ -94,7 +102,10 @@ impl Session {
             ending
         };
         let ending = match (changes_something, inputs.dry_run) {
-            (true, _) => self.recorded(inputs, &audience, act).await,
+            (true, _) => {
+                self.recorded(inputs, records, &archive, survey, &audience, act)
+                    .await
+            }
             (false, true) => act.await,
             (false, false) => self.told(&audience, act).await,
         };

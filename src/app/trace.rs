@@ -3,8 +3,11 @@
 
 use std::io::{self, Write};
 
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::actions::commands;
 use crate::actions::context::Context;
@@ -13,24 +16,32 @@ use crate::platform::secret::Vault;
 use super::Variables;
 
 /// What step debug shows: our own requests, and no library's.
-const STEP_DEBUG: &str = "cutover=debug";
+fn step_debug() -> Targets {
+    Targets::new().with_target("cutover", Level::DEBUG)
+}
 
-/// Begins to trace, if anybody asked for it.
+/// Begins to trace, if anybody asked for it. `RUST_LOG` takes levels and `target=level`, with commas.
 pub(super) fn begin(context: &Context, environment: &Variables, vault: &Vault) {
     let asked = environment.iter().find(|(name, _)| name == "RUST_LOG");
-    let filter = match asked.and_then(|(_, filter)| filter.to_str()) {
-        Some(filter) => EnvFilter::new(filter),
-        None if context.debug => EnvFilter::new(STEP_DEBUG),
+    let asked = asked.and_then(|(_, filter)| filter.to_str());
+    let (filter, unread) = match asked.map(str::parse::<Targets>) {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (step_debug(), Some(error)),
+        None if context.debug => (step_debug(), None),
         None => return,
     };
-    // A subscriber that is there already, as in a test, stays.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(Redacted {
             vault: vault.clone(),
-        })
+        });
+    // A subscriber that is there already, as in a test, stays.
+    let _ = tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
         .try_init();
+    if let Some(error) = unread {
+        tracing::warn!("RUST_LOG cannot be read ({error}); cutover=debug is used instead");
+    }
 }
 
 /// Makes writers that take secrets out.

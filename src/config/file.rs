@@ -17,7 +17,9 @@ use crate::platform::secret::Vault;
 use super::audit::AuditOptions;
 use super::check;
 use super::interpolate::{Lookup, interpolate};
-use super::kinds::{CheckBlock, MetricBlock, NotifierBlock, RouterBlock, TargetBlock};
+use super::kinds::{
+    CheckBlock, ExporterBlock, MetricBlock, NotifierBlock, RouterBlock, TargetBlock,
+};
 use super::lock::Lock;
 use super::meaning;
 use super::preflight::{Guardrails, Migration, Preflight};
@@ -86,8 +88,29 @@ pub struct Environment {
     /// Whom to tell.
     #[serde(default)]
     pub notify: Vec<NotifierBlock>,
+    /// Who keeps the figures of many runs. A failed push never changes a verdict.
+    #[serde(default)]
+    pub telemetry: Vec<ExporterBlock>,
     /// Where everything that happens is written down. Default: nowhere.
     pub audit: Option<AuditOptions>,
+    /// Which GitHub Deployments record what was deployed here. Default auto.
+    #[serde(default)]
+    pub records: Records,
+}
+
+/// Which GitHub Deployments record what was deployed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Records {
+    /// The one that GitHub has made for a job with `environment:`; one of our own where there is none.
+    #[default]
+    Auto,
+    /// Always one of our own.
+    Create,
+    /// Only the one that GitHub has made.
+    Adopt,
+    /// None; and none is read.
+    None,
 }
 
 /// A slot.

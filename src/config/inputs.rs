@@ -311,7 +311,7 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
             .filter(|reason| !reason.is_empty()),
         dry_run,
         token: raw.token.map(Secret::new),
-        check_run_id: raw.check_run_id.and_then(|id| id.parse().ok()),
+        check_run_id: raw.check_run_id.as_deref().and_then(whole_number),
         faults: raw
             .fault
             .map(|faults| {
@@ -324,4 +324,15 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
             .unwrap_or_default(),
         operands: Vec::new(),
     }
+}
+
+/// A number as the runner writes it: a large one may come as `1.5E+12`.
+fn whole_number(text: &str) -> Option<u64> {
+    let plain = || text.parse().ok();
+    let large = || {
+        let number: f64 = text.parse().ok()?;
+        let whole = number.fract() == 0.0 && (0.0..1e15).contains(&number);
+        whole.then(|| format!("{number:.0}").parse().ok())?
+    };
+    plain().or_else(large)
 }

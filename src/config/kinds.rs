@@ -165,3 +165,8 @@ seam!(
 seam!(CheckBlock, "check", "A look at something, with patience.");
 seam!(MetricBlock, "metric", "Where figures come from.");
 seam!(NotifierBlock, "notify", "Whom to tell.");
+seam!(
+    ExporterBlock,
+    "telemetry",
+    "Who keeps the figures of many runs."
+);

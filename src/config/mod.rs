@@ -21,6 +21,7 @@ pub mod problem;
 pub mod request;
 pub mod schema;
 pub mod script;
+pub mod telemetry;
 pub mod thresholds;
 pub mod units;
 pub mod yaml;

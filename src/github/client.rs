@@ -7,8 +7,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use octocrab::service::middleware::retry::RetryConfig;
-use octocrab::{Octocrab, OctocrabBuilder};
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use octocrab::{FromResponse as _, Octocrab, OctocrabBuilder};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LINK};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -27,9 +27,15 @@ const QUOTED: usize = 200;
 /// A client for one repository.
 pub(super) struct Client {
     octocrab: Octocrab,
+    /// The API's address, without a slash at its end.
+    base: String,
     root: String,
     vault: Vault,
 }
+
+/// The way to a page of a list.
+#[derive(Clone, Debug)]
+pub(super) struct Page(String);
 
 impl Client {
     /// A client with a token. Must be called inside of a runtime, which octocrab's queue needs.
@@ -72,6 +78,7 @@ impl Client {
             .map_err(|error| failed(vault.redact(&innermost(&error)).into_owned()))?;
         Ok(Self {
             octocrab,
+            base: base.as_str().trim_end_matches('/').to_owned(),
             root: format!("/repos/{}/{}", repository.owner, repository.name),
             vault,
         })
@@ -82,11 +89,45 @@ impl Client {
         &self,
         what: &str,
         route: &str,
-        query: &impl Serialize,
     ) -> Result<T, GithubError> {
-        let route = format!("{}{route}", self.root);
-        self.in_time(what, self.octocrab.get(route, Some(query)))
+        let path = format!("{}{route}", self.root);
+        self.in_time(what, &path, false, self.octocrab.get(&path, None::<&()>))
             .await
+    }
+
+    /// The way to the first page of a list below the repository.
+    pub(super) fn first_page(&self, route: &str, query: &[(&str, &str)]) -> Page {
+        let mut encoded = url::form_urlencoded::Serializer::new(String::new());
+        encoded.extend_pairs(query);
+        Page(format!("{}{route}?{}", self.root, encoded.finish()))
+    }
+
+    /// Gets one page of a list, and the way to the next one.
+    pub(super) async fn page<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        page: &Page,
+    ) -> Result<(Vec<T>, Option<Page>), GithubError> {
+        let asked = async {
+            let response = self.octocrab._get(page.0.as_str()).await?;
+            let response = octocrab::map_github_error(response).await?;
+            let next = response
+                .headers()
+                .get_all(LINK)
+                .iter()
+                .filter_map(|value| value.to_str().ok())
+                .find_map(next_of)
+                .and_then(|url| self.below(&url));
+            Ok((Vec::from_response(response).await?, next))
+        };
+        self.in_time(what, &page.0, false, asked).await
+    }
+
+    /// The part of an address that follows the API's own. A list that goes on somewhere else is
+    /// not followed there, because the token would go along.
+    fn below(&self, url: &str) -> Option<Page> {
+        let rest = url.strip_prefix(self.base.as_str())?;
+        rest.starts_with('/').then(|| Page(rest.to_owned()))
     }
 
     /// Posts `body` to `route` below the repository. Once.
@@ -96,8 +137,8 @@ impl Client {
         route: &str,
         body: &impl Serialize,
     ) -> Result<T, GithubError> {
-        let route = format!("{}{route}", self.root);
-        self.in_time(what, self.octocrab.post(route, Some(body)))
+        let path = format!("{}{route}", self.root);
+        self.in_time(what, &path, true, self.octocrab.post(&path, Some(body)))
             .await
     }
 
@@ -108,19 +149,21 @@ impl Client {
         route: &str,
         body: &impl Serialize,
     ) -> Result<T, GithubError> {
-        let route = format!("{}{route}", self.root);
-        self.in_time(what, self.octocrab.patch(route, Some(body)))
+        let path = format!("{}{route}", self.root);
+        self.in_time(what, &path, true, self.octocrab.patch(&path, Some(body)))
             .await
     }
 
     async fn in_time<T>(
         &self,
         what: &str,
+        path: &str,
+        writes: bool,
         asked: impl Future<Output = octocrab::Result<T>>,
     ) -> Result<T, GithubError> {
         match tokio::time::timeout(TIMEOUT, asked).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.told(what, &error)),
+            Ok(Err(error)) => Err(self.told(what, permission_for(path, writes), &error)),
             Err(_) => Err(GithubError::OutOfReach {
                 what: what.to_owned(),
                 said: format!("no answer after {}", text::duration(TIMEOUT)),
@@ -128,7 +171,7 @@ impl Client {
         }
     }
 
-    fn told(&self, what: &str, error: &octocrab::Error) -> GithubError {
+    fn told(&self, what: &str, needed: String, error: &octocrab::Error) -> GithubError {
         let quote = |said: &str| text::excerpt(&self.vault.redact(said), QUOTED);
         let what = what.to_owned();
         match error {
@@ -143,7 +186,7 @@ impl Client {
                 }
                 GithubError::Refused {
                     permissions: match wait {
-                        None => permissions_of(status, headers, &source.message),
+                        None => permissions_of(status, headers, &source.message, needed),
                         Some(_) => Vec::new(),
                     },
                     what,
@@ -187,7 +230,7 @@ fn wait_of(status: u16, headers: &HeaderMap, message: &str) -> Option<Duration> 
 
 /// The permissions that GitHub says would do: `deployments=write; contents=read,actions=read`,
 /// of which the first alternative is taken.
-fn permissions_of(status: u16, headers: &HeaderMap, message: &str) -> Vec<String> {
+fn permissions_of(status: u16, headers: &HeaderMap, message: &str, needed: String) -> Vec<String> {
     if !matches!(status, 403 | 404) {
         return Vec::new();
     }
@@ -204,10 +247,32 @@ fn permissions_of(status: u16, headers: &HeaderMap, message: &str) -> Vec<String
             format!("{}: {}", plain(name), plain(level))
         })
         .collect();
-    if wanted.is_empty() && message.contains("not accessible") {
-        return vec!["deployments: write".to_owned()];
+    if wanted.is_empty() && (status == 404 || message.contains("not accessible")) {
+        return vec![needed];
     }
     wanted
+}
+
+/// The permission that a path needs, where GitHub does not name it.
+fn permission_for(path: &str, writes: bool) -> String {
+    let name = match path.split('/').nth(4).unwrap_or_default() {
+        room if room.starts_with("deployments") => "deployments",
+        "actions" => "actions",
+        "check-runs" => "checks",
+        room if room.starts_with("issues") => "issues",
+        _ => "contents",
+    };
+    format!("{name}: {}", if writes { "write" } else { "read" })
+}
+
+/// The address of the next page in a `Link` header: `<https://…?page=2>; rel="next", <…>; rel="last"`.
+fn next_of(links: &str) -> Option<String> {
+    links.split(',').find_map(|link| {
+        let (url, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
+        let mut attributes = rest.split(';').map(str::trim);
+        let is_next = attributes.any(|one| matches!(one, "rel=\"next\"" | "rel=next"));
+        is_next.then(|| url.to_owned())
+    })
 }
 
 /// The innermost cause, which says something and has no URL around it.
@@ -253,6 +318,18 @@ mod tests {
         assert_eq!(wait_of(403, &none, "Resource not accessible"), None);
     }
 
+    fn needed() -> String {
+        permission_for("/repos/shop/storefront/check-runs/7", false)
+    }
+
+    #[test]
+    fn the_next_page_is_the_one_that_is_called_so() {
+        let links = r#"<https://x/a?page=1>; rel="prev", <https://x/a?page=3>; rel="next""#;
+        assert_eq!(next_of(links).as_deref(), Some("https://x/a?page=3"));
+        assert_eq!(next_of(r#"<https://x/a?page=1>; rel="last""#), None);
+        assert_eq!(next_of("nonsense, <"), None);
+    }
+
     #[test]
     fn the_first_set_of_permissions_is_taken() {
         let both = headers(&[(
@@ -260,14 +337,18 @@ mod tests {
             "deployments=write,contents=read; administration=write",
         )]);
         assert_eq!(
-            permissions_of(403, &both, ""),
+            permissions_of(403, &both, "", needed()),
             ["deployments: write", "contents: read"]
         );
-        assert!(permissions_of(422, &both, "").is_empty());
+        assert!(permissions_of(422, &both, "", needed()).is_empty());
         let said = "Resource not accessible by integration";
         assert_eq!(
-            permissions_of(403, &HeaderMap::new(), said),
-            ["deployments: write"]
+            permissions_of(403, &HeaderMap::new(), said, needed()),
+            ["checks: read"]
+        );
+        assert_eq!(
+            permissions_of(404, &HeaderMap::new(), "Not Found", needed()),
+            ["checks: read"]
         );
     }
 }

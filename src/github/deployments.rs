@@ -5,18 +5,22 @@
 //! is asked, and a payload has a mark that no other creation has.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
+use crate::model::event::Say;
 use crate::platform::http::Http;
 use crate::platform::secret::Secret;
 use crate::platform::text;
 
-use super::client::Client;
-use super::patience::patiently;
-use super::record::{Content, Found, New, Record, Run, State, Status};
-use super::{GithubError, Repository};
+use super::client::{Client, Page};
+use super::patience::Patience;
+use super::record::{Found, FoundStatus, New, Record, Run, Status};
+use super::{GithubError, Job, Repository};
 
 /// The task of our records; GitHub's own have `deploy`.
 pub const TASK: &str = "deploy:cutover";
@@ -24,34 +28,11 @@ pub const TASK: &str = "deploy:cutover";
 /// The longest description that GitHub takes.
 const DESCRIPTION: usize = 140;
 
-/// How many of the newest records are looked at.
-const NEWEST: u8 = 30;
+/// The pause before something that was refused is asked for once more.
+const ONCE_MORE: Duration = Duration::from_millis(500);
 
-/// How the description of a record begins that a newer one took the place of.
-const FOLLOWED_BY: &str = "followed by deployment";
-
-#[derive(Debug, Deserialize)]
-pub(super) struct FoundStatus {
-    #[serde(default)]
-    id: u64,
-    pub(super) state: String,
-    #[serde(default)]
-    description: Option<String>,
-}
-
-impl FoundStatus {
-    /// Whether the deployment is not over yet.
-    pub(super) fn is_open(&self) -> bool {
-        matches!(self.state.as_str(), "pending" | "queued" | "in_progress")
-    }
-
-    /// Whether somebody else said that the deployment is inactive. GitHub does so to older ones
-    /// when a job with `environment:` ends, which says nothing about traffic.
-    fn is_by_others(&self) -> bool {
-        let ours = |said: &String| said.starts_with(FOLLOWED_BY);
-        self.state == "inactive" && !self.description.as_ref().is_some_and(ours)
-    }
-}
+/// How many pages of statuses are read.
+const PAGES: usize = 3;
 
 /// The answer to a creation. Without an id (202: GitHub merged a branch instead) nothing was created.
 #[derive(Debug, Deserialize)]
@@ -62,7 +43,9 @@ struct Created {
 
 /// The records of one repository.
 pub struct Deployments {
-    pub(super) client: Client,
+    client: Client,
+    patience: Patience,
+    adopts: bool,
 }
 
 impl Deployments {
@@ -74,29 +57,36 @@ impl Deployments {
     pub fn new(http: &Http, token: &Secret, repository: &Repository) -> Result<Self, GithubError> {
         Ok(Self {
             client: Client::new(http, token, repository)?,
+            patience: Patience::default(),
+            adopts: false,
         })
     }
 
-    /// The newest record of a change of traffic in an environment that went well and was not
-    /// followed by another one: what should be live. Records of `deploy-slot` are passed over,
-    /// for they say nothing about traffic.
+    /// With somebody to tell when GitHub wants to be left alone for a while.
+    #[must_use]
+    pub fn telling(mut self, say: Say) -> Self {
+        self.patience.tell(say);
+        self
+    }
+
+    /// With the deployments that GitHub makes for jobs with `environment:` among the records.
+    #[must_use]
+    pub const fn adopting(mut self, adopts: bool) -> Self {
+        self.adopts = adopts;
+        self
+    }
+
+    /// Whether GitHub's limits have made a record wait.
+    pub fn has_waited(&self) -> bool {
+        self.patience.was_tried()
+    }
+
+    /// The newest record that still stands, see [`Self::survey`].
     ///
     /// # Errors
     /// See [`GithubError`].
     pub async fn latest(&self, environment: &str) -> Result<Option<Record>, GithubError> {
-        for found in self.list(None, Some(environment)).await? {
-            let Some(marked) = found.payload() else {
-                continue;
-            };
-            if marked.content.mode != "deploy-slot" && self.stands(found.id).await? {
-                return Ok(Some(Record {
-                    id: found.id,
-                    content: marked.content,
-                    at: found.created_at,
-                }));
-            }
-        }
-        Ok(None)
+        Ok(self.survey(environment, &Job::default()).await?.latest)
     }
 
     /// Makes a record, once, and returns its id.
@@ -118,22 +108,23 @@ impl Deployments {
             "description": described(&said),
             "payload": new.payload,
         });
-        patiently(what, || async {
-            if asked_before.swap(true, Ordering::Relaxed)
-                && let Some(id) = self.find_once(new).await?
-            {
-                return Ok(id);
-            }
-            let created: Created = self.client.post(what, "/deployments", &body).await?;
-            created.id.ok_or_else(|| GithubError::Refused {
-                what: what.to_owned(),
-                status: 202,
-                said: text::excerpt(created.message.as_deref().unwrap_or_default(), 200),
-                permissions: Vec::new(),
-                wait: None,
+        self.patience
+            .run(what, || async {
+                if asked_before.swap(true, Ordering::Relaxed)
+                    && let Some(id) = self.find_once(new).await?
+                {
+                    return Ok(id);
+                }
+                let created: Created = self.client.post(what, "/deployments", &body).await?;
+                created.id.ok_or_else(|| GithubError::Refused {
+                    what: what.to_owned(),
+                    status: 202,
+                    said: text::excerpt(created.message.as_deref().unwrap_or_default(), 200),
+                    permissions: Vec::new(),
+                    wait: None,
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// The id of a record whose creation was asked for, if it came about.
@@ -141,7 +132,8 @@ impl Deployments {
     /// # Errors
     /// See [`GithubError`].
     pub async fn find(&self, new: &New) -> Result<Option<u64>, GithubError> {
-        patiently("list the deployments", || self.find_once(new)).await
+        let find = || self.find_once(new);
+        self.patience.run("list the deployments", find).await
     }
 
     /// Says what came of a deployment. A status that is said twice harms nobody.
@@ -149,6 +141,20 @@ impl Deployments {
     /// # Errors
     /// See [`GithubError`].
     pub async fn status(&self, id: u64, status: &Status<'_>) -> Result<(), GithubError> {
+        self.status_until(id, status, &CancellationToken::new())
+            .await
+    }
+
+    /// The same, and once `moot` is set it is not tried again.
+    ///
+    /// # Errors
+    /// See [`GithubError`].
+    pub async fn status_until(
+        &self,
+        id: u64,
+        status: &Status<'_>,
+        moot: &CancellationToken,
+    ) -> Result<(), GithubError> {
         let mut body = serde_json::json!({
             "state": status.state,
             "description": described(status.description),
@@ -163,40 +169,22 @@ impl Deployments {
         }
         let what = format!("say what came of deployment {id}");
         let route = format!("/deployments/{id}/statuses");
-        patiently(&what, || async {
+        let say = || async {
             let _: Value = self.client.post(&what, &route, &body).await?;
             Ok(())
-        })
-        .await
-    }
-
-    /// Makes those of our older records of an environment inactive that still stand and that
-    /// `which` picks.
-    ///
-    /// # Errors
-    /// See [`GithubError`].
-    pub async fn retire(
-        &self,
-        environment: &str,
-        before: u64,
-        which: impl Fn(&Content) -> bool,
-        log_url: Option<&str>,
-    ) -> Result<(), GithubError> {
-        let status = Status {
-            state: State::Inactive,
-            description: &format!("{FOLLOWED_BY} {before}"),
-            environment_url: None,
-            log_url,
         };
-        for found in self.list(None, Some(environment)).await? {
-            if found.id < before
-                && found.payload().is_some_and(|ours| which(&ours.content))
-                && self.stands(found.id).await?
-            {
-                self.status(found.id, &status).await?;
+        let said = self.patience.run_until(&what, moot, &say).await;
+        match said {
+            // What was made a moment ago may not be known everywhere yet. As what is not said here
+            // stays wrong for a long time, even a no is asked about once more.
+            Err(GithubError::Refused {
+                status: 401 | 404, ..
+            }) => {
+                tokio::time::sleep(ONCE_MORE).await;
+                self.patience.run_until(&what, moot, say).await
             }
+            said => said,
         }
-        Ok(())
     }
 
     /// The records of a run that nobody has closed: what a killed run leaves behind.
@@ -205,7 +193,11 @@ impl Deployments {
     /// See [`GithubError`].
     pub async fn left_open(&self, run: &Run) -> Result<Vec<u64>, GithubError> {
         let mut open = Vec::new();
-        for found in self.list(None, None).await? {
+        let query = [("task", TASK), ("per_page", "30")];
+        let page = self.client.first_page("/deployments", &query);
+        let (mut list, _) = self.page::<Found>("list the deployments", &page).await?;
+        list.sort_by_key(|found| std::cmp::Reverse(found.id));
+        for found in list {
             if found.payload().is_some_and(|ours| ours.content.run == *run)
                 && self
                     .statuses(found.id)
@@ -220,70 +212,61 @@ impl Deployments {
     }
 
     async fn find_once(&self, new: &New) -> Result<Option<u64>, GithubError> {
-        let found = self
-            .list_once(Some(&new.sha), Some(&new.environment))
-            .await?;
-        Ok(found
-            .into_iter()
-            .find(|found| found.payload().as_ref() == Some(&new.payload.cutover))
-            .map(|found| found.id))
-    }
-
-    /// The newest of our task, newest first.
-    pub(super) async fn list(
-        &self,
-        sha: Option<&str>,
-        environment: Option<&str>,
-    ) -> Result<Vec<Found>, GithubError> {
-        patiently("list the deployments", || self.list_once(sha, environment)).await
-    }
-
-    async fn list_once(
-        &self,
-        sha: Option<&str>,
-        environment: Option<&str>,
-    ) -> Result<Vec<Found>, GithubError> {
-        #[derive(Serialize)]
-        struct Query<'a> {
-            task: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            sha: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            environment: Option<&'a str>,
-            per_page: u8,
-        }
-        let query = Query {
-            task: TASK,
-            sha,
-            environment,
-            per_page: NEWEST,
-        };
-        let mut found: Vec<Found> = self
+        let query = [
+            ("task", TASK),
+            ("sha", &new.sha),
+            ("environment", &new.environment),
+            ("per_page", "30"),
+        ];
+        let page = self.client.first_page("/deployments", &query);
+        let (list, _) = self
             .client
-            .get("list the deployments", "/deployments", &query)
+            .page::<Found>("list the deployments", &page)
             .await?;
-        // GitHub lists the newest first, and nowhere says so.
-        found.sort_by_key(|found| std::cmp::Reverse(found.id));
-        Ok(found)
+        let ours = |found: &Found| found.payload().as_ref() == Some(&new.payload.cutover);
+        Ok(list.into_iter().find(ours).map(|found| found.id))
     }
 
-    /// Whether a record went well and none of ours took its place.
-    async fn stands(&self, id: u64) -> Result<bool, GithubError> {
-        let statuses = self.statuses(id).await?;
-        let newest = statuses.iter().find(|status| !status.is_by_others());
-        Ok(newest.is_some_and(|status| status.state == "success"))
+    pub(super) const fn adopts(&self) -> bool {
+        self.adopts
+    }
+
+    pub(super) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        route: &str,
+    ) -> Result<T, GithubError> {
+        let get = || self.client.get(what, route);
+        self.patience.run(what, get).await
+    }
+
+    pub(super) async fn page<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        page: &Page,
+    ) -> Result<(Vec<T>, Option<Page>), GithubError> {
+        let get = || self.client.page(what, page);
+        self.patience.run(what, get).await
     }
 
     /// What was said about a deployment, newest first.
     pub(super) async fn statuses(&self, id: u64) -> Result<Vec<FoundStatus>, GithubError> {
         let what = format!("list the statuses of deployment {id}");
         let route = format!("/deployments/{id}/statuses");
-        let mut statuses: Vec<FoundStatus> = patiently(&what, || {
-            self.client.get(&what, &route, &[("per_page", "100")])
-        })
-        .await?;
-        statuses.sort_by_key(|status| std::cmp::Reverse(status.id));
-        Ok(statuses)
+        let mut all: Vec<FoundStatus> = Vec::new();
+        let mut page = Some(self.client.first_page(&route, &[("per_page", "100")]));
+        for _ in 0..PAGES {
+            let Some(this) = page else { break };
+            let (statuses, next) = self.page(&what, &this).await?;
+            all.extend(statuses);
+            page = next;
+        }
+        all.sort_by_key(|status| std::cmp::Reverse(status.id));
+        Ok(all)
     }
 }
 

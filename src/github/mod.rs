@@ -4,16 +4,26 @@
 //! anything, and whoever calls it must be able to go on without it. octocrab is known to
 //! `client` only.
 
+mod adopt;
 mod client;
 pub mod deployments;
 pub mod lock_ref;
+mod mark;
 mod patience;
 pub mod record;
 pub mod standing;
+pub mod survey;
 
 use std::time::Duration;
 
 use crate::platform::retry::Again;
+
+pub use adopt::Job;
+pub use patience::LIMITS;
+
+/// What to do where the version of the API is refused.
+const TOO_NEW: &str =
+    "this server does not speak version 2022-11-28 of GitHub's API; take a newer Cutover";
 
 /// The repository whose records are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,18 +95,28 @@ impl GithubError {
     pub fn hint(&self) -> Option<String> {
         let Self::Refused {
             status,
+            said,
             permissions,
             ..
         } = self
         else {
             return None;
         };
+        let give =
+            |wanted: &[String]| format!("give the job `permissions: {{ {} }}`", wanted.join(", "));
         match (status, permissions.as_slice()) {
             (401, _) => Some("the token is not valid, or no longer".to_owned()),
+            (410, _) => Some(TOO_NEW.to_owned()),
+            (400, _) if said.to_lowercase().contains("version") => Some(TOO_NEW.to_owned()),
             (_, []) => None,
+            // GitHub does not tell strangers what it has.
+            (404, wanted) => Some(format!(
+                "it is not there, or the token may not see it; then {}",
+                give(wanted)
+            )),
             (_, wanted) => Some(format!(
-                "give the job `permissions: {{ {} }}`; the workflow of a fork's pull request cannot have it",
-                wanted.join(", ")
+                "{}; the workflow of a fork's pull request cannot have it",
+                give(wanted)
             )),
         }
     }
@@ -132,6 +152,28 @@ impl GithubError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_to_do_depends_on_the_answer() {
+        let hint = |status, said: &str, permissions: &[&str]| {
+            let refused = GithubError::Refused {
+                what: "list the deployments".into(),
+                status,
+                said: said.into(),
+                permissions: permissions.iter().map(|&one| one.to_owned()).collect(),
+                wait: None,
+            };
+            refused.hint().unwrap_or_default()
+        };
+        assert!(hint(410, "Gone", &[]).contains("2022-11-28"));
+        assert!(hint(400, "Unknown API version", &[]).contains("2022-11-28"));
+        assert_eq!(hint(400, "Problems parsing JSON", &[]), "");
+        assert_eq!(
+            hint(404, "Not Found", &["checks: read"]),
+            "it is not there, or the token may not see it; then give the job `permissions: { checks: read }`"
+        );
+        assert!(hint(403, "no", &["a: read", "b: write"]).contains("{ a: read, b: write }"));
+    }
 
     #[test]
     fn a_repository_has_an_owner_and_a_name() {

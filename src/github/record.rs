@@ -6,8 +6,16 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::platform::text;
+
+/// How the description of a record begins that a newer one took the place of.
+pub(super) const FOLLOWED_BY: &str = "followed by deployment";
+
 /// The version of the payload.
 const SCHEMA_VERSION: u32 = 1;
+
+/// The longest text of a payload, in bytes.
+const LONGEST: usize = 4096;
 
 /// The run that makes a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +48,18 @@ pub struct Content {
     pub run: Run,
 }
 
+impl Content {
+    /// Far below the 64 KB that a payload may have.
+    fn cut(mut self) -> Self {
+        for text in [&mut self.version, &mut self.slot, &mut self.run.job] {
+            if text.len() > LONGEST {
+                *text = text::excerpt(text, LONGEST / 4);
+            }
+        }
+        self
+    }
+}
+
 /// A record that is to be made.
 #[derive(Clone, Debug)]
 pub struct New {
@@ -53,7 +73,7 @@ impl New {
     pub fn at(sha: &str, environment: &str, content: Content) -> Self {
         let marked = Marked {
             schema_version: SCHEMA_VERSION,
-            content,
+            content: content.cut(),
             mark: uuid::Uuid::new_v4().to_string(),
         };
         Self {
@@ -66,6 +86,16 @@ impl New {
     /// The environment that it is for.
     pub fn environment(&self) -> &str {
         &self.environment
+    }
+
+    /// The commit that it is at.
+    pub fn sha(&self) -> &str {
+        &self.sha
+    }
+
+    /// What it says.
+    pub const fn content(&self) -> &Content {
+        &self.payload.cutover.content
     }
 }
 
@@ -131,6 +161,10 @@ pub(super) struct Marked {
 pub(super) struct Found {
     pub(super) id: u64,
     #[serde(default)]
+    pub(super) sha: String,
+    #[serde(default)]
+    task: String,
+    #[serde(default)]
     pub(super) payload: Value,
     #[serde(default)]
     pub(super) created_at: String,
@@ -145,6 +179,55 @@ impl Found {
         };
         (payload.cutover.schema_version == SCHEMA_VERSION).then_some(payload.cutover)
     }
+
+    /// Whether it can be one that GitHub makes for a job with `environment:`.
+    pub(super) fn is_by_github(&self) -> bool {
+        let empty = match &self.payload {
+            Value::Null => true,
+            Value::Object(map) => map.is_empty(),
+            Value::String(text) => matches!(text.as_str(), "" | "{}"),
+            _ => false,
+        };
+        self.task == "deploy" && empty
+    }
+}
+
+/// A status as it is read.
+#[derive(Debug, Deserialize)]
+pub(super) struct FoundStatus {
+    #[serde(default)]
+    pub(super) id: u64,
+    pub(super) state: String,
+    #[serde(default)]
+    pub(super) description: Option<String>,
+    #[serde(default)]
+    pub(super) log_url: Option<String>,
+    #[serde(default)]
+    pub(super) target_url: Option<String>,
+}
+
+impl FoundStatus {
+    /// Whether we said that something newer took its place.
+    pub(super) fn says_followed(&self) -> bool {
+        let ours = |said: &String| said.starts_with(FOLLOWED_BY);
+        self.state == "inactive" && self.description.as_ref().is_some_and(ours)
+    }
+
+    /// Whether somebody else said that the deployment is inactive. GitHub does so to older ones
+    /// when a job with `environment:` ends, which says nothing about traffic.
+    pub(super) fn is_by_others(&self) -> bool {
+        self.state == "inactive" && !self.says_followed()
+    }
+
+    /// Whether it leaves the deployment without an end.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state.as_str(), "pending" | "queued" | "in_progress")
+    }
+
+    /// What we said in it about a deployment that has no payload of ours.
+    pub(super) fn content(&self) -> Option<Content> {
+        Content::of_mark(self.description.as_deref()?)
+    }
 }
 
 #[cfg(test)]
@@ -158,6 +241,8 @@ mod tests {
         let found = |payload| Found {
             id: 1,
             payload,
+            sha: String::new(),
+            task: "deploy".into(),
             created_at: String::new(),
         };
         let text = Value::String(object.to_string());
@@ -169,6 +254,19 @@ mod tests {
         for foreign in [Value::Null, "".into(), serde_json::json!({}), later] {
             assert_eq!(found(foreign).payload(), None);
         }
+    }
+
+    #[test]
+    fn a_payload_is_far_below_64_kb() {
+        let long = "ü".repeat(300_000);
+        let content = Content {
+            slot: long.clone(),
+            version: long.clone(),
+            ..Content::default()
+        };
+        let new = New::at("abc", "production", content);
+        let length = serde_json::to_string(&new.payload).unwrap().len();
+        assert!(length < 16_384, "{length} bytes");
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! How things stand before a deployment: is another one under way, and has this version been in
 //! some environment before? Questions only; nothing is written.
+//!
+//! A deployment that GitHub made for a job has no payload of ours. What we said about it is in
+//! its statuses, and counts as much.
 
 use futures_util::future::try_join_all;
-use serde::Deserialize;
 
 use crate::model::release::Release;
 
 use super::GithubError;
-use super::deployments::{Deployments, FoundStatus};
-use super::patience::patiently;
+use super::deployments::Deployments;
+use super::record::{FoundStatus, Run};
+use super::survey::{Seen, moves_traffic};
 
 /// How many of the newest records of other runs are looked at.
 const NEWEST: usize = 5;
@@ -27,14 +30,8 @@ pub struct UnderWay {
     pub over: Option<bool>,
 }
 
-/// A workflow run, as far as it matters here.
-#[derive(Debug, Deserialize)]
-struct FoundRun {
-    status: String,
-}
-
 impl Deployments {
-    /// The deployments of an environment that other runs than `run` have not closed. No record
+    /// The deployments of an environment that other runs than `own` have not closed. No record
     /// says `success` and is open, so those that GitHub forgets (after 30) are long over.
     ///
     /// # Errors
@@ -42,28 +39,23 @@ impl Deployments {
     pub async fn under_way(
         &self,
         environment: &str,
-        run: &str,
+        own: &Run,
     ) -> Result<Vec<UnderWay>, GithubError> {
-        let of_others = |run_id: &str| !run_id.is_empty() && run_id != run;
-        let found = self.list(None, Some(environment)).await?;
-        let others = found
-            .into_iter()
-            .filter_map(|found| Some((found.id, found.payload()?.content)))
-            .filter(|(_, content)| of_others(&content.run.id))
-            .take(NEWEST);
-        let asked = others.map(|(id, content)| async move {
-            let statuses = self.statuses(id).await?;
-            if !statuses.first().is_none_or(FoundStatus::is_open) {
-                return Ok(None);
+        let (mut open, mut others) = (Vec::new(), 0);
+        self.look_back(environment, u64::MAX, |seen| {
+            let run = seen.run();
+            if run.as_ref().is_some_and(|run| run.id != own.id) {
+                others += 1;
+                open.extend(under_way(seen, run));
             }
-            Ok(Some(UnderWay {
-                id,
-                over: self.is_over(&content.run.id).await,
-                run: content.run.id,
-                version: content.version,
-            }))
+            others < NEWEST
+        })
+        .await?;
+        let asked = open.into_iter().map(|(run, open)| async move {
+            let over = self.is_over(&run, own).await.ok();
+            Ok(UnderWay { over, ..open })
         });
-        Ok(try_join_all(asked).await?.into_iter().flatten().collect())
+        try_join_all(asked).await
     }
 
     /// The id of the newest record that says that traffic of an environment went to a release,
@@ -76,31 +68,32 @@ impl Deployments {
         environment: &str,
         release: &Release,
     ) -> Result<Option<u64>, GithubError> {
-        for found in self.list(None, Some(environment)).await? {
-            let ours = found.payload().is_some_and(|ours| {
-                ours.content.mode != "deploy-slot"
-                    && Release::new(&ours.content.version).is(release)
+        let mut found = None;
+        self.look_back(environment, u64::MAX, |seen| {
+            let of_release = seen.went_well().into_iter().any(|content| {
+                moves_traffic(&content) && Release::new(&content.version).is(release)
             });
-            let went_well = |status: &FoundStatus| status.state == "success";
-            if ours && self.statuses(found.id).await?.iter().any(went_well) {
-                return Ok(Some(found.id));
+            if of_release {
+                found = Some(seen.found.id);
             }
-        }
-        Ok(None)
-    }
-
-    /// Whether a run is over; `None` where that cannot be told.
-    async fn is_over(&self, run: &str) -> Option<bool> {
-        if !run.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        let what = format!("look at run {run}");
-        let route = format!("/actions/runs/{run}");
-        let found: Result<FoundRun, _> = patiently(&what, || {
-            self.client
-                .get(&what, &route, &[("exclude_pull_requests", "true")])
+            found.is_none()
         })
-        .await;
-        found.ok().map(|run| run.status == "completed")
+        .await?;
+        Ok(found)
     }
+}
+
+/// An open record of another run.
+fn under_way(seen: &Seen, run: Option<Run>) -> Option<(Run, UnderWay)> {
+    let newest = seen.statuses.first();
+    let (run, content) = (run?, seen.content()?);
+    newest.is_none_or(FoundStatus::is_open).then(|| {
+        let open = UnderWay {
+            id: seen.found.id,
+            run: run.id.clone(),
+            version: content.version,
+            over: None,
+        };
+        (run, open)
+    })
 }

@@ -11,6 +11,7 @@ pub mod event;
 pub mod fault;
 pub mod figures;
 pub mod finding;
+pub mod measure;
 pub mod metric;
 pub mod news;
 pub mod receipt;

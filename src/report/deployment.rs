@@ -2,15 +2,20 @@
 //!
 //! A Deployment cannot be changed once it is there, so its payload says what is meant, and the
 //! figures of the receipt go into the last status. The listener only writes notes; the future
-//! beside it does the asking, in order, and neither of them can hold up or change a run.
+//! beside it has a clerk do the asking, and neither of them can hold up or change a run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
+use crate::config::file::Records;
 use crate::github::deployments::Deployments;
-use crate::github::record::{Content, New, Run, State, Status};
+use crate::github::record::{Content, New, Run, State};
+use crate::github::survey::Survey;
+use crate::github::{Job, LIMITS};
 use crate::model::ending::{Decision, Ending, Reason};
 use crate::model::event::{Event, Fact, Say};
 use crate::model::receipt::Receipt;
@@ -18,13 +23,14 @@ use crate::platform::secret::Vault;
 use crate::platform::text;
 
 use super::Listener;
+use super::clerk::Clerk;
 use super::news::{ms, requests};
 
 /// How long the record may take after the run has ended.
 const AFTER_THE_END: Duration = Duration::from_secs(15);
 
-/// The length that a status' description may have.
-const DESCRIPTION: usize = 139;
+/// The same where the run was cancelled: the runner does not wait long then.
+const AFTER_A_CANCEL: Duration = Duration::from_secs(3);
 
 /// The modes that leave a record.
 const MODES: [&str; 4] = ["deploy-slot", "switch-traffic", "rollout", "rollback"];
@@ -38,56 +44,89 @@ pub struct RunInfo {
     pub run_url: Option<String>,
     /// The run and its job.
     pub run: Run,
+    /// The job's check run.
+    pub check_run: Option<u64>,
+    /// Whose Deployments are the records.
+    pub records: Records,
+}
+
+impl RunInfo {
+    /// The job, as GitHub knows it.
+    pub fn job(&self) -> Job {
+        Job {
+            check_run: self.check_run,
+            run_id: self.run.id.clone(),
+            sha: self.sha.clone(),
+        }
+    }
 }
 
 /// A listener, and the work that follows from what it hears. Run the future beside the mode: it
-/// ends when the ending was recorded, at most 15 s after it. So an ending must be said, whatever
-/// happens; without one the future ends only with the listener, and `say` keeps that alive where
-/// both are of one journal. `None` is no token. Not for a dry run, which leaves nothing behind.
+/// ends when the ending was recorded, at most 15 s after it, and a minute more where GitHub's limits
+/// ask for it. So an ending must be said, whatever happens; without one the future ends only with
+/// the listener, and `say` keeps that alive where both are of one journal. `None` is no token. Not
+/// for a dry run, which leaves nothing behind. `survey` is what the older records say, if anybody
+/// asks; the work begins when that is known.
 pub fn recorder(
-    deployments: Option<Deployments>,
+    deployments: Option<Arc<Deployments>>,
     info: RunInfo,
     vault: Vault,
     say: Say,
+    survey: oneshot::Receiver<Survey>,
 ) -> (impl Listener, impl Future<Output = ()>) {
     let (notes, inbox) = mpsc::unbounded_channel();
-    let (ended, end) = oneshot::channel::<Instant>();
+    let (ended, end) = oneshot::channel::<End>();
+    let over = CancellationToken::new();
     let listener = Stenographer {
         notes,
         ended: Some(ended),
-        sha: info.sha,
-        run: info.run,
+        over: over.clone(),
+        sha: info.sha.clone(),
+        run: info.run.clone(),
         open: false,
         facts: Facts::default(),
     };
+    let waiting = deployments.clone();
     let clerk = Clerk {
         deployments,
-        run_url: info.run_url,
+        info,
         vault,
         say: say.clone(),
+        over,
     };
     let work = async move {
         let too_late = async {
-            match end.await {
-                Ok(at) => tokio::time::sleep_until(at + AFTER_THE_END).await,
+            let Ok(End { at, patience }) = end.await else {
                 // The listener is gone, and so is the channel: the work ends by itself.
-                Err(_) => std::future::pending().await,
+                return std::future::pending().await;
+            };
+            tokio::time::sleep_until(at + patience).await;
+            let limited = waiting.is_some_and(|deployments| deployments.has_waited());
+            if limited && patience == AFTER_THE_END {
+                tokio::time::sleep_until(at + patience + LIMITS).await;
             }
+            at.elapsed()
         };
         tokio::select! {
             biased;
-            () = clerk.work(inbox) => {}
-            () = too_late => say(Event::Warned(format!(
-                "the GitHub Deployment was not closed within {} after the end; it may still say `in progress`",
-                text::duration(AFTER_THE_END)
+            () = clerk.work(inbox, survey) => {}
+            waited = too_late => say(Event::Warned(format!(
+                "the GitHub Deployment was not closed within {} after the end; it may still say `in progress`, until the next run closes it",
+                text::duration(Duration::from_secs(waited.as_secs()))
             ))),
         }
     };
     (listener, work)
 }
 
+/// The end of a run, and how long its record may take from then on.
+struct End {
+    at: Instant,
+    patience: Duration,
+}
+
 /// What the listener passes on.
-enum Note {
+pub(super) enum Note {
     /// A run that leaves a record has begun.
     Began,
     /// Slot and version are known.
@@ -97,15 +136,18 @@ enum Note {
 }
 
 /// How a record is closed.
-struct Close {
-    state: State,
-    description: String,
-    environment_url: Option<String>,
+pub(super) struct Close {
+    pub(super) state: State,
+    /// What happened.
+    pub(super) said: String,
+    /// The receipt's figures, which are not cut.
+    pub(super) figures: String,
+    pub(super) environment_url: Option<String>,
     /// Which older records are no longer true.
-    replaces: Replaces,
+    pub(super) replaces: Replaces,
 }
 
-enum Replaces {
+pub(super) enum Replaces {
     /// None of them.
     Nothing,
     /// Deployments into this slot, which has something else in it now.
@@ -131,7 +173,8 @@ struct Facts {
 /// Hears what matters and writes it down, without waiting for anything.
 struct Stenographer {
     notes: mpsc::UnboundedSender<Note>,
-    ended: Option<oneshot::Sender<Instant>>,
+    ended: Option<oneshot::Sender<End>>,
+    over: CancellationToken,
     sha: String,
     run: Run,
     open: bool,
@@ -157,9 +200,15 @@ impl Listener for Stenographer {
                     self.open();
                 }
                 self.note(Note::Close(Box::new(close)));
+                self.over.cancel();
+                let patience = match ending.reason {
+                    Reason::Cancelled => AFTER_A_CANCEL,
+                    _ => AFTER_THE_END,
+                };
                 if let Some(ended) = self.ended.take() {
                     // Nobody is there to hear it when the future was dropped.
-                    let _ = ended.send(Instant::now());
+                    let at = Instant::now();
+                    let _ = ended.send(End { at, patience });
                 }
             }
             _ => self.open(),
@@ -250,135 +299,21 @@ impl Facts {
         };
         Close {
             state,
-            description: self.description(ending),
+            said: ending.said.clone(),
+            figures: self.figures(),
             environment_url: self.environment_url.clone(),
             replaces,
         }
     }
 
-    /// The ending's line and the receipt's figures; where they do not fit, the line is cut.
-    fn description(&self, ending: &Ending) -> String {
+    fn figures(&self) -> String {
         let Some(receipt) = &self.receipt else {
-            return ending.said.clone();
+            return String::new();
         };
         let mut figures = format!("; switched in {}", ms(receipt.switch_ms));
         if let Some(felt) = &receipt.felt {
             figures.push_str(&format!(", requests: {}", requests(felt)));
         }
-        let room = DESCRIPTION.saturating_sub(figures.chars().count());
-        format!("{}{figures}", text::excerpt(&ending.said, room))
-    }
-}
-
-/// Does what the notes ask for, one after the other.
-struct Clerk {
-    deployments: Option<Deployments>,
-    run_url: Option<String>,
-    vault: Vault,
-    say: Say,
-}
-
-impl Clerk {
-    async fn work(self, mut inbox: mpsc::UnboundedReceiver<Note>) {
-        let mut id = None;
-        let mut lost = None;
-        while let Some(note) = inbox.recv().await {
-            let Some(deployments) = &self.deployments else {
-                match note {
-                    Note::Began => self.notice_no_token(),
-                    Note::Open(..) => {}
-                    Note::Close(_) => return,
-                }
-                continue;
-            };
-            match note {
-                Note::Began => {}
-                Note::Open(new, said) => match deployments.open(&new).await {
-                    Ok(made) => {
-                        id = Some((made, new));
-                        (self.say)(Event::Learned(Fact::DeploymentId(made)));
-                        self.status(deployments, made, State::InProgress, &said, None)
-                            .await;
-                    }
-                    Err(failed) => {
-                        self.warn(&format!("there is no GitHub Deployment: {}", failed.told()));
-                        lost = failed.is_unclear().then_some(new);
-                    }
-                },
-                Note::Close(close) => {
-                    // It may have come about although nobody said so.
-                    if let (None, Some(new)) = (&id, lost)
-                        && let Ok(Some(found)) = deployments.find(&new).await
-                    {
-                        id = Some((found, new));
-                    }
-                    if let Some((id, new)) = id {
-                        self.close(deployments, id, &new, &close).await;
-                    }
-                    return;
-                }
-            }
-        }
-        // Nobody said how it ended, and a record must not be under way for ever.
-        if let (Some(deployments), Some((id, _))) = (&self.deployments, id) {
-            let said = "the run stopped without saying how it ended";
-            self.status(deployments, id, State::Error, said, None).await;
-        }
-    }
-
-    async fn close(&self, deployments: &Deployments, id: u64, new: &New, close: &Close) {
-        let url = close.environment_url.as_deref();
-        self.status(deployments, id, close.state, &close.description, url)
-            .await;
-        let which = |content: &Content| match &close.replaces {
-            Replaces::Nothing => false,
-            Replaces::In(slot) => content.mode == "deploy-slot" && content.slot == *slot,
-            Replaces::All => true,
-        };
-        if matches!(close.replaces, Replaces::Nothing) {
-            return;
-        }
-        let log_url = self.run_url.as_deref();
-        let retired = deployments.retire(new.environment(), id, which, log_url);
-        if let Err(failed) = retired.await {
-            self.warn(&format!(
-                "older GitHub Deployments may still say that they are live: {}",
-                failed.told()
-            ));
-        }
-    }
-
-    async fn status(
-        &self,
-        deployments: &Deployments,
-        id: u64,
-        state: State,
-        said: &str,
-        environment_url: Option<&str>,
-    ) {
-        let status = Status {
-            state,
-            description: &self.vault.redact(said),
-            // A URL with a secret taken out of it leads nowhere.
-            environment_url: environment_url.filter(|url| self.vault.redact(url) == *url),
-            log_url: self.run_url.as_deref(),
-        };
-        if let Err(failed) = deployments.status(id, &status).await {
-            self.warn(&format!(
-                "GitHub Deployment {id} does not say how it stands: {}",
-                failed.told()
-            ));
-        }
-    }
-
-    fn notice_no_token(&self) {
-        (self.say)(Event::Noticed(
-            "no token: this run leaves no GitHub Deployment record; set `token` and give the job `permissions: { deployments: write }`"
-                .to_owned(),
-        ));
-    }
-
-    fn warn(&self, said: &str) {
-        (self.say)(Event::Warned(self.vault.redact(said).into_owned()));
+        figures
     }
 }

@@ -5,6 +5,7 @@
 //! change what happens.
 
 pub mod audit;
+mod clerk;
 pub mod deployment;
 mod gauges;
 pub mod log;
@@ -12,6 +13,7 @@ pub mod markdown;
 pub mod news;
 pub mod outputs;
 pub mod summary;
+pub mod tally;
 mod words;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -21,6 +21,7 @@ const FLOORS: [&[&str]; 6] = [
         "probes",
         "metrics",
         "notifiers",
+        "exporters",
         "github",
         "actions",
     ],
@@ -178,7 +179,14 @@ fn files_have_a_header_an_end_and_a_name() {
 
 #[test]
 fn every_seam_lists_its_files() {
-    for seam in ["routers", "targets", "probes", "metrics", "notifiers"] {
+    for seam in [
+        "routers",
+        "targets",
+        "probes",
+        "metrics",
+        "notifiers",
+        "exporters",
+    ] {
         let table = fs::read_to_string(root().join(format!("src/{seam}/mod.rs"))).unwrap();
         for path in rust_files(&format!("src/{seam}")) {
             let text = fs::read_to_string(&path).unwrap();
@@ -298,7 +306,7 @@ fn the_action_takes_and_gives_what_the_program_does() {
             .find(|input| input.name == name)
             .unwrap()
             .default;
-        // The runner fills in its token; a config file that is not named need not be there.
+        // The runner fills in its token and its job; a config file that is not named need not be there.
         if !["token", "config", "check-run-id"].contains(&name) {
             assert!(
                 default.is_empty() || default == ours,

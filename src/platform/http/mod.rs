@@ -279,7 +279,7 @@ pub fn below(base: &Url, path: &str) -> Url {
 }
 
 /// The innermost cause, which is the one that says something, without the URL around it.
-fn cause_of(failed: &reqwest::Error) -> String {
+pub fn cause_of(failed: &reqwest::Error) -> String {
     let mut said = String::new();
     let mut source: Option<&dyn std::error::Error> = failed.source();
     while let Some(cause) = source {

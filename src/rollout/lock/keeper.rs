@@ -327,6 +327,15 @@ impl Held {
         }
     }
 
+    /// Gives up the claim with that mark: in one step where that can be.
+    async fn write_over(&self, mark: &str, given_up: &Claim) -> Result<bool, SlateError> {
+        if self.slate.give_up(mark).await? {
+            return Ok(true);
+        }
+        let draft = self.slate.draft(Some(mark), given_up).await?;
+        self.slate.place(false, &draft).await
+    }
+
     async fn release(&self) -> Result<(), SlateError> {
         let given_up = self.claim.released();
         let mut last = None;
@@ -335,11 +344,7 @@ impl Held {
                 return Ok(());
             }
             let over = self.mark();
-            let placed = match self.slate.draft(Some(&over), &given_up).await {
-                Ok(draft) => self.slate.place(false, &draft).await,
-                Err(failed) => Err(failed),
-            };
-            match placed {
+            match self.write_over(&over, &given_up).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 Err(failed) => last = Some(failed),

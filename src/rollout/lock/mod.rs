@@ -23,6 +23,8 @@ pub struct Seen {
     pub claim: Option<Claim>,
     /// When it was written, in seconds, by the slate's own clock.
     pub at: i64,
+    /// Whether it is known, without reading the claim, that nobody holds it.
+    pub is_free: bool,
 }
 
 /// A claim that is ready to be placed.
@@ -60,7 +62,13 @@ pub trait Slate: Send + Sync {
     /// See [`SlateError`].
     async fn read(&self) -> Result<Option<Seen>, SlateError>;
 
-    /// The mark of what is written there, which is cheaper to read.
+    /// The same, and of what is free without the claim, which is cheaper.
+    ///
+    /// # Errors
+    /// See [`SlateError`].
+    async fn glance(&self) -> Result<Option<Seen>, SlateError>;
+
+    /// The mark of what is written there, which is cheaper to read; `None` where that was given up.
     ///
     /// # Errors
     /// See [`SlateError`].
@@ -77,6 +85,13 @@ pub trait Slate: Send + Sync {
     /// # Errors
     /// See [`SlateError`]; when out of reach it may be written nevertheless.
     async fn place(&self, is_new: bool, draft: &Draft) -> Result<bool, SlateError>;
+
+    /// Gives up the claim with that mark, which says nothing of those who wait. `false` where that
+    /// must be written over it instead.
+    ///
+    /// # Errors
+    /// See [`SlateError`]; when out of reach it may be given up nevertheless.
+    async fn give_up(&self, mark: &str) -> Result<bool, SlateError>;
 }
 
 impl Seen {

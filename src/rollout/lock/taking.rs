@@ -222,9 +222,10 @@ fn wait_for(
 impl Waiting<'_> {
     async fn attempt(&mut self) -> Result<Attempt, SlateError> {
         let sent = Instant::now();
-        let seen = self.slate.read().await?;
+        let seen = self.slate.glance().await?;
         let over = match &seen {
             None => None,
+            Some(seen) if seen.is_free => Some(seen),
             Some(Seen { claim: None, .. }) => return Ok(Attempt::Unreadable),
             Some(seen) => match seen.held() {
                 // Placed before, and the answer got lost.

@@ -20,6 +20,7 @@ async fn in_every_text_of_every_kind() {
         ("check", &[&["smoke-test", "--slot", "green"]]),
         ("metric", &[&["health-check"]]),
         ("notify", &[&["notify"]]),
+        ("telemetry", &[&["smoke-test", "--slot", "green"]]),
     ] {
         for kind in schema["$defs"][seam]["oneOf"].as_array().unwrap() {
             for (n, block) in blocks(kind).into_iter().enumerate() {
@@ -28,7 +29,7 @@ async fn in_every_text_of_every_kind() {
                 match seam {
                     "check" => production["smoke"] = json!([block]),
                     "metric" => production["metrics"] = json!([brief(block)]),
-                    "notify" => production["notify"] = json!([block]),
+                    "notify" | "telemetry" => production[seam] = json!([block]),
                     _ => production[seam] = block,
                 }
                 if seam != "router" {

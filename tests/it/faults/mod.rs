@@ -4,6 +4,7 @@
 //! is the rehearsal's. Each cell of a table is a run in a world of its own.
 
 mod faulty;
+mod github;
 mod orders;
 mod relay;
 mod stories;

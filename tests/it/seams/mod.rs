@@ -1,7 +1,9 @@
 //! One contract suite a seam, for every kind in its table.
 
+mod adoption;
 mod blocks;
 mod directory;
+mod exporters;
 mod github;
 mod metrics;
 mod metrics_prober;

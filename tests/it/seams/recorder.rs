@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use cutover::config::file::Records;
 use cutover::github::deployments::Deployments;
 use cutover::github::record::Run;
 use cutover::model::ending::{Decision, Ending, Reason};
@@ -12,6 +13,7 @@ use cutover::model::receipt::Receipt;
 use cutover::platform::secret::Vault;
 use cutover::report::deployment::{RunInfo, recorder};
 use cutover::report::{Journal, Listener};
+use tokio::sync::oneshot;
 
 use super::github::deployments;
 use crate::world::github::{Fault, Github, Verb};
@@ -64,6 +66,8 @@ fn info() -> RunInfo {
             attempt: "1".into(),
             job: "deploy".into(),
         },
+        check_run: None,
+        records: Records::Create,
     }
 }
 
@@ -102,7 +106,9 @@ async fn run_with(
     let (journal, ear) = (Journal::default(), Ear::default());
     journal.add(ear.clone());
     let say = journal.say();
-    let (listener, work) = recorder(deployments, info(), vault, say.clone());
+    let nothing_open = oneshot::channel().1;
+    let deployments = deployments.map(Arc::new);
+    let (listener, work) = recorder(deployments, info(), vault, say.clone(), nothing_open);
     journal.add(listener);
     tokio::time::timeout(Duration::from_secs(20), async {
         tokio::join!(work, story(&say))
@@ -283,8 +289,9 @@ async fn what_never_began_leaves_no_record() {
 async fn a_run_that_stops_without_a_word_is_closed_too() {
     let github = Github::start().await;
     let (journal, elsewhere) = (Journal::default(), Journal::default());
-    let deployments = Some(deployments(&github));
-    let (listener, work) = recorder(deployments, info(), Vault::default(), elsewhere.say());
+    let deployments = Some(Arc::new(deployments(&github)));
+    let open = oneshot::channel().1;
+    let (listener, work) = recorder(deployments, info(), Vault::default(), elsewhere.say(), open);
     journal.add(listener);
     let story = async {
         let say = journal.say();

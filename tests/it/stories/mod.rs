@@ -1,6 +1,7 @@
 //! Whole modes, as users run them: the built program against real proxies. What each prints
 //! is held to the letter, so that it can be read like a release note.
 
+mod calls;
 mod guardrails;
 pub(crate) mod load;
 mod preflight;
@@ -8,3 +9,4 @@ mod records;
 mod refusals;
 mod rollouts;
 mod switches;
+mod telemetry;

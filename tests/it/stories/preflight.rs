@@ -314,7 +314,7 @@ async fn another_deployment_under_way_is_5() {
         record("41", "v3"),
         "in_progress",
     );
-    github.run("41", "in_progress");
+    github.run_is(41, "in_progress");
     let ran = in_workflow(&shop, &github, "preflight --version=v2").await;
     assert_snapshot!(told(&shop, &ran), @r"
       busy       other deployments: GitHub Deployment 7 of v3 by run 41 is in progress; wanted no other deployment of this environment; next: wait for its end, then run this again; `concurrency:` in the workflow does that by itself
@@ -327,7 +327,7 @@ async fn another_deployment_under_way_is_5() {
     ");
     assert_eq!((ran.code, ran.output("reason-code")), (5, "preflight-busy"));
     // A run that was killed leaves its record open, and is nobody's obstacle.
-    github.run("41", "completed");
+    github.run_is(41, "completed");
     let ran = in_workflow(&shop, &github, "preflight --version=v2").await;
     assert_eq!(ran.code, 0, "{}", ran.log);
 }

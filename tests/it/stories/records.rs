@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::world::app::{App, Reply};
 use crate::world::github::{Github, TOKEN};
+use crate::world::scene::{CHECK_RUN, RUN, SHA, Scene};
 use crate::world::shop::{Ran, Shop, Way};
 
 /// Runs the program as a step of a workflow, off this thread, which is GitHub's meanwhile.
@@ -158,5 +159,65 @@ async fn a_share_of_the_traffic_is_recorded_as_one() {
         assert_eq!(content["previous"], other);
         let next = in_workflow(&shop, &github, "switch-traffic").await;
         assert_eq!(next.code, 0, "{}", next.log);
+    }
+}
+
+/// In a job with `environment:` there is one Deployment, GitHub's own, and it is as good a record.
+#[tokio::test]
+async fn the_deployment_of_the_job_is_the_record() {
+    let scene = Scene::set("auto").await;
+    let github = &scene.github;
+    let id = github.job_begins("production", SHA, RUN);
+    let ran = scene.run(id + 1000, "rollout --version=v2").await;
+    assert_eq!(ran.code, 0, "{}", ran.log);
+    assert_eq!(github.deployments().len(), 1, "{}", ran.log);
+    let statuses = github.statuses(id);
+    let ours = statuses.last().unwrap();
+    let said = ours["description"].as_str().unwrap();
+    assert!(
+        said.starts_with("cutover: rollout green v2 100 %, rest blue; "),
+        "{said}"
+    );
+    assert_eq!(ours["state"], "success");
+    // A later step of the job fails, and GitHub has the last word.
+    github.job_ends(id, "failure");
+    // Somebody goes back by hand, past the record.
+    scene.configure("records: auto", "records: none");
+    let before = github.calls_but_locks();
+    assert_eq!(scene.run(CHECK_RUN, "rollback").await.code, 0);
+    assert_eq!(github.calls_but_locks(), before, "`none` asks nothing");
+    scene.configure("records: none", "records: auto");
+    let refused = scene.run(CHECK_RUN, "rollout --version=v3").await;
+    assert_eq!(refused.code, 10, "{}", refused.log);
+    let said = format!("the router says blue, GitHub Deployment {id} says green (v2)");
+    assert!(refused.log.contains(&said), "{}", refused.log);
+}
+
+#[tokio::test]
+async fn the_config_says_whose_deployment_is_the_record() {
+    for (records, environment, made) in [
+        ("auto", true, 1),
+        ("auto", false, 1),
+        ("create", true, 2),
+        ("create", false, 1),
+        ("adopt", true, 1),
+        ("adopt", false, 0),
+        ("none", true, 1),
+        ("none", false, 0),
+    ] {
+        let scene = Scene::set(records).await;
+        let check_run = if environment {
+            scene.github.job_begins("production", SHA, RUN) + 1000
+        } else {
+            CHECK_RUN
+        };
+        let ran = scene.run(check_run, "rollout --version=v2").await;
+        assert_eq!(ran.code, 0, "{}", ran.log);
+        let count = scene.github.deployments().len();
+        assert_eq!(count, made, "{records} {environment}: {}", ran.log);
+        let warned = ran
+            .log
+            .contains("::warning::there is no GitHub Deployment: `records: adopt`");
+        assert_eq!(warned, records == "adopt" && !environment, "{}", ran.log);
     }
 }

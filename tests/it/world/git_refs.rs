@@ -4,11 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
+use sha1::{Digest as _, Sha1};
 
 use super::github::{Verb, refused};
 use super::stand_in::Reply;
 
 const ROOT: &str = "/git/";
+
+/// The tree of the commits that are locks, once there is one.
+const LOCKS_TREE: &str = "124c6c15f3bcc2b8c9b1df2cf2b7ab5f40b736ad";
 
 /// The trees, commits and refs of a repository.
 #[derive(Default)]
@@ -26,7 +30,7 @@ impl GitRefs {
     pub(crate) fn verb(method: &str, below: &str) -> Option<Verb> {
         let rest = below.strip_prefix(ROOT)?;
         Some(match (method, rest.split('/').next()?, rest) {
-            ("GET", "ref", _) => Verb::ReadRef,
+            ("GET", "matching-refs", _) => Verb::ReadRef,
             ("GET", "commits", _) => Verb::ReadCommit,
             ("POST", _, "trees") => Verb::MakeTree,
             ("POST", _, "commits") => Verb::MakeCommit,
@@ -40,10 +44,14 @@ impl GitRefs {
         let (_, rest) = path.split_once(ROOT).unwrap();
         let name = rest.split_once('/').map_or("", |(_, name)| name);
         match verb {
-            Verb::ReadRef => match self.refs.get(&format!("refs/{name}")) {
-                Some(sha) => Reply::of(200, shown(name, sha).to_string()),
-                None => refused(404, "Not Found"),
-            },
+            Verb::ReadRef => {
+                let full = format!("refs/{name}");
+                let matching = self.refs.iter().filter(|(one, _)| one.starts_with(&full));
+                let all: Vec<Value> = matching
+                    .map(|(one, sha)| shown(one.trim_start_matches("refs/"), sha))
+                    .collect();
+                Reply::of(200, json!(all).to_string())
+            }
             Verb::ReadCommit => match self.commits.get(name) {
                 Some(commit) => Reply::of(200, commit.to_string()),
                 None => refused(404, "Not Found"),
@@ -76,7 +84,7 @@ impl GitRefs {
         if !entries.is_some_and(|all| !all.is_empty() && all.iter().all(fits)) {
             return refused(422, "Invalid tree info");
         }
-        let sha = self.trees.first().cloned().unwrap_or_else(|| self.id());
+        let sha = git_tree(entries.unwrap());
         self.trees.insert(sha.clone());
         Reply::of(
             201,
@@ -189,16 +197,36 @@ impl GitRefs {
         self.point(name, &sha);
     }
 
-    /// The claims that the lock of `production` has had, oldest first: the word and the claim.
+    /// The lock of `production` was taken and given up before.
+    pub(crate) fn was_locked(&mut self) {
+        let lock = "refs/cutover/locks/production";
+        self.put(lock, "held by nobody {}");
+        let sha = self.refs[lock].clone();
+        self.trees.insert(LOCKS_TREE.to_owned());
+        self.point(&format!("{lock}.free"), &sha);
+        self.moves.clear();
+    }
+
+    /// The claims that the lock of `production` has had, oldest first: the word and the claim. It
+    /// is released by a ref of its own, or by a word in the claim.
     pub(crate) fn claims(&self) -> Vec<(String, Value)> {
-        let ours = |(name, _): &&(String, String)| name == "refs/cutover/locks/production";
-        let claim = |(_, sha): &(String, String)| {
+        let claim = |(name, sha): &(String, String)| {
+            let by_word = match name.strip_prefix("refs/cutover/locks/production") {
+                Some("") => true,
+                Some(".free") => false,
+                _ => return None,
+            };
             let message = self.commits[sha]["message"].as_str().unwrap();
             let claim = &message[message.find('{').unwrap()..];
             let claim: Value = serde_json::from_str(claim).unwrap();
-            (claim["state"].as_str().unwrap().to_owned(), claim)
+            let word = if by_word {
+                claim["state"].as_str().unwrap()
+            } else {
+                "released"
+            };
+            Some((word.to_owned(), claim))
         };
-        self.moves.iter().filter(ours).map(claim).collect()
+        self.moves.iter().filter_map(claim).collect()
     }
 
     /// The lock of `production` is free, if there ever was one.
@@ -207,6 +235,26 @@ impl GitRefs {
             .last()
             .is_none_or(|(state, _)| state == "released")
     }
+}
+
+/// The id that Git gives to a tree of files.
+fn git_tree(entries: &[Value]) -> String {
+    let id = |kind: &str, content: &[u8]| {
+        let mut sha = Sha1::new();
+        sha.update(format!("{kind} {}\0", content.len()));
+        sha.update(content);
+        sha.finalize()
+    };
+    let mut tree = Vec::new();
+    for entry in entries {
+        let blob = id("blob", entry["content"].as_str().unwrap().as_bytes());
+        tree.extend(format!("100644 {}\0", entry["path"].as_str().unwrap()).bytes());
+        tree.extend(blob);
+    }
+    id("tree", &tree)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
 }
 
 fn shown(name: &str, sha: &str) -> Value {

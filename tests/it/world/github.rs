@@ -1,5 +1,8 @@
 //! A stand-in for GitHub's API for deployments and refs: it takes what GitHub takes, refuses what GitHub
-//! refuses, keeps what it was given, and goes wrong to order.
+//! refuses, keeps what it was given, and goes wrong to order. Every request is held to GitHub's
+//! own description; a test with one that does not fit fails at its end.
+
+mod jobs;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -9,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::git_refs::GitRefs;
 use super::github_rules::{wrong_in_deployment, wrong_in_status};
+use super::openapi;
 use super::stand_in::{Asked, Reply, StandIn};
 
 pub(crate) const TOKEN: &str = "ghs_s3cr3tTokenOfTheTests";
@@ -20,17 +24,18 @@ pub(crate) enum Verb {
     Create,
     Statuses,
     Say,
+    CheckRun,
+    Run,
     ReadRef,
     ReadCommit,
     MakeTree,
     MakeCommit,
     CreateRef,
     MoveRef,
-    Run,
 }
 
 /// What goes wrong.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fault {
     /// A page of HTML that quotes the token, with that status.
     Page(u16),
@@ -39,10 +44,14 @@ pub(crate) enum Fault {
     /// It is not done, and nobody hears of it.
     HangUp,
     Silence,
+    /// It is done, and the answer comes too late.
+    Late,
     /// The token may not.
     Forbidden,
     /// Too many requests; wait so many seconds.
     TooMany(u64),
+    /// All requests of the hour are spent; there are new ones in so many seconds.
+    Spent(u64),
     NoJson,
     /// Instead of a deployment the default branch was merged.
     Merged,
@@ -52,10 +61,11 @@ pub(crate) enum Fault {
 struct Kept {
     deployments: Vec<Value>,
     statuses: BTreeMap<u64, Vec<Value>>,
-    /// The status of each workflow run.
-    runs: BTreeMap<String, String>,
     faults: HashMap<Verb, VecDeque<Fault>>,
     asked: Vec<Verb>,
+    /// What GitHub's description does not allow.
+    violations: Vec<String>,
+    jobs: jobs::Jobs,
     payload_as_text: bool,
     git: GitRefs,
     latency: Duration,
@@ -76,7 +86,7 @@ impl Github {
             let kept = Arc::clone(&kept);
             StandIn::start(move |asked| {
                 let mut kept = kept.lock().unwrap();
-                let reply = kept.answer(&asked);
+                let reply = kept.hear(&asked);
                 Reply::Later(kept.latency, Box::new(reply))
             })
             .await
@@ -118,12 +128,6 @@ impl Github {
         self.kept.lock().unwrap().asked.len()
     }
 
-    /// Puts a workflow run there.
-    pub(crate) fn run(&self, id: &str, status: &str) {
-        let mut kept = self.kept.lock().unwrap();
-        kept.runs.insert(id.to_owned(), status.to_owned());
-    }
-
     pub(crate) fn deployments(&self) -> Vec<Value> {
         self.kept.lock().unwrap().deployments.clone()
     }
@@ -143,6 +147,11 @@ impl Github {
     pub(crate) fn asked(&self, verb: Verb) -> usize {
         let kept = self.kept.lock().unwrap();
         kept.asked.iter().filter(|one| **one == verb).count()
+    }
+
+    /// How many requests came in, of whatever kind.
+    pub(crate) fn calls(&self) -> usize {
+        self.kept.lock().unwrap().asked.len()
     }
 
     /// Puts a deployment and its state there, as somebody else would.
@@ -175,7 +184,27 @@ fn created(of: &Value) -> Reply {
     Reply::of(201, of.to_string())
 }
 
+impl Drop for Github {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let violations = &self.kept.lock().unwrap().violations;
+            assert!(violations.is_empty(), "{}", violations.join("\n"));
+        }
+    }
+}
+
 impl Kept {
+    fn hear(&mut self, asked: &Asked) -> Reply {
+        match openapi::violation(asked) {
+            None => self.answer(asked),
+            Some(wrong) => {
+                let reply = refused(422, &wrong);
+                self.violations.push(wrong);
+                reply
+            }
+        }
+    }
+
     fn answer(&mut self, asked: &Asked) -> Reply {
         if asked.only("user-agent").is_none() {
             return Reply::of(403, "Request forbidden by administrative rules.");
@@ -189,43 +218,25 @@ impl Kept {
         if asked.only("accept") != Some("application/vnd.github+json") {
             return refused(415, "Unsupported 'Accept' header");
         }
-        let runs = "/api/v3/repos/shop/storefront/actions/runs/";
-        if let ("GET", Some(id)) = (asked.method.as_str(), asked.path.strip_prefix(runs)) {
-            self.asked.push(Verb::Run);
-            return match self.runs.get(id) {
-                Some(status) => {
-                    let run = json!({ "id": id.parse::<u64>().unwrap(), "status": status });
-                    Reply::of(200, run.to_string())
-                }
-                None => refused(404, "Not Found"),
-            };
-        }
-        let root = "/api/v3/repos/shop/storefront";
-        let Some(below) = asked.path.strip_prefix(root) else {
+        let path = openapi::below(&asked.path);
+        let below = path.strip_prefix("/repos/shop/storefront").unwrap_or("");
+        let route = jobs::route(&asked.method, below);
+        let route = route.or_else(|| Some((GitRefs::verb(&asked.method, below)?, None)));
+        let Some((verb, of)) = route else {
             return refused(404, "Not Found");
-        };
-        let rest = below.strip_prefix("/deployments").unwrap_or(below);
-        let of = rest
-            .strip_prefix('/')
-            .and_then(|rest| rest.strip_suffix("/statuses"))
-            .and_then(|id| id.parse::<u64>().ok());
-        let verb = match (asked.method.as_str(), rest, of) {
-            ("GET", "", _) => Verb::List,
-            ("POST", "", _) => Verb::Create,
-            ("GET", _, Some(_)) => Verb::Statuses,
-            ("POST", _, Some(_)) => Verb::Say,
-            (method, _, _) => match GitRefs::verb(method, below) {
-                Some(verb) => verb,
-                None => return refused(404, "Not Found"),
-            },
         };
         self.asked.push(verb);
         let fault = self.faults.get_mut(&verb).and_then(VecDeque::pop_front);
+        let fault = fault.or_else(|| self.jobs.strike(self.asked.len(), verb));
         match fault {
             None => {}
             Some(Fault::LostAfterEffect) => {
                 self.act(verb, of, asked);
                 return Reply::HangUp;
+            }
+            Some(Fault::Late) => {
+                self.act(verb, of, asked);
+                return Reply::Silence;
             }
             Some(Fault::HangUp) => return Reply::HangUp,
             Some(Fault::Silence) => return Reply::Silence,
@@ -242,6 +253,11 @@ impl Kept {
                 return refused(403, "You have exceeded a secondary rate limit")
                     .with("retry-after", seconds);
             }
+            Some(Fault::Spent(seconds)) => {
+                return refused(429, "API rate limit exceeded for installation")
+                    .with("x-ratelimit-remaining", 0)
+                    .with("x-ratelimit-reset", jobs::now() + seconds);
+            }
             Some(Fault::Forbidden) => {
                 let wanted = match GitRefs::verb(&asked.method, below) {
                     Some(_) => "contents=write",
@@ -255,8 +271,8 @@ impl Kept {
     }
 
     fn act(&mut self, verb: Verb, of: Option<u64>, asked: &Asked) -> Reply {
-        let known = of.is_none_or(|id| self.deployments.iter().any(|one| one["id"] == id));
-        if !known {
+        let is_there = |id| self.deployments.iter().any(|one| one["id"] == id);
+        if matches!(verb, Verb::Statuses | Verb::Say) && !of.is_some_and(is_there) {
             return refused(404, "Not Found");
         }
         let body = if asked.method != "GET" {
@@ -271,7 +287,9 @@ impl Kept {
             Value::Null
         };
         match (verb, of) {
-            (Verb::List, _) => self.list(&asked.query),
+            (Verb::List, _) => self.list(asked),
+            (Verb::CheckRun, Some(id)) => self.jobs.check_run(id, &self.deployments),
+            (Verb::Run, Some(id)) => self.jobs.run(id),
             (Verb::Create, _) => match wrong_in_deployment(&body) {
                 Some(field) => invalid(field),
                 None if body["auto_merge"] != json!(false) => {
@@ -283,36 +301,28 @@ impl Kept {
                 None => created(&self.create(&body)),
             },
             (Verb::Statuses, Some(id)) => {
-                let newest_first: Vec<&Value> =
-                    self.statuses.get(&id).into_iter().flatten().rev().collect();
-                Reply::of(200, json!(newest_first).to_string())
+                let of = self.statuses.get(&id).into_iter().flatten();
+                jobs::paged(asked, of.rev().cloned().collect())
             }
             (Verb::Say, Some(id)) => match wrong_in_status(&body) {
                 Some(field) => invalid(field),
                 None => created(&self.say(id, &body)),
             },
-            (Verb::Statuses | Verb::Say, None) | (Verb::Run, _) => refused(404, "Not Found"),
+            (Verb::Statuses | Verb::Say | Verb::CheckRun | Verb::Run, None) => {
+                refused(404, "Not Found")
+            }
             _ => self.git.answer(verb, &asked.path, &body),
         }
     }
 
-    fn list(&self, query: &[(String, String)]) -> Reply {
-        let mut most = 30;
+    fn list(&self, asked: &Asked) -> Reply {
         let mut found: Vec<Value> = self.deployments.iter().rev().cloned().collect();
-        for (key, value) in query {
-            match key.as_str() {
-                "sha" | "ref" | "task" | "environment" => {
-                    found.retain(|one| one[key] == value.as_str());
-                }
-                "per_page" => most = value.parse().unwrap_or(0),
-                _ => return invalid("query"),
+        for (key, value) in &asked.query {
+            if matches!(key.as_str(), "sha" | "ref" | "task" | "environment") {
+                found.retain(|one| one[key] == value.as_str());
             }
         }
-        if !(1..=100).contains(&most) {
-            return invalid("per_page");
-        }
-        found.truncate(most);
-        Reply::of(200, Value::from(found).to_string())
+        jobs::paged(asked, found)
     }
 
     fn create(&mut self, body: &Value) -> Value {

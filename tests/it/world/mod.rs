@@ -2,6 +2,7 @@
 //! cannot be had. Everything listens on a port of its own and ends with its owner.
 
 pub(crate) mod app;
+pub(crate) mod collector;
 pub(crate) mod gate;
 pub(crate) mod git_refs;
 pub(crate) mod github;
@@ -11,8 +12,11 @@ pub(crate) mod haproxy_relay;
 pub(crate) mod load;
 pub(crate) mod loki;
 pub(crate) mod nginx;
+pub(crate) mod openapi;
 pub(crate) mod ports;
 pub(crate) mod prometheus;
+pub(crate) mod pushgateway;
+pub(crate) mod scene;
 pub(crate) mod shop;
 pub(crate) mod slack;
 pub(crate) mod stand_in;

@@ -1,0 +1,103 @@
+//! What a run adds to the figures that other systems keep, counted as it goes.
+
+use std::mem;
+use std::time::Instant;
+
+use crate::model::ending::{Decision, Ending, Reason};
+use crate::model::event::{Event, Headline};
+use crate::model::finding::Verdict;
+use crate::model::measure::{
+    DEPLOYED, LOST, Measure, NOT_DEPLOYED, REFUSED, SWITCHED, TOOK, UNHEALTHY,
+};
+use crate::model::receipt::Receipt;
+
+use super::Listener;
+
+/// The modes that count as deployments: those that put a release into a slot, and the post
+/// step that ends them.
+const DEPLOYMENTS: [&str; 3] = ["rollout", "deploy-slot", "finish"];
+
+/// Counts a run.
+pub struct Tally {
+    began: Instant,
+    mode: &'static str,
+    receipt: Option<Receipt>,
+    measures: Vec<Measure>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            mode: "",
+            receipt: None,
+            measures: Vec::new(),
+        }
+    }
+}
+
+impl Tally {
+    /// Everything that was counted, once the run has ended; nothing the next time.
+    pub fn take(&mut self) -> Vec<Measure> {
+        mem::take(&mut self.measures)
+    }
+
+    fn end(&mut self, ending: &Ending) {
+        if let Some(receipt) = self.receipt.take() {
+            self.add(Measure::of(&SWITCHED, receipt.switch_ms / 1000.0));
+            if let Some(felt) = receipt.felt {
+                self.add(Measure::of(&LOST, felt.requests_failed as f64));
+            }
+        }
+        if !DEPLOYMENTS.contains(&self.mode) {
+            return;
+        }
+        let well = match (ending.decision, self.mode) {
+            (Decision::Skipped | Decision::Planned, _) => return,
+            // The post step puts an end to a run that had none.
+            (Decision::RolledBack, "finish") if ending.reason == Reason::Done => {
+                self.add(Measure::one(&NOT_DEPLOYED, Reason::Cancelled.to_string()));
+                return;
+            }
+            (_, "finish") => return,
+            (Decision::Passed | Decision::Promoted, _) => true,
+            _ => false,
+        };
+        self.add(if well {
+            Measure::of(&DEPLOYED, 1.0)
+        } else {
+            Measure::one(&NOT_DEPLOYED, ending.reason.to_string())
+        });
+        self.add(Measure::of(&TOOK, self.began.elapsed().as_secs_f64()));
+    }
+
+    fn add(&mut self, measure: Measure) {
+        self.measures.push(measure);
+    }
+}
+
+impl Listener for Tally {
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Began(Headline { mode, .. }) => {
+                self.began = Instant::now();
+                self.mode = mode;
+            }
+            Event::Found(finding) => {
+                if let Verdict::Failed { .. } = finding.verdict {
+                    self.add(Measure::one(&REFUSED, finding.group.name()));
+                }
+            }
+            Event::Checked {
+                check,
+                passed: false,
+                ..
+            } => {
+                self.add(Measure::one(&UNHEALTHY, check.as_str()));
+            }
+            Event::Measured(receipt) => self.receipt = Some(receipt.clone()),
+            Event::Ended(ending) => self.end(ending),
+            _ => {}
+        }
+    }
+}
