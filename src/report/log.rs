@@ -279,7 +279,7 @@ impl Listener for Log {
                     Health::Healthy => Ink::Plain,
                     Health::Inconclusive | Health::Unknown => Ink::Dim,
                 };
-                self.row(ink, &figure.metric, &words::figure(figure), Duration::ZERO);
+                self.row(ink, "figure", &words::figure(figure), Duration::ZERO);
             }
             Event::Line(line) => self.line(line),
             Event::Noticed(said) => self.remark(Ink::Dim, "notice", commands::notice, said),

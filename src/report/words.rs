@@ -37,11 +37,11 @@ pub(super) fn headline(headline: &Headline) -> String {
     parts.join(" · ")
 }
 
-/// A figure with its word, where that is not `healthy`.
+/// A figure by its name, with its word where that is not `healthy`.
 pub(super) fn figure(figure: &Assessment) -> String {
     match figure.health {
-        Health::Healthy => figure.said.clone(),
-        other => format!("{}: {}", other.name(), figure.said),
+        Health::Healthy => format!("{} {}", figure.metric, figure.said),
+        other => format!("{} {}: {}", figure.metric, other.name(), figure.said),
     }
 }
 

@@ -55,10 +55,11 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let port = ports::free();
         let config = format!(
-            "global\n    lua-load delay.lua\n    stats socket stats.sock level admin\n    maxconn 5000\n\
+            "global\n    lua-load delay.lua\n    stats socket unix@{}/stats.sock level admin\n    maxconn 5000\n\
              defaults\n    mode http\n    timeout connect 1s\n    timeout client 30s\n    timeout server 30s\n\
              frontend slow\n    bind 127.0.0.1:{port} backlog 4096\n    http-request lua.delay\n    \
-             http-request return status 200 content-type text/plain string ok\n"
+             http-request return status 200 content-type text/plain string ok\n",
+            folder.path().display()
         );
         fs::write(folder.path().join("delay.lua"), DELAY).unwrap();
         fs::write(folder.path().join("haproxy.cfg"), config).unwrap();

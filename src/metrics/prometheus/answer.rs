@@ -163,10 +163,8 @@ fn too_many(several: &[OneSeries], asked: &Asked<'_>) -> NoData {
         asked.shown(&format!("{{{}}}", labels.join(",")))
     };
     NoData::because(format!(
-        "{} where one is wanted, such as {} and {}; put sum(…), max(…) or the like around {}",
-        match several.len() {
-            n => format!("{} series", text::thousands(n as u64)),
-        },
+        "{} series where one is wanted, such as {} and {}; put sum(…), max(…) or the like around {}",
+        text::thousands(several.len() as u64),
         labels(&several[0]),
         labels(&several[1]),
         asked.shown(asked.query)
