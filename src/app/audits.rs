@@ -13,9 +13,9 @@ use crate::judge::chain::{Broken, Whole, verify};
 use crate::model::ending::{Account, Decision, Ending, Reason};
 use crate::model::event::{Event, Headline};
 use crate::platform::text;
-use crate::report::Shared;
 use crate::report::audit::loki::Loki;
 use crate::report::audit::{Audit, Origin, schema};
+use crate::report::{Listener as _, Shared};
 
 use super::choice::Choice;
 use super::session::Session;
@@ -55,6 +55,13 @@ impl Session {
             file: options.file.clone(),
             loki,
         });
+    }
+
+    /// Says something to the open audit alone: how one of several environments began or ended.
+    pub(super) fn tell_audit(&self, event: &Event) {
+        if let Some(open) = self.audit.borrow().as_ref() {
+            open.audit.clone().hear(event);
+        }
     }
 
     /// Closes the audit, if one is open. Whatever goes wrong is a warning.

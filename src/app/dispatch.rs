@@ -31,8 +31,10 @@ impl Session {
         match word {
             "audit" => self.audit_command(&inputs.operands),
             "check" => self.check(inputs),
+            "replay" => self.replay(&inputs.operands),
             "router-config" => self.router_config(inputs),
             "lock" => self.lock_command(inputs).await.map(Some),
+            "environments" => self.environments(inputs).await.map(Some),
             "finish" => self.finish(inputs).await,
             "notify" => self.notify(inputs).await.map(Some),
             "rehearse" => self.rehearse(inputs).await.map(Some),

@@ -55,14 +55,19 @@ impl Session {
         }
         self.ended(&ending);
         let records = choice.environment().records;
-        self.close_records(&self.archive(inputs, records), &ending)
+        let state = if note.ended_well {
+            State::Success
+        } else {
+            State::Inactive
+        };
+        self.close_records(&self.archive(inputs, records), &ending, state)
             .await;
         Ok(ending)
     }
 
     /// Closes the GitHub Deployments that the run left in progress. One that GitHub made for the
     /// job it closes itself.
-    async fn close_records(&self, archive: &Archive, ending: &Ending) {
+    async fn close_records(&self, archive: &Archive, ending: &Ending, state: State) {
         let deployments = match archive {
             Archive::Kept(deployments) => deployments,
             Archive::NoToken | Archive::Unwanted => return,
@@ -71,7 +76,7 @@ impl Session {
         let closed = async {
             for id in deployments.left_open(&self.run()).await? {
                 let status = Status {
-                    state: State::Inactive,
+                    state,
                     description: &ending.said,
                     environment_url: None,
                     log_url: self.context.run_url.as_deref(),

@@ -20,6 +20,10 @@ pub const COMMANDS: &[(&str, &str)] = &[
         "who has the environment's lock; `lock hold [8h] --reason WHY`, `lock release [CLAIM]`",
     ),
     (
+        "replay FILE",
+        "how a recorded canary would have been judged, look by look; `replay FILE json`",
+    ),
+    (
         "router-config",
         "the lines that the proxy needs once, for this environment",
     ),

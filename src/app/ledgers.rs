@@ -38,6 +38,7 @@ impl Session {
             progress: Progress::Begun,
             way_back: None,
             claim: None,
+            ended_well: false,
         };
         Ledger::open(path.clone(), note).unwrap_or_else(|failed| {
             let said = format!(

@@ -7,13 +7,16 @@
 mod audits;
 mod choice;
 mod dispatch;
+mod environments;
 mod finish;
+mod gates;
 mod help;
 mod ledgers;
 mod lock_command;
 mod locks;
 mod preflight;
 mod records;
+mod replay;
 mod secrets;
 mod session;
 mod staged;

@@ -1,15 +1,24 @@
 //! What a preflight has to know of the world outside: variables, the workflow, GitHub, the clock.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::config::docker_host::{self, Engine};
 use crate::config::endpoints::endpoints;
+use crate::config::file::Health;
 use crate::config::inputs::Inputs;
+use crate::config::kinds::Block;
 use crate::config::preflight::Migration;
+use crate::config::protection::Protected;
 use crate::github::deployments::Deployments;
+use crate::github::environments::Environments;
 use crate::github::record::Run;
+use crate::model::protection::Standing;
 use crate::model::release::Release;
+use crate::modes::environments::quoted;
+use crate::rollout::preflight::protected::{Gate, Guarded, Wanted};
 use crate::rollout::preflight::{Circumstances, Earlier, Other, Records, Source};
 
 use super::choice::Choice;
@@ -43,17 +52,17 @@ impl Session {
                 mark: earlier.release.clone(),
             })
         });
-        let secrets = guardrails.secrets.iter();
-        let secrets = secrets.map(|name| (name.clone(), self.has_variable(name)));
+        let secrets = guardrails.secrets.iter().map(|rule| &rule.name);
+        let present = secrets.filter(|name| self.has_variable(name)).cloned();
         Some(Circumstances {
-            thresholds: environment.preflight.unwrap_or_default(),
+            thresholds: environment.preflight.clone().unwrap_or_default(),
             machine: alone || environment.preflight.is_some(),
             config: choice.path.clone(),
             endpoints: endpoints(environment),
             proxied: PROXIES.iter().any(|name| self.has_variable(name)),
-            secrets: secrets.collect(),
+            present: present.collect(),
             earlier: earlier.collect(),
-            guardrails,
+            engine: self.engine(),
             source: self.source(),
             now: jiff::Timestamp::now(),
             override_reason: inputs.override_reason.clone(),
@@ -62,9 +71,18 @@ impl Session {
                 .triggering_actor
                 .clone()
                 .or_else(|| self.context.actor.clone()),
+            actors: self.actors(),
+            commit: self.commit(release),
+            gates: match guardrails.ask_github() {
+                true => self.gates(inputs),
+                false => Err("nothing is to be asked".to_owned()),
+            },
+            guardrails,
             release: release.cloned(),
             expect_active: inputs.expect_active.clone(),
+            slot_health: slot_health(&environment.health),
             contract: inputs.migration == Some(Migration::Contract),
+            protected: self.guarded(choice, inputs),
             records: self.records(&choice.name, archive),
             directory: self.context.workspace.clone(),
             vault: self.vault.clone(),
@@ -77,6 +95,27 @@ impl Session {
         known.any(|(known, value)| known == name && !value.is_empty())
     }
 
+    /// A variable, unless it is empty.
+    fn variable(&self, name: &str) -> Option<String> {
+        let mut known = self.environment.iter();
+        let (_, value) = known.find(|(known, value)| known == name && !value.is_empty())?;
+        Some(value.to_string_lossy().into_owned())
+    }
+
+    /// Where the Docker engine is, as the `docker` command would find it.
+    fn engine(&self) -> Engine {
+        let settings = || {
+            let home = || Some(PathBuf::from(self.variable("HOME")?).join(".docker"));
+            let named = self.variable("DOCKER_CONFIG").map(PathBuf::from);
+            let file = named.or_else(home)?.join("config.json");
+            docker_host::context_in(&std::fs::read_to_string(file).ok()?)
+        };
+        let context = self.variable("DOCKER_CONTEXT").or_else(settings);
+        let tls = self.has_variable("DOCKER_TLS_VERIFY") || self.has_variable("DOCKER_TLS");
+        let host = self.variable("DOCKER_HOST");
+        docker_host::engine(host.as_deref(), context.as_deref(), tls)
+    }
+
     fn source(&self) -> Source {
         let context = &self.context;
         match (&context.ref_name, context.ref_type.as_deref()) {
@@ -85,6 +124,36 @@ impl Session {
             (None, _) if context.in_workflow => Source::Unsaid,
             (None, _) => Source::Terminal,
         }
+    }
+
+    /// How the environment must be protected at GitHub, where that is a guardrail.
+    fn guarded(&self, choice: &Choice, inputs: &Inputs) -> Option<Guarded> {
+        let environment = choice.environment();
+        let block = environment.protection.as_ref();
+        let wanted = match environment.guardrails.as_ref()?.protected.as_ref()? {
+            Protected::AsConfigured(true) => Wanted::Exactly(block?.clone()),
+            Protected::AsConfigured(false) => return None,
+            Protected::AtLeast(least) => Wanted::AtLeast {
+                least: least.clone(),
+                mendable: block.is_some(),
+            },
+        };
+        let gate = self.github_environments(inputs).map(|environments| {
+            let gate: Box<dyn Gate> = Box::new(AtGithub {
+                environments,
+                environment: choice.name.clone(),
+            });
+            gate
+        });
+        Some(Guarded {
+            wanted,
+            environment: quoted(&choice.name),
+            page: self.settings_page(),
+            gate: gate.map_err(|refusal| {
+                let told = refusal.problems.iter().map(ToString::to_string);
+                told.collect::<Vec<_>>().join("; ")
+            }),
+        })
     }
 
     fn records(&self, environment: &str, archive: &Archive) -> Result<Box<dyn Records>, String> {
@@ -104,6 +173,17 @@ impl Session {
     }
 }
 
+/// The health checks that look at the slot itself. What looks elsewhere, at a database say, says
+/// nothing about which slot to go back to.
+fn slot_health(health: &Health) -> Vec<usize> {
+    let checks = health.checks.iter().enumerate();
+    let of_slot = |block: &Block| block.kind == "http" && !block.options.contains_key("url");
+    checks
+        .filter(|(_, check)| of_slot(&check.0))
+        .map(|(at, _)| at)
+        .collect()
+}
+
 /// The variables that name a proxy.
 const PROXIES: &[&str] = &[
     "HTTPS_PROXY",
@@ -113,6 +193,21 @@ const PROXIES: &[&str] = &[
     "ALL_PROXY",
     "all_proxy",
 ];
+
+/// The environment on GitHub.
+struct AtGithub {
+    environments: Environments,
+    environment: String,
+}
+
+#[async_trait]
+impl Gate for AtGithub {
+    async fn standing(&self) -> Result<Option<Standing>, String> {
+        let found = self.environments.read(&self.environment).await;
+        let found = found.map_err(|failed| failed.to_string())?;
+        Ok(found.map(|found| found.standing))
+    }
+}
 
 /// Our records on GitHub.
 struct Ours {

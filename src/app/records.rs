@@ -40,7 +40,8 @@ pub(super) enum Archive {
 
 impl Session {
     /// Runs `act`, from its first word on, with a GitHub record beside it, and tells people
-    /// afterwards. `survey` is what the older records say, if `act` asks.
+    /// afterwards. `survey` is what the older records say, if `act` asks. The second answer is
+    /// whether nothing is left to be done about the record.
     pub(super) async fn recorded(
         &self,
         inputs: &Inputs,
@@ -49,20 +50,19 @@ impl Session {
         survey: oneshot::Receiver<Survey>,
         audience: &Audience,
         act: impl Future<Output = Ending>,
-    ) -> Ending {
+    ) -> (Ending, bool) {
         let deployments = match archive {
             Archive::Kept(deployments) => Some(Arc::clone(deployments)),
             // At a terminal nobody expects a record.
             Archive::NoToken if self.context.in_workflow => None,
             // Nothing is printed before the first word, so `act` says why.
-            _ => return self.told(audience, act).await,
+            _ => return (self.told(audience, act).await, true),
         };
         let info = self.run_info(inputs, records);
         let (vault, say) = (self.vault.clone(), self.say.clone());
         let (listener, keeping) = recorder(deployments, info, vault, say, survey);
         self.journal.add(listener);
-        let (ending, ()) = tokio::join!(self.told(audience, act), keeping);
-        ending
+        tokio::join!(self.told(audience, act), keeping)
     }
 
     /// Runs `act`, from its first word on, and tells people how it ended.

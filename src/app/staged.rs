@@ -101,18 +101,18 @@ impl Session {
             self.ended(&ending);
             ending
         };
-        let ending = match (changes_something, inputs.dry_run) {
+        let (ending, is_recorded) = match (changes_something, inputs.dry_run) {
             (true, _) => {
                 self.recorded(inputs, records, &archive, survey, &audience, act)
                     .await
             }
-            (false, true) => act.await,
-            (false, false) => self.told(&audience, act).await,
+            (false, true) => (act.await, true),
+            (false, false) => (self.told(&audience, act).await, true),
         };
         // A run that is stuck is tried again by the post step.
         match ending.decision {
             Decision::Stuck => {}
-            _ if lock_is_left => stage.ledger.leave_lock(),
+            _ if lock_is_left || !is_recorded => stage.ledger.is_over(ending.is_good()),
             _ => stage.ledger.close(),
         }
         Ok(ending)

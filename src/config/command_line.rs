@@ -27,7 +27,7 @@ pub enum Asked {
 pub const POST_STEP: &str = "cutover-finish";
 
 /// The commands that have words after them.
-const WITH_OPERANDS: [&str; 2] = ["audit", "lock"];
+const WITH_OPERANDS: [&str; 3] = ["audit", "lock", "replay"];
 
 /// Reads the command line (with the program's name first) and the environment.
 ///
@@ -59,9 +59,11 @@ pub fn read(
                     Some(value) => give(&mut given, "version", value, &mut problems),
                 }
             }
-            Ok(Some(lexopt::Arg::Long("dry-run"))) => {
-                let value = parser.optional_value().unwrap_or_else(|| "true".into());
-                give(&mut given, "dry-run", value, &mut problems);
+            Ok(Some(lexopt::Arg::Long(name @ ("apply" | "dry-run")))) => {
+                let name = name.to_owned();
+                let value = parser.optional_value().or_else(|| truth(&mut parser));
+                let value = value.unwrap_or_else(|| "true".into());
+                give(&mut given, &name, value, &mut problems);
             }
             Ok(Some(lexopt::Arg::Long(name))) => {
                 let name = name.to_owned();
@@ -123,6 +125,12 @@ pub fn read(
         None => Ok(Asked::Help),
         Some(mode) => Ok(Asked::Run(mode, Box::new(inputs))),
     }
+}
+
+/// The next word, if it is `true` or `false`: what follows a switch may be a mode as well.
+fn truth(parser: &mut lexopt::Parser) -> Option<OsString> {
+    let mut words = parser.try_raw_args()?;
+    words.next_if(|word| word == "true" || word == "false")
 }
 
 /// The `INPUT_*` variables that are not empty, without the two that the runner adds by itself.

@@ -24,6 +24,7 @@ use super::lock::Lock;
 use super::meaning;
 use super::preflight::{Guardrails, Migration, Preflight};
 use super::problem::{Place, Problem};
+use super::protection::Protection;
 use super::thresholds::Threshold;
 use super::units::{HttpUrl, Percent, Span};
 use super::yaml;
@@ -82,6 +83,9 @@ pub struct Environment {
     pub preflight: Option<Preflight>,
     /// Who may deploy what, when, and after what.
     pub guardrails: Option<Guardrails>,
+    /// How the environment of this name shall be protected at GitHub. `environments` shows what
+    /// differs, and makes it so.
+    pub protection: Option<Protection>,
     /// What releases do to data that the old one uses, too; the input `migration` beats it.
     #[serde(default)]
     pub migration: Migration,
@@ -240,7 +244,7 @@ impl Default for Prober {
 }
 
 /// A config that fits the schema, and where its parts stand in the file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The config.
     pub file: File,

@@ -107,7 +107,12 @@ pub const INPUTS: &[Input] = &[
     input(
         "override",
         "",
-        "for preflight and rollout: why a closed window, a holiday or a freeze is passed over",
+        "for preflight and rollout: why a closed window, a holiday, a freeze or an unhealthy active slot is passed over",
+    ),
+    input(
+        "apply",
+        "false",
+        "for environments: change what differs at GitHub; it needs an admin token",
     ),
     input("dry-run", "false", "say what would change, change nothing"),
     input(
@@ -151,6 +156,7 @@ struct Raw {
     migration: Option<String>,
     #[serde(rename = "override")]
     override_reason: Option<String>,
+    apply: Option<String>,
     dry_run: Option<String>,
     token: Option<String>,
     check_run_id: Option<String>,
@@ -194,8 +200,10 @@ pub struct Inputs {
     pub reason: Option<String>,
     /// What the release does to data that the old one uses, too.
     pub migration: Option<Migration>,
-    /// Why a closed window, a holiday or a freeze is passed over.
+    /// Why a closed window, a holiday, a freeze or an unhealthy active slot is passed over.
     pub override_reason: Option<String>,
+    /// Change what differs at GitHub.
+    pub apply: bool,
     /// Change nothing.
     pub dry_run: bool,
     /// The token of the GitHub API.
@@ -250,14 +258,17 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
             Severity::Info
         }
     };
-    let dry_run = match raw.dry_run.as_deref() {
+    // Of a word that is neither, what does less is meant.
+    let mut flag = |name: &str, raw: &Option<String>, careful: bool| match raw.as_deref() {
         None | Some("false" | "False" | "FALSE") => false,
         Some("true" | "True" | "TRUE") => true,
         Some(_) => {
-            complain("dry-run", "must be true or false");
-            true
+            complain(name, "must be true or false");
+            careful
         }
     };
+    let dry_run = flag("dry-run", &raw.dry_run, true);
+    let apply = flag("apply", &raw.apply, false);
     let migration = raw.migration.as_deref().and_then(|text| {
         let found = Migration::NAMES.iter().find(|(name, _)| *name == text);
         if found.is_none() {
@@ -309,6 +320,7 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
             .override_reason
             .map(|reason| reason.trim().to_owned())
             .filter(|reason| !reason.is_empty()),
+        apply,
         dry_run,
         token: raw.token.map(Secret::new),
         check_run_id: raw.check_run_id.as_deref().and_then(whole_number),

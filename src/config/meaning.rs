@@ -10,9 +10,11 @@ use serde_json::Value;
 
 use crate::platform::secret::Vault;
 
+use super::gates;
 use super::lock::SHORTEST_LEASE;
-use super::preflight::{self, Guardrails};
+use super::preflight::{self, Guardrails, Preflight};
 use super::problem::{Place, Problem};
+use super::protection::{self, Name, Protection};
 use super::units::Span;
 
 /// Everything in a config that fits the schema and still makes no sense.
@@ -33,6 +35,8 @@ pub fn problems(config: &Value, places: &BTreeMap<String, Place>) -> Vec<Problem
         found.slots(&format!("{at}.slots"), environment);
         found.release(&format!("{at}.release"), environment);
         found.lease(&format!("{at}.lock.lease"), environment);
+        found.protection(&format!("{at}.protection"), environment);
+        found.hosts(&format!("{at}.preflight"), environment);
         found.guardrails(&format!("{at}.guardrails"), environment, name, &known);
     }
     found.problems
@@ -94,7 +98,41 @@ impl Found<'_> {
         let Some(Ok(guardrails)) = guardrails.map(Guardrails::deserialize) else {
             return;
         };
-        for (below, said) in preflight::meaning(&guardrails, own, known) {
+        let block = environment.get("protection").map(Protection::deserialize);
+        let block = block.and_then(Result::ok);
+        for (below, said) in preflight::meaning(&guardrails, own, known, block.as_ref()) {
+            self.add(&format!("{path}.{below}"), said);
+        }
+    }
+
+    /// How GitHub shall protect the environment.
+    fn protection(&mut self, path: &str, environment: &Value) {
+        let Some(block) = environment.get("protection") else {
+            return;
+        };
+        let names = block.get("reviewers").and_then(Value::as_array);
+        for (i, name) in names.into_iter().flatten().enumerate() {
+            if let Some(Err(said)) = name.as_str().map(|name| Name::try_from(name.to_owned())) {
+                self.add(&format!("{path}.reviewers[{i}]"), said);
+            }
+        }
+        let Ok(block) = Protection::deserialize(block) else {
+            return;
+        };
+        for (key, said) in protection::meaning(&block) {
+            match key {
+                "" => self.add(path, said),
+                key => self.add(&format!("{path}.{key}"), said),
+            }
+        }
+    }
+
+    fn hosts(&mut self, path: &str, environment: &Value) {
+        let preflight = environment.get("preflight");
+        let Some(Ok(preflight)) = preflight.map(Preflight::deserialize) else {
+            return;
+        };
+        for (below, said) in gates::hosts_meaning(&preflight.hosts) {
             self.add(&format!("{path}.{below}"), said);
         }
     }

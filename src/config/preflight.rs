@@ -5,10 +5,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::calendar::{ClockTime, Day, Days, Zone};
+use super::gates::{self, ApprovalRule, Host, RequiredChecks, SecretRule};
+use super::protection::{self, Protected, Protection};
 use super::units::{Percent, Size, Span};
 
 /// What the machine and the network must be like.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Preflight {
     /// The largest share of the processors that may be in use. Default 80%.
@@ -21,6 +23,8 @@ pub struct Preflight {
     pub docker: bool,
     /// How long a name and a connection may take. Default 5s.
     pub network: Span,
+    /// Other machines that must have room as well. Default: none.
+    pub hosts: Vec<Host>,
 }
 
 impl Default for Preflight {
@@ -31,6 +35,7 @@ impl Default for Preflight {
             disk: Size::gigabytes(10),
             docker: false,
             network: Span::secs(5),
+            hosts: Vec::new(),
         }
     }
 }
@@ -53,7 +58,16 @@ pub struct Guardrails {
     /// Environments of this config that must have got the version before, with success.
     pub after: Vec<String>,
     /// Variables that must be there and not empty. They are not read further.
-    pub secrets: Vec<String>,
+    pub secrets: Vec<SecretRule>,
+    /// Checks of the commit that must have gone well: their names, or `branch-protection` for
+    /// those that GitHub requires of the branch. Default: none.
+    #[serde(rename = "required-checks")]
+    pub required_checks: RequiredChecks,
+    /// Who must have approved the run at GitHub. Default: nobody.
+    pub approval: Option<ApprovalRule>,
+    /// How the environment must be protected at GitHub: `true` is as in `protection`, or the least
+    /// of it. Default: it is not looked at.
+    pub protected: Option<Protected>,
 }
 
 impl Guardrails {
@@ -61,6 +75,13 @@ impl Guardrails {
     pub fn zone(&self) -> Zone {
         let named = self.windows.iter().find_map(|window| window.zone.clone());
         self.zone.clone().or(named).unwrap_or_default()
+    }
+
+    /// Whether GitHub is asked about the commit, the run or its secrets.
+    pub fn ask_github(&self) -> bool {
+        self.approval.is_some()
+            || self.required_checks != RequiredChecks::None
+            || self.secrets.iter().any(|rule| rule.max_age.is_some())
     }
 }
 
@@ -114,11 +135,12 @@ pub struct Freeze {
 }
 
 /// What a schema cannot say of guardrails: the path below them, and what is wrong. `known` are
-/// the config's environments.
+/// the config's environments, `block` is what this one says of its protection.
 pub(super) fn meaning(
     guardrails: &Guardrails,
     own: &str,
     known: &[&String],
+    block: Option<&Protection>,
 ) -> Vec<(String, String)> {
     let mut wrong = Vec::new();
     for (i, window) in guardrails.windows.iter().enumerate() {
@@ -148,6 +170,16 @@ pub(super) fn meaning(
                 super::check::unknown("environment", name, words),
             ));
         }
+    }
+    if let Some(protected) = &guardrails.protected {
+        let more = protection::meaning_of_guardrail(protected, block);
+        wrong.extend(more.into_iter().map(|(key, said)| match key {
+            "" => ("protected".to_owned(), said),
+            key => (format!("protected.{key}"), said),
+        }));
+    }
+    if let Some(rule) = &guardrails.approval {
+        wrong.extend(gates::approval_meaning(rule));
     }
     wrong
 }

@@ -105,12 +105,15 @@ impl FoundStatus {
 
     fn run_ids(&self) -> impl Iterator<Item = &str> {
         let urls = [&self.log_url, &self.target_url].into_iter().flatten();
-        urls.filter_map(|url| {
-            let (_, rest) = url.split_once("/actions/runs/")?;
-            let id = rest.split(|c: char| !c.is_ascii_digit()).next()?;
-            (!id.is_empty()).then_some(id)
-        })
+        urls.filter_map(|url| run_in(url))
     }
+}
+
+/// The id of the run that a link leads to.
+pub(super) fn run_in(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("/actions/runs/")?;
+    let id = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    (!id.is_empty()).then_some(id)
 }
 
 /// A deployment as a check run names it.

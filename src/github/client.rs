@@ -95,6 +95,16 @@ impl Client {
             .await
     }
 
+    /// Gets what is at `path` below the API's address, outside of the repository.
+    pub(super) async fn get_at<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        path: &str,
+    ) -> Result<T, GithubError> {
+        self.in_time(what, path, false, self.octocrab.get(path, None::<&()>))
+            .await
+    }
+
     /// The way to the first page of a list below the repository.
     pub(super) fn first_page(&self, route: &str, query: &[(&str, &str)]) -> Page {
         let mut encoded = url::form_urlencoded::Serializer::new(String::new());
@@ -107,7 +117,7 @@ impl Client {
         &self,
         what: &str,
         page: &Page,
-    ) -> Result<(Vec<T>, Option<Page>), GithubError> {
+    ) -> Result<(T, Option<Page>), GithubError> {
         let asked = async {
             let response = self.octocrab._get(page.0.as_str()).await?;
             let response = octocrab::map_github_error(response).await?;
@@ -118,7 +128,7 @@ impl Client {
                 .filter_map(|value| value.to_str().ok())
                 .find_map(next_of)
                 .and_then(|url| self.below(&url));
-            Ok((Vec::from_response(response).await?, next))
+            Ok((T::from_response(response).await?, next))
         };
         self.in_time(what, &page.0, false, asked).await
     }
@@ -128,6 +138,28 @@ impl Client {
     fn below(&self, url: &str) -> Option<Page> {
         let rest = url.strip_prefix(self.base.as_str())?;
         rest.starts_with('/').then(|| Page(rest.to_owned()))
+    }
+
+    /// Puts `body` to `route` below the repository. Once.
+    pub(super) async fn put<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        route: &str,
+        body: &impl Serialize,
+    ) -> Result<T, GithubError> {
+        let path = format!("{}{route}", self.root);
+        self.in_time(what, &path, true, self.octocrab.put(&path, Some(body)))
+            .await
+    }
+
+    /// Deletes what is at `route` below the repository. Once.
+    pub(super) async fn delete(&self, what: &str, route: &str) -> Result<(), GithubError> {
+        let path = format!("{}{route}", self.root);
+        let asked = async {
+            let response = self.octocrab._delete(path.as_str(), None::<&()>).await?;
+            octocrab::map_github_error(response).await.map(|_| ())
+        };
+        self.in_time(what, &path, true, asked).await
     }
 
     /// Posts `body` to `route` below the repository. Once.
@@ -255,11 +287,15 @@ fn permissions_of(status: u16, headers: &HeaderMap, message: &str, needed: Strin
 
 /// The permission that a path needs, where GitHub does not name it.
 fn permission_for(path: &str, writes: bool) -> String {
-    let name = match path.split('/').nth(4).unwrap_or_default() {
-        room if room.starts_with("deployments") => "deployments",
-        "actions" => "actions",
-        "check-runs" => "checks",
-        room if room.starts_with("issues") => "issues",
+    let rooms: Vec<&str> = path.split(['/', '?']).skip(4).collect();
+    let name = match rooms.as_slice() {
+        ["deployments", ..] => "deployments",
+        ["actions", ..] => "actions",
+        ["check-runs", ..] | ["commits", _, "check-runs", ..] => "checks",
+        ["commits", _, "status", ..] => "statuses",
+        ["environments", ..] if writes => "administration",
+        ["environments", ..] => "actions",
+        ["issues", ..] => "issues",
         _ => "contents",
     };
     format!("{name}: {}", if writes { "write" } else { "read" })
@@ -320,6 +356,24 @@ mod tests {
 
     fn needed() -> String {
         permission_for("/repos/shop/storefront/check-runs/7", false)
+    }
+
+    #[test]
+    fn each_path_has_its_permission() {
+        for (below, writes, wanted) in [
+            ("deployments?per_page=30", false, "deployments: read"),
+            ("deployments/7/statuses", true, "deployments: write"),
+            ("actions/runs/7/approvals", false, "actions: read"),
+            ("check-runs/7", false, "checks: read"),
+            ("commits/c0ffee/check-runs?page=2", false, "checks: read"),
+            ("commits/c0ffee/status?page=2", false, "statuses: read"),
+            ("issues?state=open", false, "issues: read"),
+            ("branches/main", false, "contents: read"),
+            ("git/refs", true, "contents: write"),
+        ] {
+            let path = format!("/repos/shop/storefront/{below}");
+            assert_eq!(permission_for(&path, writes), wanted);
+        }
     }
 
     #[test]

@@ -221,7 +221,7 @@ impl Deployments {
         let page = self.client.first_page("/deployments", &query);
         let (list, _) = self
             .client
-            .page::<Found>("list the deployments", &page)
+            .page::<Vec<Found>>("list the deployments", &page)
             .await?;
         let ours = |found: &Found| found.payload().as_ref() == Some(&new.payload.cutover);
         Ok(list.into_iter().find(ours).map(|found| found.id))

@@ -1,17 +1,23 @@
-//! GitHub's API, as far as this program needs it: records of deployments, and a ref that is a lock.
+//! GitHub's API, as far as this program needs it: records of deployments, a ref that is a
+//! lock, and what a commit and a run must have passed.
 //!
 //! A Deployment is a record and never the truth; the router is. Nothing here decides
 //! anything, and whoever calls it must be able to go on without it. octocrab is known to
 //! `client` only.
 
 mod adopt;
+mod checks;
 mod client;
 pub mod deployments;
+pub mod environments;
+pub mod gates;
 pub mod lock_ref;
 mod mark;
 mod patience;
 pub mod record;
+mod reviews;
 pub mod standing;
+mod stored_secrets;
 pub mod survey;
 
 use std::time::Duration;

@@ -24,6 +24,13 @@ pub fn fits(pattern: &str, name: &str) -> bool {
     fitting[pattern.len()]
 }
 
+/// Whether `pattern` lets through what `name` names. Of two patterns nobody can tell, unless
+/// they are the same.
+pub fn covers(pattern: &str, name: &str) -> bool {
+    let is_plain = !name.contains(['*', '?', '[', ']', '\\', '{']);
+    pattern == name || (is_plain && fits(pattern, name))
+}
+
 /// A star may stand for nothing.
 fn pass_stars(pattern: &[char], fitting: &mut [bool]) {
     for (at, letter) in pattern.iter().enumerate() {

@@ -74,6 +74,8 @@ pub enum Reason {
     LimitPassed,
     /// Nothing could be measured.
     NoData,
+    /// An environment at GitHub is not protected as the config says.
+    ProtectionDiffers,
     /// A record is not as it was written.
     RecordChanged,
     /// Preflight: the machine is too busy or too full.

@@ -9,6 +9,7 @@ use super::assessment::Assessment;
 use super::ending::Ending;
 use super::figures::Summary;
 use super::finding::Finding;
+use super::protection::Comparison;
 use super::receipt::Receipt;
 
 /// The first line of a run.
@@ -104,6 +105,8 @@ pub enum Event {
     },
     /// A figure was read, and held against its threshold if it has one.
     Assessed(Assessment),
+    /// An environment of GitHub was held against the config.
+    Compared(Comparison),
     /// A check of the preflight is over.
     Found(Finding),
     /// A figure or a name that goes into the outputs.
@@ -139,7 +142,7 @@ pub enum Fact {
     DeploymentId(u64),
     /// Whether all checks passed.
     Healthy(bool),
-    /// Why a closed window, a holiday or a freeze was passed over.
+    /// Why a closed window, a holiday, a freeze or an unhealthy slot was passed over.
     Override(String),
     /// Error rate and latencies.
     Figures(Summary),

@@ -33,7 +33,9 @@ pub async fn run(stage: &Stage, note: &Note) -> Ending {
                     "{mode} was cut off after its point of no return: traffic stays {traffic}"
                 ),
                 Progress::Over => {
-                    format!("{mode} had ended, and has its lock released now: traffic is {traffic}")
+                    format!(
+                        "{mode} had ended, and what it could not close is closed now: traffic is {traffic}"
+                    )
                 }
                 _ => format!("{mode} was cut off before it moved traffic: {traffic}"),
             };

@@ -4,6 +4,7 @@
 //! deploys. `rollout` is the composition for those who want one step.
 
 pub mod deploy_slot;
+pub mod environments;
 pub mod finish;
 pub mod health_check;
 pub mod notify;
@@ -37,6 +38,10 @@ pub const MODES: &[(&str, &str)] = &[
     (
         "rollout",
         "deploy, smoke, switch, watch, and promote or take back, in one step",
+    ),
+    (
+        "environments",
+        "are the environments at GitHub protected as the config says? with `apply`, make them so",
     ),
     ("rollback", "put traffic back on the previous slot, at once"),
     (

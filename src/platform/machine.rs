@@ -37,8 +37,11 @@ pub fn free_disk(path: &Path) -> io::Result<u64> {
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// The processors' time since the start: all of it, and the idle part.
-fn times(stat: &str) -> io::Result<(u64, u64)> {
+/// The processors' time since the start, out of `/proc/stat`: all of it, and the idle part.
+///
+/// # Errors
+/// When the text has no such line.
+pub fn times(stat: &str) -> io::Result<(u64, u64)> {
     let line = stat.lines().find_map(|line| line.strip_prefix("cpu "));
     let line = line.ok_or_else(|| io::Error::other("/proc/stat has no line `cpu`"))?;
     // Guest time, the ninth and tenth, is in user time already.
@@ -54,7 +57,7 @@ fn times(stat: &str) -> io::Result<(u64, u64)> {
 }
 
 /// The share of the time between two looks that was not idle.
-fn used((all, idle): (u64, u64), (all_later, idle_later): (u64, u64)) -> f64 {
+pub fn used((all, idle): (u64, u64), (all_later, idle_later): (u64, u64)) -> f64 {
     let (all, idle) = (
         all_later.saturating_sub(all),
         idle_later.saturating_sub(idle),
@@ -65,7 +68,11 @@ fn used((all, idle): (u64, u64), (all_later, idle_later): (u64, u64)) -> f64 {
     (1.0 - idle as f64 / all as f64).clamp(0.0, 1.0)
 }
 
-fn memory_in(info: &str) -> io::Result<(f64, u64)> {
+/// The same as [`memory`], out of the text of `/proc/meminfo`.
+///
+/// # Errors
+/// When the text does not say.
+pub fn memory_in(info: &str) -> io::Result<(f64, u64)> {
     let kilobytes = |name: &str| {
         let line = info.lines().find_map(|line| line.strip_prefix(name))?;
         line.split_whitespace().next()?.parse::<u64>().ok()

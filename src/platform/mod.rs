@@ -7,6 +7,7 @@ pub mod atomic_file;
 pub mod http;
 pub mod machine;
 pub mod process;
+pub mod remote_machine;
 pub mod retry;
 pub mod secret;
 pub mod text;

@@ -43,6 +43,20 @@ pub fn duration(d: Duration) -> String {
     }
 }
 
+/// A length of time as people speak of it where seconds are no matter: `41 s`, `35 m`, `4 h 12 m`,
+/// `90 days`.
+pub fn long(d: Duration) -> String {
+    let minutes = d.as_secs() / 60;
+    let (hours, minutes) = (minutes / 60, minutes % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{} s", d.as_secs()),
+        (0, minutes) => format!("{minutes} m"),
+        (48.., _) => count(hours / 24, "day"),
+        (hours, 0) => format!("{hours} h"),
+        (hours, minutes) => format!("{hours} h {minutes} m"),
+    }
+}
+
 /// An amount of data with its unit, in powers of 1000: `512 B`, `9.8 GB`, `31 GB`.
 pub fn bytes(n: u64) -> String {
     let mut size = n as f64;
@@ -148,6 +162,20 @@ fn distance(one: &str, other: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_times_are_told_roughly() {
+        for (seconds, told) in [
+            (41, "41 s"),
+            (2119, "35 m"),
+            (4 * 3600, "4 h"),
+            (15_179, "4 h 12 m"),
+            (47 * 3600, "47 h"),
+            (90 * 86_400, "90 days"),
+        ] {
+            assert_eq!(long(Duration::from_secs(seconds)), told);
+        }
+    }
 
     #[test]
     fn durations_keep_their_unit() {

@@ -66,14 +66,15 @@ impl RunInfo {
 /// ask for it. So an ending must be said, whatever happens; without one the future ends only with
 /// the listener, and `say` keeps that alive where both are of one journal. `None` is no token. Not
 /// for a dry run, which leaves nothing behind. `survey` is what the older records say, if anybody
-/// asks; the work begins when that is known.
+/// asks; the work begins when that is known. It comes to whether nothing is left to be done: not when
+/// GitHub did not answer in time.
 pub fn recorder(
     deployments: Option<Arc<Deployments>>,
     info: RunInfo,
     vault: Vault,
     say: Say,
     survey: oneshot::Receiver<Survey>,
-) -> (impl Listener, impl Future<Output = ()>) {
+) -> (impl Listener, impl Future<Output = bool>) {
     let (notes, inbox) = mpsc::unbounded_channel();
     let (ended, end) = oneshot::channel::<End>();
     let over = CancellationToken::new();
@@ -109,11 +110,14 @@ pub fn recorder(
         };
         tokio::select! {
             biased;
-            () = clerk.work(inbox, survey) => {}
-            waited = too_late => say(Event::Warned(format!(
-                "the GitHub Deployment was not closed within {} after the end; it may still say `in progress`, until the next run closes it",
-                text::duration(Duration::from_secs(waited.as_secs()))
-            ))),
+            () = clerk.work(inbox, survey) => true,
+            waited = too_late => {
+                say(Event::Warned(format!(
+                    "the GitHub Deployment was not closed within {} after the end; it may still say `in progress`, until the post step or the next run closes it",
+                    text::duration(Duration::from_secs(waited.as_secs()))
+                )));
+                false
+            }
         }
     };
     (listener, work)

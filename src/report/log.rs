@@ -13,6 +13,7 @@ use crate::model::assessment::Health;
 use crate::model::ending::{Account, Ending};
 use crate::model::event::{Event, Headline};
 use crate::model::finding::{Finding, Verdict};
+use crate::model::protection::Comparison;
 use crate::platform::secret::Vault;
 use crate::platform::text;
 
@@ -208,6 +209,27 @@ impl Log {
         }
     }
 
+    /// An environment of GitHub beside the config.
+    fn compared(&mut self, comparison: &Comparison) {
+        let name = &comparison.environment;
+        if comparison.differences.is_empty() {
+            let (label, said) = match comparison.read_back {
+                true => ("proved", "read back, and as the config says"),
+                false => ("equal", "as the config says"),
+            };
+            self.row(
+                Ink::Plain,
+                label,
+                &format!("{name}: {said}"),
+                Duration::ZERO,
+            );
+        }
+        for one in &comparison.differences {
+            let said = format!("{name}: {}", one.told());
+            self.row(Ink::Red, "differs", &said, Duration::ZERO);
+        }
+    }
+
     fn ended(&mut self, ending: &Ending) {
         if ending.is_good() {
             let decision = ending.decision.to_string();
@@ -281,6 +303,7 @@ impl Listener for Log {
                 };
                 self.row(ink, "figure", &words::figure(figure), Duration::ZERO);
             }
+            Event::Compared(comparison) => self.compared(comparison),
             Event::Line(line) => self.line(line),
             Event::Noticed(said) => self.remark(Ink::Dim, "notice", commands::notice, said),
             Event::Warned(said) => self.remark(Ink::Red, "warning", commands::warning, said),

@@ -6,6 +6,7 @@
 
 pub mod audit;
 mod clerk;
+mod compared;
 pub mod deployment;
 mod gauges;
 pub mod log;

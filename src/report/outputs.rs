@@ -56,7 +56,7 @@ pub const OUTPUTS: &[(&str, &str)] = &[
     ("rolled-back", "true or false: whether traffic was put back"),
     (
         "override",
-        "why a closed window, a holiday or a freeze was passed over",
+        "why a closed window, a holiday, a freeze or an unhealthy slot was passed over",
     ),
     ("result", "all of it as one JSON document"),
 ];
@@ -75,6 +75,7 @@ pub struct Outputs {
     steps: Vec<Value>,
     checks: Vec<Value>,
     figures: Vec<Value>,
+    environments: Vec<Value>,
     warnings: Vec<Value>,
     notices: Vec<Value>,
     problems: Vec<Value>,
@@ -92,6 +93,7 @@ impl Outputs {
             steps: Vec::new(),
             checks: Vec::new(),
             figures: Vec::new(),
+            environments: Vec::new(),
             warnings: Vec::new(),
             notices: Vec::new(),
             problems: Vec::new(),
@@ -134,6 +136,7 @@ impl Outputs {
         document.insert("steps".to_owned(), json!(self.steps));
         document.insert("checks".to_owned(), json!(self.checks));
         document.insert("figures".to_owned(), json!(self.figures));
+        document.insert("environments".to_owned(), json!(self.environments));
         document.insert("warnings".to_owned(), json!(self.warnings));
         document.insert("notices".to_owned(), json!(self.notices));
         document.insert("problems".to_owned(), json!(self.problems));
@@ -261,6 +264,7 @@ impl Listener for Outputs {
             Event::Failed { step, said, took } => self.step(false, step, said, *took),
             Event::Found(finding) => self.checks.push(json!(finding)),
             Event::Assessed(assessment) => self.assessed(assessment),
+            Event::Compared(comparison) => self.environments.push(json!(comparison)),
             Event::Noticed(said) => self.notices.push(json!(said)),
             Event::Wrong { line, said, .. } => {
                 self.problems.push(json!({"line": line, "said": said}));

@@ -12,12 +12,13 @@ use crate::model::ending::{Decision, Ending};
 use crate::model::event::{Event, Fact, Headline};
 use crate::model::figures;
 use crate::model::finding::{Finding, Verdict};
+use crate::model::protection::Comparison;
 use crate::model::receipt::Receipt;
 use crate::platform::secret::Vault;
 use crate::platform::text;
 
 use super::markdown::{fenced, inline, row};
-use super::{Listener, gauges, words};
+use super::{Listener, compared, gauges, words};
 
 /// How many of the script's last lines are kept, and how much of each is shown.
 const LINES: usize = 200;
@@ -34,6 +35,7 @@ pub struct Summary {
     remarks: Vec<(&'static str, String)>,
     lines: VecDeque<String>,
     lines_heard: u64,
+    comparisons: Vec<Comparison>,
     receipts: Vec<Receipt>,
     gauges: Vec<Assessment>,
     figures: Option<figures::Summary>,
@@ -58,6 +60,7 @@ impl Summary {
             remarks: Vec::new(),
             lines: VecDeque::new(),
             lines_heard: 0,
+            comparisons: Vec::new(),
             receipts: Vec::new(),
             gauges: Vec::new(),
             figures: None,
@@ -70,6 +73,7 @@ impl Summary {
         let blocks = [
             self.status(),
             self.account(),
+            compared::table(&self.comparisons, &self.vault),
             self.steps(),
             self.receipt(),
             gauges::table(&self.gauges, |text| self.text(text)),
@@ -265,6 +269,7 @@ impl Listener for Summary {
             }),
             Event::Found(finding) => self.checked(finding),
             Event::Assessed(figure) => self.gauges.push(figure.clone()),
+            Event::Compared(comparison) => self.comparisons.push(comparison.clone()),
             Event::Line(line) => {
                 self.lines_heard += 1;
                 if self.lines.len() == LINES {

@@ -31,7 +31,7 @@ pub enum Progress {
     Promised,
     /// Traffic stays where it is.
     Committed,
-    /// The run has ended, and only its lock is left.
+    /// The run has ended, and only its lock or its record is left.
     Over,
 }
 
@@ -64,6 +64,9 @@ pub struct Note {
     /// The id of its claim to the lock, where it has one.
     #[serde(default)]
     pub claim: Option<String>,
+    /// Whether a run that is over ended well.
+    #[serde(default)]
+    pub ended_well: bool,
 }
 
 /// The ledger of a run. Without a path nothing is written: a dry run and a rehearsal need none.
@@ -139,9 +142,13 @@ impl Ledger {
         self.change(|note| note.claim = id.map(ToOwned::to_owned))
     }
 
-    /// The run has ended in a defined state, but its lock could not be released.
-    pub fn leave_lock(&self) {
-        let _ = self.change(|note| note.progress = Progress::Over);
+    /// The run has ended in a defined state, but its lock could not be released, or its record
+    /// not be closed.
+    pub fn is_over(&self, well: bool) {
+        let _ = self.change(|note| {
+            note.progress = Progress::Over;
+            note.ended_well = well;
+        });
     }
 
     /// The run has ended in a defined state: the ledger goes.
@@ -179,6 +186,7 @@ mod tests {
             progress: Progress::Begun,
             way_back: None,
             claim: None,
+            ended_well: false,
         }
     }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod canary;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod faults;
@@ -16,6 +18,8 @@ mod locks;
 mod prober_figures;
 #[cfg(test)]
 mod processes;
+#[cfg(test)]
+mod protection;
 #[cfg(test)]
 mod seams;
 #[cfg(test)]

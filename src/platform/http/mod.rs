@@ -10,6 +10,7 @@ mod phase;
 
 use std::collections::HashMap;
 use std::error::Error as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -148,16 +149,7 @@ impl Http {
         if let Some(client) = clients.get(&manner) {
             return Ok(client.clone());
         }
-        let client = build(manner).map_err(|failed| NoAnswer {
-            phase: Phase::Tls,
-            cause: Cause::Here,
-            said: format!(
-                "no HTTP client could be made ({}); is the package ca-certificates installed, or SSL_CERT_FILE set?",
-                cause_of(&failed)
-            ),
-            took: Duration::ZERO,
-            may_have_arrived: false,
-        })?;
+        let client = build(manner, None)?;
         clients.insert(manner, client.clone());
         Ok(client)
     }
@@ -167,49 +159,60 @@ impl Http {
     /// # Errors
     /// When there was no whole answer in time. A status of 500 is an answer.
     pub async fn look(&self, look: &Look) -> Result<Answer, NoAnswer> {
-        let client = self.client(look.manner)?;
-        let mut request = client
-            .request(look.method.clone(), look.url.clone())
-            .headers(look.headers.clone());
-        if let Some(body) = &look.body {
-            request = request.body(body.clone());
-        }
-        let began = Instant::now();
-        let reached = Reached::default();
-        let asked = reached.follow(receive(request, began));
-        let outcome = tokio::time::timeout(look.timeout, asked).await;
-        let took = began.elapsed();
-        let answered = match outcome {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(failed)) => {
-                let phase = phase_of(&failed, reached.get());
-                Err(NoAnswer {
-                    phase,
-                    cause: Cause::of(&failed),
-                    said: cause_of(&failed),
-                    took,
-                    may_have_arrived: phase == Phase::Http,
-                })
-            }
-            Err(_) => Err(NoAnswer {
-                phase: reached.get(),
-                cause: Cause::Timeout,
-                said: "no answer".to_owned(),
-                took,
-                may_have_arrived: reached.get() == Phase::Http,
-            }),
-        };
-        // The query and the user-info stay out: they are where secrets are.
-        tracing::debug!(
-            method = %look.method,
-            host = look.url.host_str(),
-            path = look.url.path(),
-            status = answered.as_ref().ok().map(|answer| answer.status),
-            failed = answered.as_ref().err().map(tracing::field::display),
-            took = %crate::platform::text::duration(took),
-        );
-        answered
+        ask(self.client(look.manner)?, look).await
     }
+
+    /// Makes one request to whoever listens at a Unix socket; the URL's host is for them alone.
+    ///
+    /// # Errors
+    /// As for [`Http::look`].
+    pub async fn look_through(&self, socket: &Path, look: &Look) -> Result<Answer, NoAnswer> {
+        ask(build(look.manner, Some(socket))?, look).await
+    }
+}
+
+async fn ask(client: reqwest::Client, look: &Look) -> Result<Answer, NoAnswer> {
+    let mut request = client
+        .request(look.method.clone(), look.url.clone())
+        .headers(look.headers.clone());
+    if let Some(body) = &look.body {
+        request = request.body(body.clone());
+    }
+    let began = Instant::now();
+    let reached = Reached::default();
+    let asked = reached.follow(receive(request, began));
+    let outcome = tokio::time::timeout(look.timeout, asked).await;
+    let took = began.elapsed();
+    let answered = match outcome {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(failed)) => {
+            let phase = phase_of(&failed, reached.get());
+            Err(NoAnswer {
+                phase,
+                cause: Cause::of(&failed),
+                said: cause_of(&failed),
+                took,
+                may_have_arrived: phase == Phase::Http,
+            })
+        }
+        Err(_) => Err(NoAnswer {
+            phase: reached.get(),
+            cause: Cause::Timeout,
+            said: "no answer".to_owned(),
+            took,
+            may_have_arrived: reached.get() == Phase::Http,
+        }),
+    };
+    // The query and the user-info stay out: they are where secrets are.
+    tracing::debug!(
+        method = %look.method,
+        host = look.url.host_str(),
+        path = look.url.path(),
+        status = answered.as_ref().ok().map(|answer| answer.status),
+        failed = answered.as_ref().err().map(tracing::field::display),
+        took = %crate::platform::text::duration(took),
+    );
+    answered
 }
 
 async fn receive(
@@ -239,7 +242,7 @@ async fn receive(
     clippy::disallowed_methods,
     reason = "this is the one place that builds clients"
 )]
-fn build(manner: Manner) -> Result<reqwest::Client, reqwest::Error> {
+fn build(manner: Manner, socket: Option<&Path>) -> Result<reqwest::Client, NoAnswer> {
     let mut builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -258,7 +261,19 @@ fn build(manner: Manner) -> Result<reqwest::Client, reqwest::Error> {
     if !manner.proxy {
         builder = builder.no_proxy();
     }
-    builder.build()
+    if let Some(socket) = socket {
+        builder = builder.unix_socket(socket);
+    }
+    builder.build().map_err(|failed| NoAnswer {
+        phase: Phase::Tls,
+        cause: Cause::Here,
+        said: format!(
+            "no HTTP client could be made ({}); is the package ca-certificates installed, or SSL_CERT_FILE set?",
+            cause_of(&failed)
+        ),
+        took: Duration::ZERO,
+        may_have_arrived: false,
+    })
 }
 
 /// `path` (which may have a query) below a base address: what the base's own path holds stays

@@ -33,6 +33,7 @@ pub(super) fn of(event: &Event) -> Option<(&'static str, Value)> {
             ("checked", data)
         }
         Event::Found(finding) => ("checked", found(finding)),
+        Event::Compared(comparison) => ("compared", json!(comparison)),
         Event::Changed {
             what,
             before,

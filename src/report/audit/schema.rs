@@ -50,10 +50,31 @@ pub const EVENTS: &[Row] = &[
         ],
     ),
     (
+        "compared",
+        "an environment of GitHub was held against the config",
+        &[
+            ("environment", TEXT, "the environment"),
+            (
+                "differences",
+                &["array"],
+                "each key that differs, with what GitHub has and what the config wants",
+            ),
+            (
+                "read-back",
+                &["boolean"],
+                "whether it was read back after a change",
+            ),
+        ],
+    ),
+    (
         "changed",
         "something was changed",
         &[
-            ("what", TEXT, "traffic, or the release in a slot"),
+            (
+                "what",
+                TEXT,
+                "traffic, the release in a slot, or a key of an environment at GitHub",
+            ),
             ("before", MAYBE, "what it was; null where nobody could say"),
             ("after", TEXT, "what it is now"),
         ],

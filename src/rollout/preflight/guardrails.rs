@@ -1,5 +1,4 @@
-//! What people decided: which branches, which hours, and that secrets are there. Somebody who
-//! gives a reason may pass over the calendar, and is heard; over the rest nobody passes.
+//! What people decided: which branches, which hours. Somebody who gives a reason may pass over the calendar, and is heard; over the rest nobody passes.
 
 use crate::judge::{branches, windows};
 use crate::model::event::{Event, Fact};
@@ -10,29 +9,10 @@ use super::{Circumstances, Source};
 
 pub(super) fn look(stage: &Stage, with: &Circumstances) -> Vec<Finding> {
     let said = format!("{} is right", with.config);
-    let mut all = secrets(with);
-    all.push(Finding::passed(Group::Guardrail, "config", said));
+    let mut all = vec![Finding::passed(Group::Guardrail, "config", said)];
     all.extend(branch(with));
     all.extend(calendar(stage, with));
     all
-}
-
-fn secrets(with: &Circumstances) -> Vec<Finding> {
-    let finding = |(name, there): &(String, bool)| {
-        if *there {
-            return Finding::passed(Group::Secrets, name, "there, and not empty");
-        }
-        Finding::failed(
-            Group::Secrets,
-            name,
-            "missing or empty",
-            "a value",
-            format!(
-                "give the step `env: {{ {name}: ${{{{ secrets.{name} }}}} }}`, and see that the secret is set for this environment"
-            ),
-        )
-    };
-    with.secrets.iter().map(finding).collect()
 }
 
 fn branch(with: &Circumstances) -> Option<Finding> {

@@ -4,12 +4,17 @@
 //! What is asked of others comes in through [`Circumstances`]: this room knows neither the
 //! environment's variables nor GitHub nor what time it is.
 
+mod approval;
+mod commit;
 mod docker;
 mod guardrails;
+mod hosts;
 mod machine;
 mod network;
+pub mod protected;
 mod records;
 mod router;
+mod secrets;
 
 use std::path::PathBuf;
 
@@ -18,17 +23,20 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use url::Url;
 
+use crate::config::docker_host::Engine;
 use crate::config::endpoints::Endpoint;
 use crate::config::preflight::{Guardrails, Preflight};
 use crate::judge::gravest;
 use crate::model::event::Event;
 use crate::model::fault::Fault;
 use crate::model::finding::Finding;
+use crate::model::gates::{Reviews, Seen, Shelves, Wanted};
 use crate::model::release::{Mark, Release};
 use crate::platform::secret::Vault;
 
 use super::saga::{Halt, Saga};
 use super::stage::Stage;
+use protected::Guarded;
 
 /// Its short name in the log.
 const NAME: &str = "preflight";
@@ -39,6 +47,8 @@ pub struct Circumstances {
     pub thresholds: Preflight,
     /// Whether the machine is looked at.
     pub machine: bool,
+    /// Where the Docker engine is.
+    pub engine: Engine,
     /// What people decided.
     pub guardrails: Guardrails,
     /// The config file's name.
@@ -47,8 +57,8 @@ pub struct Circumstances {
     pub endpoints: Vec<Endpoint>,
     /// Whether a proxy is set for requests to others.
     pub proxied: bool,
-    /// The secrets that must be there, and whether they are.
-    pub secrets: Vec<(String, bool)>,
+    /// Of the variables that must be there, those that are, and are not empty.
+    pub present: Vec<String>,
     /// What is deployed.
     pub source: Source,
     /// What time it is.
@@ -57,14 +67,24 @@ pub struct Circumstances {
     pub override_reason: Option<String>,
     /// Who started this.
     pub actor: Option<String>,
+    /// Everybody who had a part in starting this.
+    pub actors: Vec<String>,
+    /// The commit.
+    pub commit: Option<String>,
+    /// What others keep that has to be waited for, or why it cannot be asked for.
+    pub gates: Result<Box<dyn Gates>, String>,
     /// The release.
     pub release: Option<Release>,
     /// The slot that must be active before.
     pub expect_active: Option<String>,
+    /// Which of the health checks look at the slot itself, by their places in the config.
+    pub slot_health: Vec<usize>,
     /// Whether there is no way back by itself, because of a migration.
     pub contract: bool,
     /// The environments that must have got the release before.
     pub earlier: Vec<Earlier>,
+    /// How the environment must be protected at GitHub, where that is a guardrail.
+    pub protected: Option<Guarded>,
     /// The records of deployments, or why there are none.
     pub records: Result<Box<dyn Records>, String>,
     /// Where commands run, and the disk that must have room.
@@ -117,6 +137,31 @@ pub trait Records: Send + Sync {
     ) -> Result<Option<String>, String>;
 }
 
+/// What others keep and a deployment may have to wait for.
+#[async_trait]
+pub trait Gates: Send + Sync {
+    /// All checks of a commit.
+    ///
+    /// # Errors
+    /// Why they cannot be had.
+    async fn checks(&self, sha: &str) -> Result<Vec<Seen>, String>;
+
+    /// The checks that are required of a branch.
+    ///
+    /// # Errors
+    /// Why they cannot be had.
+    async fn required(&self, branch: &str) -> Result<Vec<Wanted>, String>;
+
+    /// Who approved this run for an environment.
+    ///
+    /// # Errors
+    /// Why that cannot be had.
+    async fn reviews(&self, environment: &str) -> Result<Reviews, String>;
+
+    /// The secrets that a job of an environment may get, and when they were set.
+    async fn secrets(&self, environment: &str) -> Shelves;
+}
+
 /// A deployment that another run has not closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Other {
@@ -159,16 +204,32 @@ pub async fn preflight(saga: &Saga<'_>, with: &Circumstances) -> Result<String, 
 }
 
 async fn look(stage: &Stage, with: &Circumstances) -> Vec<Finding> {
-    let (machine, docker, reached, others, after, (router, idle)) = tokio::join!(
-        machine::look(with),
-        docker::look(with),
+    let environment = stage.environment.as_str();
+    let here = async { tokio::join!(machine::look(with), hosts::look(with)) };
+    let asked = async {
+        tokio::join!(
+            secrets::look(environment, with),
+            commit::look(with),
+            approval::look(environment, with),
+        )
+    };
+    let (here, docker, reached, others, after, asked, protected, (router, idle)) = tokio::join!(
+        here,
+        docker::look(&stage.http, with),
         network::look(with),
         records::others(with),
         records::after(stage, with),
+        asked,
+        protected::look(with),
         router::look(stage, with),
     );
+    let ((machine, hosts), (secrets, commit, approval)) = (here, asked);
     let network = network::findings(reached, idle.as_deref(), with);
-    let decided = guardrails::look(stage, with);
-    let all = [machine, docker, network, others, decided, after, router];
+    let mut decided = guardrails::look(stage, with);
+    decided.extend(commit);
+    decided.extend(approval);
+    let all = [
+        machine, hosts, docker, network, others, secrets, decided, protected, after, router,
+    ];
     all.into_iter().flatten().collect()
 }

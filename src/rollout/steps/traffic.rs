@@ -190,7 +190,13 @@ impl Step for Shift<'_> {
                 after: self.to.told(&stage.slots),
             });
         }
-        let confirmed = match router.confirm(self.to).await? {
+        // Reading back changes nothing: who is cancelled meanwhile goes back at once.
+        let confirmed = tokio::select! {
+            biased;
+            confirmed = router.confirm(self.to) => confirmed?,
+            () = stage.cancelled.cancelled() => return Err(Fault::cancelled()),
+        };
+        let confirmed = match confirmed {
             Confirmed::ByDataPlane(what) | Confirmed::ByState(what) => what,
         };
         stage.learned(Fact::ActiveSlot(

@@ -206,6 +206,7 @@ fn every_event_is_in_the_table() {
     use cutover::model::event::Headline;
     use cutover::model::finding::{Finding, Group};
     use cutover::model::metric::Unit;
+    use cutover::model::protection::Comparison;
     use cutover::model::receipt::Receipt;
 
     let home = tempfile::tempdir().unwrap();
@@ -260,6 +261,11 @@ fn every_event_is_in_the_table() {
         },
         Event::Found(Finding::failed(Group::Busy, said(), said(), said(), said())),
         Event::Found(Finding::skipped(Group::Busy, said(), said())),
+        Event::Compared(Comparison {
+            environment: said(),
+            differences: Vec::new(),
+            read_back: false,
+        }),
         Event::Changed {
             what: said(),
             before: None,

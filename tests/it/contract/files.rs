@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::{any_text, config};
 
 /// The grammar of GitHub's runner. Lines end with `\n` only.
-pub(super) fn as_the_runner_reads(text: &str) -> Result<Vec<(String, String)>, String> {
+pub(crate) fn as_the_runner_reads(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut found = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {

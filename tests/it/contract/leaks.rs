@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::doors::unmasked;
 use super::program::{Program, Ran};
 use crate::world::app::{App, Reply};
+use crate::world::github::environments::Rights;
 use crate::world::github::{Github, TOKEN};
 use crate::world::slack::{Channel, SECRET};
 
@@ -162,6 +163,7 @@ pub(super) fn config(ways: &[url::Url; 5], hooks: &[Channel]) -> Value {
             ],
             "strategy": { "kind": "blue-green", "watch": "100ms", "wait": "500ms" },
             "proof": { "answers": 2, "within": "1s" },
+            "protection": { "reviewers": ["octocat"], "wait-timer": "10m", "branches": ["main"] },
             // Where GitHub does not answer or a stuck run has the lock, the next is to say so soon.
             "lock": { "on-conflict": "fail" },
             "notify": notify,
@@ -191,6 +193,11 @@ fn arguments(mode: &str) -> Vec<Vec<&'static str>> {
             vec!["rollout", "--version=d4tab4se/pass+word="],
         ],
         "rollback" => vec![vec!["rollback"]],
+        "environments" => vec![
+            vec!["environments"],
+            vec!["environments", "--apply"],
+            vec!["environments", "--apply", "--dry-run"],
+        ],
         "rehearse" => vec![vec!["rehearse", "--fault", "unhealthy"]],
         "finish" => vec![vec!["finish"]],
         other => panic!("how is {other} run? say it here"),
@@ -210,6 +217,8 @@ async fn hooks() -> Vec<Channel> {
 /// Runs every mode on a config, and looks for secrets in all that was said.
 async fn every_mode(what: &str, config: &Value, hooks: &[Channel]) -> Vec<Ran> {
     let github = Github::start().await;
+    github.people(&[("octocat", 11)], &[]);
+    github.grant(Rights::Admin);
     let mut all = Vec::new();
     let commands = ["check", "router-config"].map(|command| vec![command]);
     let modes = MODES.iter().flat_map(|(mode, _)| arguments(mode));

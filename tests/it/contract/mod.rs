@@ -2,7 +2,7 @@
 
 mod commands;
 mod doors;
-mod files;
+pub(crate) mod files;
 mod health;
 mod health_refusals;
 mod hostile;

@@ -69,6 +69,8 @@ pub(super) enum Fault {
     Lost,
     /// It is lost on its way.
     LostBefore,
+    /// There is no answer, and no end of the connection.
+    Silent,
     /// It is made twice; the second answer counts.
     Repeated,
     /// The run is cancelled as the step begins.
@@ -177,6 +179,7 @@ impl Orders {
             None => act().await,
             Some(Fault::Before) => Err((errors.unreached)()),
             Some(Fault::LostBefore) => Err((errors.lost)()),
+            Some(Fault::Silent) => std::future::pending().await,
             Some(Fault::After) => {
                 act().await?;
                 Err((errors.refused)())

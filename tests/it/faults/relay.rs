@@ -62,6 +62,10 @@ async fn relay(
     };
     match fault {
         Some(Fault::Before | Fault::LostBefore) => return client.set_zero_linger(),
+        Some(Fault::Silent) => {
+            while client.read_buf(&mut head).await? > 0 {}
+            return Ok(());
+        }
         Some(Fault::Repeated) => drop(asked(address, &head).await?),
         _ => {}
     }

@@ -86,6 +86,8 @@ const PROOF: &[(Fault, u32, (Decision, u8))] = &[
     (Before, ALWAYS, BACK),
     (Lost, 1, DONE),
     (Lost, ALWAYS, BACK),
+    // One that hangs leaves time for others.
+    (Silent, 1, DONE),
     (Repeated, ALWAYS, DONE),
     (CancelBefore, 1, CANCELLED_BACK),
     (CancelAfter, 1, CANCELLED_BACK),

@@ -48,7 +48,7 @@ environments:
       checks:
         - { kind: http, path: /health, fall: 2 }
     strategy: { kind: blue-green, wait: 2s, watch: 150ms, max-error-rate: 100% }
-    proof: { answers: 3, within: 4s }
+    proof: { answers: 3, within: 2s }
     prober: { rate: 50, path: /prober }
 "#;
 
@@ -228,6 +228,7 @@ fn note() -> Note {
         progress: Progress::Begun,
         way_back: None,
         claim: None,
+        ended_well: false,
     }
 }
 

@@ -17,10 +17,10 @@ async fn a_rollout_leaves_a_released_claim_that_says_what_it_was_for() {
     let scene = Scene::set("0s", "").await;
     let ran = scene.run(&["rollout"], "v2").await;
     assert_eq!(ran.code, Some(0), "{}", ran.log);
-    let first = scene.github.questions();
+    let first = scene.github.calls();
     let again = scene.run(&["rollout"], "v3").await;
     assert_eq!(again.code, Some(0), "{}", again.log);
-    let second = scene.github.questions() - first;
+    let second = scene.github.calls() - first;
     println!("questions to GitHub: {first} in the first rollout ever, {second} in the next");
     let claims = scene.github.git(|git| git.claims());
     let told: Vec<_> = claims

@@ -36,7 +36,7 @@ async fn at_once(runs: usize) {
     println!(
         "{runs} rollouts at once: {:.1} s, {} questions to GitHub",
         began.elapsed().as_secs_f64(),
-        scene.github.questions()
+        scene.github.calls()
     );
 }
 

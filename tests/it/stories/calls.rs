@@ -39,6 +39,16 @@ async fn calls(mode: &str, job: Job) -> [usize; 2] {
         let all = "preflight: { cpu: 100%, memory: 100%, disk: 1MB }";
         scene.configure("records: auto", &format!("records: auto\n    {all}"));
     }
+    if mode == "environments" {
+        let block = "protection: { branches: [main] }";
+        scene.configure("records: auto", &format!("records: auto\n    {block}"));
+        let by_name = serde_json::json!({
+            "deployment_branch_policy": { "protected_branches": false, "custom_branch_policies": true },
+        });
+        scene
+            .github
+            .environment_is("production", by_name, &["main"]);
+    }
     let check_run = match job {
         Job::Plain => CHECK_RUN,
         Job::Environment => scene.github.job_begins("production", SHA, RUN) + 1000,

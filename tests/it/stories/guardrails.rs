@@ -112,6 +112,28 @@ fn who_gives_a_reason_passes_and_is_heard() {
     assert_eq!(shop.answers(), "green v2");
 }
 
+/// What GitHub does not protect is not rolled out; what it protects is.
+#[tokio::test]
+async fn a_rollout_waits_for_protection() {
+    let shop = guarded("protected: { wait-timer: 10m, branches: [main] }");
+    let github = Github::start().await;
+    let before = shop.state();
+    let ran = in_workflow(&shop, &github, "rollout --version=v2").await;
+    assert_eq!(ran.code, 10, "{}", ran.log);
+    assert_eq!(ran.output("reason-code"), "preflight-guardrail");
+    let said = "GitHub has no environment of that name; a workflow that names it makes one without any protection";
+    assert!(ran.log.contains(said), "{}", ran.log);
+    assert_eq!(shop.state(), before);
+    let body = serde_json::json!({
+        "wait_timer": 15,
+        "deployment_branch_policy": { "protected_branches": false, "custom_branch_policies": true },
+    });
+    github.environment_is("production", body, &["main"]);
+    let good = in_workflow(&shop, &github, "rollout --version=v2").await;
+    assert_eq!(good.code, 0, "{}", good.log);
+    assert_eq!(shop.answers(), "green v2");
+}
+
 /// A day that is never today, whenever that is.
 #[test]
 fn outside_of_the_window_is_6() {
@@ -332,4 +354,44 @@ fn a_contract_that_does_not_come_to_the_switch_fails() {
     let ran = shop.cutover("rollout --version=v2 --migration=contract");
     assert_eq!(ran.code, 10, "{}", ran.log);
     assert_eq!(shop.state(), before);
+}
+
+/// What the record says of the slots must be what the router says.
+#[tokio::test]
+async fn slots_that_are_not_as_recorded_are_6() {
+    let (shop, github) = (shop(EASY), Github::start().await);
+    let record = serde_json::json!({ "cutover": {
+        "schema_version": 1, "mode": "rollout", "slot": "green", "version": "v0", "weight": 100,
+        "previous": "blue", "run_id": "41", "run_attempt": "1", "job": "deploy", "mark": "m",
+    }});
+    github.put("production", "deploy:cutover", record, "success");
+    let before = shop.state();
+    let ran = in_workflow(&shop, &github, "preflight --version=v2").await;
+    assert_snapshot!(told(&shop, &ran), @r"
+    cutover · preflight · production · storefront v2
+      guardrail  router: the router and the last record disagree: the router says blue, GitHub Deployment 1 says green (v0); wanted both the same; next: if the router is right: `cutover switch-traffic --environment production --to blue` (proves it and records it); if the record is right: `cutover switch-traffic --environment production --to green`
+      skipped    way back: the router has to be in order first
+      preflight  8 of 9 checks passed, 1 skipped   [time]
+    failed: 1 check says no: router
+      measured   router: the router and the last record disagree: the router says blue, GitHub Deployment 1 says green (v0)
+      wanted     both the same
+      traffic    100 % on blue, says the router
+      next       if the router is right: `cutover switch-traffic --environment production --to blue` (proves it and records it); if the record is right: `cutover switch-traffic --environment production --to green`
+    ");
+    assert_eq!(
+        (ran.code, ran.output("reason-code")),
+        (6, "preflight-guardrail")
+    );
+    assert_eq!(shop.state(), before);
+}
+
+/// A config that is wrong is refused before anything is looked at, with all that is wrong.
+#[test]
+fn a_config_that_is_wrong_is_64() {
+    let shop = guarded("branches: main, afer: [staging]");
+    let ran = shop.cutover("preflight --version=v2");
+    assert_eq!(ran.code, 64, "{}", ran.log);
+    for said in ["\"main\" is not a list", "unknown key \"afer\""] {
+        assert!(ran.log.contains(said), "{said}: {}", ran.log);
+    }
 }

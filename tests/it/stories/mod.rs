@@ -1,8 +1,11 @@
 //! Whole modes, as users run them: the built program against real proxies. What each prints
 //! is held to the letter, so that it can be read like a release note.
-
+mod ages;
 mod calls;
+mod docker;
+mod gates;
 mod guardrails;
+mod hosts;
 pub(crate) mod load;
 mod preflight;
 mod records;

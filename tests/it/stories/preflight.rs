@@ -2,7 +2,6 @@
 //! the exit code that tells them apart.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::time::Instant;
 
 use insta::assert_snapshot;
@@ -24,14 +23,14 @@ pub(super) fn shop(blocks: &str) -> Shop {
 }
 
 /// Runs the program with more variables.
-fn with(shop: &Shop, arguments: &str, variables: &[(&str, &str)]) -> Ran {
+pub(super) fn with(shop: &Shop, arguments: &str, variables: &[(&str, &str)]) -> Ran {
     let mut command = shop.command(arguments);
     command.envs(variables.iter().copied());
     Ran::of(command.spawn().unwrap())
 }
 
 /// The document of the run whose outputs went into `output`.
-fn result(shop: &Shop) -> Value {
+pub(super) fn result(shop: &Shop) -> Value {
     let outputs = fs::read_to_string(shop.path("output")).unwrap();
     let mut results = outputs.lines().filter(|line| line.starts_with("{\"schema"));
     serde_json::from_str(results.next_back().unwrap()).unwrap()
@@ -52,7 +51,7 @@ fn refused(blocks: &str, variables: &[(&str, &str)], code: i32, reason: &str) ->
 }
 
 /// The log without its first line, and without what nobody could look at.
-fn told(shop: &Shop, ran: &Ran) -> String {
+pub(super) fn told(shop: &Shop, ran: &Ran) -> String {
     let log = shop.told(&ran.log);
     let rows = log.lines().skip(1);
     let rows: Vec<&str> = rows
@@ -151,43 +150,6 @@ fn a_full_disk_is_1() {
 }
 
 #[test]
-fn docker_without_compose_is_2() {
-    let shop = shop("preflight: { cpu: 100%, memory: 100%, disk: 1MB, docker: true }");
-    let docker = |script: &str| {
-        let path = shop.path("docker");
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        let path = format!("{}:/usr/bin:/bin", shop.path("").display());
-        with(&shop, "preflight --version=v2", &[("PATH", &path)])
-    };
-    let neither = docker("echo Cannot connect to the Docker daemon; exit 1");
-    assert_snapshot!(told(&shop, &neither), @r"
-      docker     engine: `docker version --format '{{.Server.Version}}'` ended with 1; it said: Cannot connect to the Docker daemon; wanted a version and 0; next: start the Docker engine, or give this job its socket and the `docker` command
-      docker     compose: `docker compose version --short` ended with 1; it said: Cannot connect to the Docker daemon; wanted a version and 0; next: install the Compose plugin where this job runs
-      preflight  9 of 11 checks passed, 1 skipped   [time]
-    failed: 2 checks say no: engine, compose
-      measured   engine: `docker version --format '{{.Server.Version}}'` ended with 1; it said: Cannot connect to the Docker daemon
-      wanted     a version and 0
-      traffic    100 % on blue, says the router
-      next       start the Docker engine, or give this job its socket and the `docker` command
-    ");
-    assert_eq!(
-        (neither.code, neither.output("reason-code")),
-        (2, "preflight-docker")
-    );
-    let no_compose =
-        docker("test $1 = version && echo 27.3.1 && exit; echo unknown command; exit 1");
-    assert_eq!(no_compose.code, 2);
-    assert!(
-        no_compose.log.contains("1 check says no: compose"),
-        "{}",
-        no_compose.log
-    );
-    let both = docker("echo 27.3.1");
-    assert_eq!(both.code, 0, "{}", both.log);
-}
-
-#[test]
 fn a_database_that_is_not_there_is_3() {
     let port = free();
     let checks = format!(
@@ -256,6 +218,47 @@ fn the_idle_slot_may_be_down() {
         "{}",
         ran.log
     );
+}
+
+/// The log without how long each answer took.
+fn untimed(shop: &Shop, ran: &Ran) -> String {
+    let took = regex_lite::Regex::new(r"in [\d.]+ ms").unwrap();
+    took.replace_all(&told(shop, ran), "in [time]").into_owned()
+}
+
+/// The way back leads to a slot that is well, or somebody says why it need not.
+#[test]
+fn an_active_slot_that_is_not_healthy_is_6() {
+    let health = "health: { checks: [{ kind: http, path: /release, expect: { text: v2 } }] }";
+    let shop = shop(&format!("{EASY}\n    {health}"));
+    let ran = shop.cutover("preflight --version=v2");
+    assert_snapshot!(untimed(&shop, &ran), @r#"
+      guardrail  way back: blue is not healthy: GET /release: 200 in [time], body "v1"; wanted "v2" in the body; next: see what is wrong with blue; who deploys to repair it gives a reason with `override`
+      preflight  8 of 9 checks passed, 1 skipped   [time]
+    failed: 1 check says no: way back
+      measured   way back: blue is not healthy: GET /release: 200 in [time], body "v1"
+      wanted     "v2" in the body
+      traffic    100 % on blue, says the router
+      next       see what is wrong with blue; who deploys to repair it gives a reason with `override`
+    "#);
+    assert_eq!(
+        (ran.code, ran.output("reason-code")),
+        (6, "preflight-guardrail")
+    );
+    let override_reason = [("INPUT_OVERRIDE", "this is the repair")];
+    let ran = with(&shop, "preflight --version=v2", &override_reason);
+    assert_snapshot!(untimed(&shop, &ran), @r#"
+    warning    override: "this is the repair" passes over: blue is not healthy: GET /release: 200 in [time], body "v1"
+    preflight  9 checks passed, 1 skipped   [time]
+    passed     v2 may go out: 9 checks passed, 1 skipped
+    "#);
+    assert_eq!(
+        (ran.code, ran.output("override")),
+        (0, "this is the repair")
+    );
+    shop.configure("text: v2", "text: v1");
+    let ran = shop.cutover("preflight --version=v2");
+    assert_eq!(ran.code, 0, "{}", ran.log);
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! A gate before a server: passes bytes on, counts what clients ask, and at one of the
 //! questions lets something else happen, before or after the server has heard it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
 /// When the deed is done.
@@ -19,18 +21,24 @@ pub(crate) enum When {
     InPassing,
     /// Before, and the question hangs: no answer, no end of the connection.
     Hanging,
+    /// Before, and so does every question that comes later, to whatever server.
+    Dead,
 }
 
 /// What all gates of a world share.
 #[derive(Clone)]
 pub(crate) struct Watchman {
-    asked: Arc<AtomicUsize>,
+    asked: Arc<Mutex<Vec<String>>>,
     at: usize,
     when: When,
     deed: Arc<Mutex<Option<Deed>>>,
+    /// While the deed is done, everybody waits: it is done at this point, and at no later one.
+    still: Arc<RwLock<()>>,
+    dead: Arc<AtomicBool>,
+    open: Arc<AtomicUsize>,
 }
 
-type Deed = Box<dyn FnOnce() + Send>;
+type Deed = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 
 impl Watchman {
     /// Does a deed at the `at`-th question, counted from 1.
@@ -40,63 +48,107 @@ impl Watchman {
             at,
             when,
             deed: Arc::default(),
+            still: Arc::default(),
+            dead: Arc::default(),
+            open: Arc::default(),
         }
     }
 
     /// What is done. It can be known only when the gates are open.
-    pub(crate) fn shall(&self, deed: impl FnOnce() + Send + 'static) {
+    pub(crate) fn shall(&self, deed: impl FnOnce() -> BoxFuture<'static, ()> + Send + 'static) {
         *self.deed.lock().unwrap() = Some(Box::new(deed));
     }
 
-    /// How much was asked so far.
-    pub(crate) fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    /// What was asked so far: whom, and the first words.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
     }
 
-    fn act(&self) {
-        if let Some(deed) = self.deed.lock().unwrap().take() {
-            deed();
+    /// How many connections are open.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// Lets everybody answer again.
+    pub(crate) fn revive(&self) {
+        self.dead.store(false, Ordering::SeqCst);
+    }
+
+    async fn act(&self) {
+        let deed = self.deed.lock().unwrap().take();
+        if let Some(deed) = deed {
+            let _still = self.still.write().await;
+            deed().await;
         }
+    }
+
+    /// Notes a question, and says whether it is the one.
+    fn hears(&self, whom: &str, question: &[u8]) -> bool {
+        let head = String::from_utf8_lossy(question);
+        let words: Vec<&str> = head.split([' ', '?']).take(2).collect();
+        let mut asked = self.asked.lock().unwrap();
+        asked.push(format!("{whom} {}", words.join(" ")));
+        let ours = asked.len() == self.at;
+        if ours && self.when == When::Dead {
+            self.dead.store(true, Ordering::SeqCst);
+        }
+        ours
     }
 }
 
 /// Opens a gate before `server` and returns its port. It closes with `gates`.
-pub(crate) async fn open(server: &url::Url, watchman: &Watchman, gates: &mut JoinSet<()>) -> u16 {
+pub(crate) async fn open(
+    whom: &'static str,
+    server: &url::Url,
+    watchman: &Watchman,
+    gates: &mut JoinSet<()>,
+) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = format!("127.0.0.1:{}", server.port().unwrap());
     let watchman = watchman.clone();
     gates.spawn(async move {
-        let mut open = JoinSet::new();
+        let mut passing = JoinSet::new();
         while let Ok((client, _)) = listener.accept().await {
-            open.spawn(pass(client, server.clone(), watchman.clone()));
+            let (server, watchman) = (server.clone(), watchman.clone());
+            passing.spawn(async move {
+                watchman.open.fetch_add(1, Ordering::SeqCst);
+                pass(whom, client, server, &watchman).await;
+                watchman.open.fetch_sub(1, Ordering::SeqCst);
+            });
+            while passing.try_join_next().is_some() {}
         }
     });
     port
 }
 
 /// Every question of our small requests comes in one piece.
-async fn pass(mut client: TcpStream, server: String, watchman: Watchman) -> Option<()> {
+async fn pass(
+    whom: &str,
+    mut client: TcpStream,
+    server: String,
+    watchman: &Watchman,
+) -> Option<()> {
     let mut server = TcpStream::connect(server).await.ok()?;
     let (mut question, mut answer) = (vec![0; 64 << 10], vec![0; 64 << 10]);
     loop {
         let n = client.read(&mut question).await.ok().filter(|n| *n > 0)?;
-        let ours = watchman.asked.fetch_add(1, Ordering::SeqCst) + 1 == watchman.at;
-        if ours && watchman.when == When::Before {
-            watchman.act();
-            return None;
+        drop(watchman.still.read().await);
+        let dead = watchman.dead.load(Ordering::SeqCst);
+        let ours = watchman.hears(whom, &question[..n]);
+        if ours && watchman.when != When::AfterEffect {
+            watchman.act().await;
         }
-        if ours && watchman.when == When::Hanging {
-            watchman.act();
-            std::future::pending::<()>().await;
-        }
-        if ours && watchman.when == When::InPassing {
-            watchman.act();
+        match watchman.when {
+            When::Before if ours => return None,
+            When::Hanging if ours => return gone(client).await,
+            When::Dead if ours || dead => return gone(client).await,
+            _ => {}
         }
         server.write_all(&question[..n]).await.ok()?;
         let n = server.read(&mut answer).await.ok()?;
         if ours && watchman.when == When::AfterEffect {
-            watchman.act();
+            watchman.act().await;
             return None;
         }
         client
@@ -105,4 +157,11 @@ async fn pass(mut client: TcpStream, server: String, watchman: Watchman) -> Opti
             .ok()
             .filter(|()| n > 0)?;
     }
+}
+
+/// Waits until the client has closed the connection.
+async fn gone(mut client: TcpStream) -> Option<()> {
+    let mut rest = [0; 1 << 10];
+    while client.read(&mut rest).await.ok()? > 0 {}
+    None
 }

@@ -2,6 +2,9 @@
 //! refuses, keeps what it was given, and goes wrong to order. Every request is held to GitHub's
 //! own description; a test with one that does not fit fails at its end.
 
+mod by_hand;
+pub(crate) mod environments;
+pub(crate) mod gates;
 mod jobs;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -32,6 +35,23 @@ pub(crate) enum Verb {
     MakeCommit,
     CreateRef,
     MoveRef,
+    ListEnvironments,
+    ReadEnvironment,
+    PutEnvironment,
+    Policies,
+    Allow,
+    Forbid,
+    User,
+    Team,
+    CheckRuns,
+    CommitStatus,
+    Branch,
+    Rules,
+    Approvals,
+    Jobs,
+    EnvironmentSecrets,
+    RepositorySecrets,
+    OrganizationSecrets,
 }
 
 /// What goes wrong.
@@ -66,8 +86,10 @@ struct Kept {
     /// What GitHub's description does not allow.
     violations: Vec<String>,
     jobs: jobs::Jobs,
+    gates: gates::Gates,
     payload_as_text: bool,
     git: GitRefs,
+    environments: environments::Environments,
     latency: Duration,
     last_id: u64,
 }
@@ -121,11 +143,6 @@ impl Github {
     /// The repository's refs.
     pub(crate) fn git<T>(&self, with: impl FnOnce(&mut GitRefs) -> T) -> T {
         with(&mut self.kept.lock().unwrap().git)
-    }
-
-    /// How much was asked in all.
-    pub(crate) fn questions(&self) -> usize {
-        self.kept.lock().unwrap().asked.len()
     }
 
     pub(crate) fn deployments(&self) -> Vec<Value> {
@@ -221,7 +238,9 @@ impl Kept {
         let path = openapi::below(&asked.path);
         let below = path.strip_prefix("/repos/shop/storefront").unwrap_or("");
         let route = jobs::route(&asked.method, below);
+        let route = route.or_else(|| gates::route(&asked.method, below));
         let route = route.or_else(|| Some((GitRefs::verb(&asked.method, below)?, None)));
+        let route = route.or_else(|| Some((environments::verb(&asked.method, &path)?, None)));
         let Some((verb, of)) = route else {
             return refused(404, "Not Found");
         };
@@ -259,6 +278,9 @@ impl Kept {
                     .with("x-ratelimit-reset", jobs::now() + seconds);
             }
             Some(Fault::Forbidden) => {
+                if let Some(no) = gates::forbidden(verb) {
+                    return no;
+                }
                 let wanted = match GitRefs::verb(&asked.method, below) {
                     Some(_) => "contents=write",
                     None => "deployments=write",
@@ -275,7 +297,7 @@ impl Kept {
         if matches!(verb, Verb::Statuses | Verb::Say) && !of.is_some_and(is_there) {
             return refused(404, "Not Found");
         }
-        let body = if asked.method != "GET" {
+        let body = if !matches!(asked.method.as_str(), "GET" | "DELETE") {
             if asked.only("content-type") != Some("application/json") {
                 return refused(400, "Problems parsing JSON");
             }
@@ -289,7 +311,7 @@ impl Kept {
         match (verb, of) {
             (Verb::List, _) => self.list(asked),
             (Verb::CheckRun, Some(id)) => self.jobs.check_run(id, &self.deployments),
-            (Verb::Run, Some(id)) => self.jobs.run(id),
+            (Verb::Run, Some(id)) => self.jobs.run(id, self.gates.run_began.as_deref()),
             (Verb::Create, _) => match wrong_in_deployment(&body) {
                 Some(field) => invalid(field),
                 None if body["auto_merge"] != json!(false) => {
@@ -311,7 +333,14 @@ impl Kept {
             (Verb::Statuses | Verb::Say | Verb::CheckRun | Verb::Run, None) => {
                 refused(404, "Not Found")
             }
-            _ => self.git.answer(verb, &asked.path, &body),
+            _ if verb.is_of_environments() => {
+                let path = openapi::below(&asked.path);
+                self.environments.answer(verb, &path, asked, &body)
+            }
+            _ => match self.gate(verb, asked) {
+                Some(reply) => reply,
+                None => self.git.answer(verb, &asked.path, &body),
+            },
         }
     }
 
@@ -363,27 +392,5 @@ impl Kept {
             self.retire_like_github(of);
         }
         status
-    }
-
-    /// `auto_inactive`: older successes of the same environment, unless that is `production`.
-    fn retire_like_github(&mut self, but: u64) {
-        let environment = |kept: &Self, id: u64| {
-            let found = kept.deployments.iter().find(|one| one["id"] == id);
-            found.map(|one| one["environment"].clone())
-        };
-        let ours = environment(self, but);
-        if ours == Some("production".into()) {
-            return;
-        }
-        let older: Vec<u64> = self
-            .statuses
-            .iter()
-            .filter(|(id, all)| **id < but && all.last().is_some_and(|s| s["state"] == "success"))
-            .map(|(id, _)| *id)
-            .filter(|id| environment(self, *id) == ours)
-            .collect();
-        for id in older {
-            self.say(id, &json!({ "state": "inactive" }));
-        }
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod app;
 pub(crate) mod collector;
+pub(crate) mod dockerd;
 pub(crate) mod gate;
 pub(crate) mod git_refs;
 pub(crate) mod github;
@@ -19,6 +20,7 @@ pub(crate) mod pushgateway;
 pub(crate) mod scene;
 pub(crate) mod shop;
 pub(crate) mod slack;
+pub(crate) mod sshd;
 pub(crate) mod stand_in;
 pub(crate) mod tls;
 pub(crate) mod weights_service;

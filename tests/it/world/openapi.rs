@@ -82,7 +82,7 @@ fn fit(template: &str, path: &str) -> Option<Vec<(String, String)>> {
             .and_then(|name| name.strip_suffix('}'))
         {
             Some(name) => {
-                if name == "ref" {
+                if template.ends_with("{ref}") && name == "ref" {
                     part = parts
                         .by_ref()
                         .fold(part, |all, more| format!("{all}/{more}"));

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::{Fault, Github, Verb, refused};
+use super::{Fault, Github, Kept, Verb, refused};
 use crate::world::stand_in::{Asked, Reply};
 
 #[derive(Default)]
@@ -40,10 +40,11 @@ impl Jobs {
         Reply::of(200, body.to_string())
     }
 
-    pub(super) fn run(&self, id: u64) -> Reply {
+    pub(super) fn run(&self, id: u64, began: Option<&str>) -> Reply {
         match self.runs.get(&id) {
             Some(status) => {
-                let body = json!({ "id": id, "status": status, "conclusion": Value::Null, "run_attempt": 1 });
+                let body = json!({ "id": id, "status": status, "conclusion": Value::Null, "run_attempt": 1,
+                    "created_at": began.unwrap_or("2026-11-21T08:00:00Z") });
                 Reply::of(200, body.to_string())
             }
             None => refused(404, "Not Found"),
@@ -118,6 +119,30 @@ impl Github {
     }
 }
 
+impl Kept {
+    /// `auto_inactive`: older successes of the same environment, unless that is `production`.
+    pub(super) fn retire_like_github(&mut self, but: u64) {
+        let environment = |kept: &Self, id: u64| {
+            let found = kept.deployments.iter().find(|one| one["id"] == id);
+            found.map(|one| one["environment"].clone())
+        };
+        let ours = environment(self, but);
+        if ours == Some("production".into()) {
+            return;
+        }
+        let older: Vec<u64> = self
+            .statuses
+            .iter()
+            .filter(|(id, all)| **id < but && all.last().is_some_and(|s| s["state"] == "success"))
+            .map(|(id, _)| *id)
+            .filter(|id| environment(self, *id) == ours)
+            .collect();
+        for id in older {
+            self.say(id, &json!({ "state": "inactive" }));
+        }
+    }
+}
+
 impl Verb {
     /// Whether it is a matter of the lock.
     pub(crate) const fn is_of_lock(self) -> bool {
@@ -151,6 +176,20 @@ pub(super) fn route(method: &str, below: &str) -> Option<(Verb, Option<u64>)> {
 /// A page of a list, and the way to the next one, which GitHub names by its own number for the
 /// repository.
 pub(super) fn paged(asked: &Asked, all: Vec<Value>) -> Reply {
+    paged_as(asked, &all, |page| json!(page))
+}
+
+/// The same of a list in an object, under `key`.
+pub(super) fn paged_in(asked: &Asked, key: &str, all: Vec<Value>) -> Reply {
+    let count = all.len();
+    paged_as(
+        asked,
+        &all,
+        |page| json!({ "total_count": count, key: page }),
+    )
+}
+
+fn paged_as(asked: &Asked, all: &[Value], shown: impl Fn(&[Value]) -> Value) -> Reply {
     let number = |name: &str, or: usize| {
         let found = asked.query.iter().find(|(key, _)| key == name);
         found.map_or(Some(or), |(_, value)| value.parse().ok())
@@ -160,8 +199,8 @@ pub(super) fn paged(asked: &Asked, all: Vec<Value>) -> Reply {
         return super::invalid("per_page");
     };
     let rest = all.get((page - 1) * most..).unwrap_or_default();
-    let this: Vec<&Value> = rest.iter().take(most).collect();
-    let reply = Reply::of(200, json!(this).to_string());
+    let this = &rest[..most.min(rest.len())];
+    let reply = Reply::of(200, shown(this).to_string());
     if rest.len() <= most {
         return reply;
     }

@@ -1,0 +1,129 @@
+//! `cutover replay FILE`: the judge of canaries, over a recording.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use crate::error::Refusal;
+use crate::judge::canary::recording::read;
+use crate::judge::canary::{Look, Metric, Settings, Verdict};
+use crate::model::ending::{Account, Decision, Ending, Reason};
+use crate::model::event::Headline;
+
+use super::session::Session;
+
+impl Session {
+    /// Prints each look as a row and ends as a rollout would have, or prints a line of JSON each.
+    pub(super) fn replay(&self, words: &[String]) -> Result<Option<Ending>, Refusal> {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let (file, json) = match words.as_slice() {
+            [file] => (*file, false),
+            [file, "json"] => (*file, true),
+            _ => {
+                return Err(Refusal::of_input(
+                    "replay",
+                    "takes `replay FILE` or `replay FILE json`",
+                ));
+            }
+        };
+        let path = self.context.workspace.join(file);
+        let text = fs::read_to_string(&path)
+            .map_err(|failed| Refusal::of_input("replay", format!("{file}: {failed}")))?;
+        let mut recording = read(&text, Settings::default())
+            .map_err(|said| Refusal::of_input("replay", format!("{file}: {said}")))?;
+        let judge = &mut recording.judge;
+        let looks: Vec<Look> = recording
+            .intervals
+            .iter()
+            .map(|it| judge.look(it))
+            .collect();
+        if json {
+            let lines = looks
+                .iter()
+                .filter_map(|look| serde_json::to_string(look).ok());
+            self.print(&lines.map(|line| line + "\n").collect::<String>());
+            return Ok(None);
+        }
+        self.print(&table(&looks));
+        self.begin(Headline {
+            mode: "replay",
+            ..Headline::default()
+        });
+        let ending = ending(&looks);
+        self.ended(&ending);
+        Ok(Some(ending))
+    }
+}
+
+fn table(looks: &[Look]) -> String {
+    let mut table = format!(
+        "{:>8}  {:<12}  {:>8} {:>8} {:>8}  {:>8} {:>8} {:>8}\n",
+        "time", "verdict", "errors", "worse", "within", "p95", "worse", "within"
+    );
+    for look in looks {
+        let metric = |metric: &Metric| {
+            let ratio = metric
+                .ratio
+                .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}x"));
+            format!(
+                "{ratio:>8} {:>8} {:>8}",
+                odds(metric.ln_worse),
+                odds(metric.ln_within)
+            )
+        };
+        let _ = writeln!(
+            table,
+            "{:>8}  {:<12}  {}  {}",
+            time(look.at),
+            look.verdict.name(),
+            metric(&look.errors),
+            metric(&look.latency)
+        );
+    }
+    table
+}
+
+/// What a stake of one has come to; a power of ten where that is a long number.
+fn odds(ln: f64) -> String {
+    match ln / std::f64::consts::LN_10 {
+        power if power >= 5.0 => format!("1e{power:.0}"),
+        power if power <= -3.0 => format!("1e{power:.0}"),
+        _ => format!("{:.2}", ln.exp()),
+    }
+}
+
+/// Minutes and seconds.
+fn time(seconds: f64) -> String {
+    let seconds = seconds.round().max(0.0) as u64;
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+/// A rollout would have ended at the first look that decides.
+fn ending(looks: &[Look]) -> Ending {
+    let first = |verdict| looks.iter().find(|look| look.verdict == verdict);
+    let at = |look: &Look| {
+        format!(
+            "{}: at {}: {}",
+            look.verdict.name(),
+            time(look.at),
+            look.said
+        )
+    };
+    let bad = first(Verdict::Rollback);
+    let good = first(Verdict::Safe).filter(|good| bad.is_none_or(|bad| good.at < bad.at));
+    match (good, bad, first(Verdict::Warn), looks.last()) {
+        (Some(good), ..) => Ending::good(Decision::Passed, Reason::Done, at(good)),
+        (None, Some(bad), ..) => no(Reason::LimitPassed, at(bad)),
+        (None, None, Some(warned), _) => no(Reason::Unhealthy, at(warned)),
+        (None, None, None, Some(last)) => no(Reason::NoData, at(last)),
+        (None, None, None, None) => no(Reason::NoData, "there is nothing to look at".to_owned()),
+    }
+}
+
+fn no(reason: Reason, said: String) -> Ending {
+    Ending {
+        decision: Decision::Failed,
+        reason,
+        said,
+        account: Account::default(),
+    }
+}

@@ -1,0 +1,307 @@
+//! Evidence that may be looked at as often as one likes: an e-process on counts.
+//!
+//! Of all events in an interval, how many fall to the canary is binomial where rates are equal
+//! up to a ratio (Lindon and Malek, NeurIPS 2022). Each alternative ratio is a bet against the
+//! claim "at most `null` times as bad"; the stake of one grows beyond a bar of b with probability
+//! at most 1/b where the claim is true, however often one looks (Ville 1939). Means of such bets
+//! are one, too (Vovk and Wang, 2021), so half the stake is bet from the beginning, and the rest
+//! begins anew every few minutes: a fault that comes late is not hidden by a good past.
+
+use serde::{Deserialize, Serialize};
+
+/// How many times the bet begins anew.
+pub const RESTARTS: usize = 5;
+
+/// What of the stake is bet from the beginning, and what on each new beginning.
+const WHOLE: f64 = 0.5;
+const EACH: f64 = 0.1;
+
+/// Counts of one interval, or of several; sources that extrapolate give fractions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Requests to the canary.
+    pub canary: f64,
+    /// Of them, those that count against it.
+    pub canary_bad: f64,
+    /// Requests to the stable release in the same time.
+    pub stable: f64,
+    /// Of them, those that count against it.
+    pub stable_bad: f64,
+}
+
+impl Counts {
+    /// All of both.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            canary: self.canary + other.canary,
+            canary_bad: self.canary_bad + other.canary_bad,
+            stable: self.stable + other.stable,
+            stable_bad: self.stable_bad + other.stable_bad,
+        }
+    }
+
+    /// What came after an earlier total.
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            canary: self.canary - earlier.canary,
+            canary_bad: self.canary_bad - earlier.canary_bad,
+            stable: self.stable - earlier.stable,
+            stable_bad: self.stable_bad - earlier.stable_bad,
+        }
+    }
+
+    /// The canary's share of bad requests; `None` without requests.
+    pub fn canary_rate(self) -> Option<f64> {
+        (self.canary > 0.0).then(|| self.canary_bad / self.canary)
+    }
+
+    /// The stable release's share, with half an event added: a release without a single error
+    /// is not infinitely good.
+    pub fn stable_rate(self) -> f64 {
+        (self.stable_bad + 0.5) / (self.stable + 1.0)
+    }
+
+    /// How many times as bad the canary looks; `None` without requests.
+    pub fn ratio(self) -> Option<f64> {
+        Some(self.canary_rate()? / self.stable_rate())
+    }
+}
+
+/// What is claimed of the canary, and what is bet against it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// "At most so many times as bad" for alternatives above, "at least" for those below.
+    pub null: f64,
+    /// Ratios that are bet on.
+    pub alternatives: &'static [f64],
+    /// Whether the bet begins anew.
+    pub restarts: bool,
+}
+
+/// What the bets have come to, as natural logarithms.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    sums: Vec<f64>,
+    /// The sums when the bet began anew.
+    starts: Vec<Vec<f64>>,
+}
+
+/// Evidence at a look.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Strength {
+    /// The natural logarithm of what a stake of one has come to.
+    pub ln: f64,
+    /// Which beginning carries most of it: 0 is the first one.
+    pub start: usize,
+}
+
+impl Evidence {
+    /// Adds an interval. One without requests on either side says nothing.
+    pub fn add(&mut self, claim: &Claim, counts: Counts) {
+        self.sums.resize(claim.alternatives.len(), 0.0);
+        if counts.canary <= 0.0 || counts.stable <= 0.0 {
+            return;
+        }
+        let share = |ratio: f64| ratio * counts.canary / (ratio * counts.canary + counts.stable);
+        let null = share(claim.null);
+        for (sum, alternative) in self.sums.iter_mut().zip(claim.alternatives) {
+            let share = share(alternative * claim.null);
+            *sum += counts.canary_bad * (share / null).ln()
+                + counts.stable_bad * ((1.0 - share) / (1.0 - null)).ln();
+        }
+    }
+
+    /// Begins anew.
+    pub fn begin(&mut self) {
+        self.starts.push(self.sums.clone());
+    }
+
+    /// What it has come to where errors come `burst` at a time.
+    pub fn strength(&self, claim: &Claim, burst: f64) -> Strength {
+        if !claim.restarts {
+            let ln = self.ln_mean(None, burst);
+            return Strength { ln, start: 0 };
+        }
+        let mut best = Strength {
+            ln: WHOLE.ln() + self.ln_mean(None, burst),
+            start: 0,
+        };
+        // Stakes that wait for their beginning are worth what they were.
+        let waiting = RESTARTS.saturating_sub(self.starts.len()) as f64 * EACH;
+        let mut terms = [f64::NEG_INFINITY; RESTARTS + 2];
+        terms[0] = best.ln;
+        terms[1] = waiting.ln();
+        for (i, start) in self.starts.iter().enumerate().take(RESTARTS) {
+            let ln = EACH.ln() + self.ln_mean(Some(start), burst);
+            terms[i + 2] = ln;
+            if ln > best.ln {
+                best = Strength { ln, start: i + 1 };
+            }
+        }
+        Strength {
+            ln: ln_sum(&terms),
+            ..best
+        }
+    }
+
+    /// The mean of the bets since a beginning.
+    fn ln_mean(&self, start: Option<&Vec<f64>>, burst: f64) -> f64 {
+        if self.sums.is_empty() {
+            return 0.0;
+        }
+        let since = |i: usize, sum: f64| {
+            let begun = start.and_then(|start| start.get(i)).copied();
+            (sum - begun.unwrap_or(0.0)) / burst
+        };
+        let all = || self.sums.iter().enumerate().map(|(i, sum)| since(i, *sum));
+        let top = all().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = all().map(|ln| (ln - top).exp()).sum();
+        top + (sum / self.sums.len() as f64).ln()
+    }
+}
+
+/// The logarithm of the sum of what these are logarithms of.
+fn ln_sum(lns: &[f64]) -> f64 {
+    let top = lns.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    top + lns.iter().map(|ln| (ln - top).exp()).sum::<f64>().ln()
+}
+
+/// Whether errors come in groups: how much more successive rates differ than chance alone makes
+/// them. A level that shifts once is not seen by it, so a bad release does not excuse itself.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Burst {
+    before: f64,
+    sum: f64,
+    pairs: f64,
+    last: Option<(f64, f64)>,
+}
+
+/// How many pairs the time before counts for.
+const PAIRS_BEFORE: f64 = 10.0;
+
+impl Burst {
+    /// From what was measured on the stable release before; 1 is chance alone.
+    pub const fn after(before: f64) -> Self {
+        Self {
+            before,
+            sum: 0.0,
+            pairs: 0.0,
+            last: None,
+        }
+    }
+
+    /// What it was before, from intervals of requests and bad ones.
+    pub fn before(intervals: &[(f64, f64)]) -> f64 {
+        let all: (f64, f64) = intervals
+            .iter()
+            .fold((0.0, 0.0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+        let p = if all.0 > 0.0 { all.1 / all.0 } else { 0.0 };
+        let (mut seen, mut chance) = (0.0, 0.0);
+        let pairs = intervals.iter().zip(intervals.iter().skip(1));
+        for ((n, k), (next_n, next_k)) in pairs.filter(|(one, next)| one.0 > 0.0 && next.0 > 0.0) {
+            seen += (next_k / next_n - k / n).powi(2);
+            chance += p * (1.0 - p) * (1.0 / n + 1.0 / next_n);
+        }
+        if chance > 0.0 {
+            (seen / chance).max(1.0)
+        } else {
+            1.0
+        }
+    }
+
+    /// Adds an interval of the canary.
+    pub fn add(&mut self, requests: f64, bad: f64) {
+        if requests <= 0.0 {
+            return;
+        }
+        if let Some((n, k)) = self.last {
+            let p = (bad + k + 0.5) / (requests + n + 1.0);
+            let chance = p * (1.0 - p) * (1.0 / requests + 1.0 / n);
+            if chance > 0.0 {
+                self.sum += (bad / requests - k / n).powi(2) / chance;
+                self.pairs += 1.0;
+            }
+        }
+        self.last = Some((requests, bad));
+    }
+
+    /// How many errors come at a time, at least 1.
+    pub fn size(&self) -> f64 {
+        let measured = (PAIRS_BEFORE * self.before + self.sum) / (PAIRS_BEFORE + self.pairs);
+        measured.max(self.before).max(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CLAIM: Claim = Claim {
+        null: 1.1,
+        alternatives: &[1.4, 2.0, 4.0, 10.0],
+        restarts: true,
+    };
+
+    fn after(counts: &[Counts]) -> f64 {
+        let mut evidence = Evidence::default();
+        for counts in counts {
+            evidence.add(&CLAIM, *counts);
+        }
+        evidence.strength(&CLAIM, 1.0).ln
+    }
+
+    #[test]
+    fn nothing_seen_is_no_evidence() {
+        assert!(after(&[]).abs() < 1e-12);
+        let one_sided = Counts {
+            canary: 10.0,
+            canary_bad: 10.0,
+            ..Counts::default()
+        };
+        assert!(after(&[one_sided]).abs() < 1e-12, "no stable traffic");
+    }
+
+    #[test]
+    fn where_the_claim_is_true_a_bet_is_worth_no_more_than_its_stake() {
+        // All outcomes of one interval, each with its probability at the claim's edge.
+        for (n, m, p) in [(6, 6, 0.3), (4, 12, 0.1), (10, 3, 0.5)] {
+            let bad = (CLAIM.null * p).min(1.0);
+            let mut expected = 0.0;
+            for k in 0..=n {
+                for l in 0..=m {
+                    let counts = Counts {
+                        canary: f64::from(n),
+                        canary_bad: f64::from(k),
+                        stable: f64::from(m),
+                        stable_bad: f64::from(l),
+                    };
+                    let chance = binomial(n, k, bad) * binomial(m, l, p);
+                    expected += chance * after(&[counts]).exp();
+                }
+            }
+            assert!(expected <= 1.0 + 1e-9, "{n} {m} {p}: {expected}");
+        }
+    }
+
+    fn binomial(n: u32, k: u32, p: f64) -> f64 {
+        let ways = (0..k).fold(1.0, |ways, i| ways * f64::from(n - i) / f64::from(i + 1));
+        ways * p.powi(k as i32) * (1.0 - p).powi((n - k) as i32)
+    }
+
+    proptest! {
+        #[test]
+        fn intervals_of_one_share_can_be_merged(n in 1.0..500.0f64, k in 0.0..9.0f64, l in 0.0..9.0f64) {
+            let one = |bad: f64, stable_bad: f64| Counts { canary: n, canary_bad: bad, stable: 9.0 * n, stable_bad };
+            let merged = after(&[one(k, l).plus(one(l, k))]);
+            prop_assert!((after(&[one(k, l), one(l, k)]) - merged).abs() < 1e-9);
+        }
+
+        #[test]
+        fn more_errors_of_the_canary_are_never_less_evidence(n in 10.0..500.0f64, k in 0.0..9.0f64, l in 1.0..9.0f64) {
+            let one = |bad: f64| Counts { canary: n, canary_bad: bad, stable: 9.0 * n, stable_bad: l };
+            prop_assert!(after(&[one(k + 1.0)]) >= after(&[one(k)]));
+        }
+    }
+}

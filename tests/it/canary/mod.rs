@@ -1,0 +1,4 @@
+//! The judge of canaries, held to traces whose evidence is known, and as people run it.
+
+mod replay;
+mod traces;
