@@ -7,7 +7,9 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::file::Environment;
-use crate::config::kinds::{Block, CheckBlock, Kind, NotifierBlock, build, plain_schema};
+use crate::config::kinds::{
+    Block, CheckBlock, Kind, MetricBlock, NotifierBlock, build, plain_schema,
+};
 use crate::config::patience::Patience;
 use crate::config::preflight::Window;
 use crate::config::problem::Problem;
@@ -21,11 +23,12 @@ use crate::notifiers::Routing;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 use crate::report::telling::Channel;
+use crate::rollout::gauges::{Gauges, Named};
 use crate::rollout::ledger::Ledger;
 use crate::rollout::lock::keeper::Keeper;
 use crate::rollout::patience::Check;
 use crate::rollout::stage::Stage;
-use crate::{exporters, notifiers, probes, routers, targets};
+use crate::{exporters, metrics, notifiers, probes, routers, targets};
 
 /// The schema of the config, with all kinds of this program.
 pub fn schema() -> Value {
@@ -33,6 +36,7 @@ pub fn schema() -> Value {
         seam("target", targets::KINDS, None),
         seam("router", routers::KINDS, None),
         seam("check", probes::KINDS, Some(plain_schema::<Patience>())),
+        seam("metric", metrics::KINDS, None),
         seam("notify", notifiers::KINDS, Some(plain_schema::<Routing>())),
         seam(
             "telemetry",
@@ -118,6 +122,7 @@ pub fn stage(
         tools,
         &mut misfits,
     );
+    let gauges = gauges(environment, tools, &mut misfits);
     match slots {
         Some(slots) if misfits.is_empty() => Ok(Stage {
             app: app.to_owned(),
@@ -129,6 +134,7 @@ pub fn stage(
             target,
             smoke,
             health,
+            gauges,
             proof: environment.proof,
             prober: environment.prober.clone(),
             recorded: None,
@@ -269,6 +275,31 @@ fn checks(
         fitting(&format!("{path}[{i}]"), built, misfits)
     };
     blocks.iter().enumerate().filter_map(one).collect()
+}
+
+fn gauges(environment: &Environment, tools: &Tools, misfits: &mut Vec<Misfit>) -> Gauges {
+    let with = metrics::Tools {
+        http: tools.http.clone(),
+        vault: tools.vault.clone(),
+    };
+    let named = |(i, block): (usize, &MetricBlock)| {
+        let built = build(metrics::KINDS, &block.0, &with);
+        let source = fitting(&format!("metrics[{i}]"), built, misfits)?;
+        let kind = block.0.kind.clone();
+        Some(Named { kind, source })
+    };
+    let blocks = environment.metrics.iter().enumerate();
+    let sources: Vec<Named> = blocks.filter_map(named).collect();
+    // What a source that could not be built yields is not known, so nothing is said of it.
+    if sources.len() < environment.metrics.len() {
+        return Gauges::default();
+    }
+    let gauges = Gauges::new(sources, &environment.health.thresholds);
+    gauges.unwrap_or_else(|wrong| {
+        let below = |(path, said)| (format!("health.{path}"), said);
+        misfits.extend(wrong.into_iter().map(below));
+        Gauges::default()
+    })
 }
 
 fn slots(environment: &Environment, misfits: &mut Vec<Misfit>) -> Option<Slots> {

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::calendar::{ClockTime, Day, Days, Zone};
 use super::problem::{Place, Problem};
+use super::thresholds::Limit;
 use super::units::{HttpUrl, Percent, Size, Span};
 use super::yaml::{Key, Node, What, join};
 use crate::platform::text::nearest;
@@ -259,6 +260,7 @@ impl<'s> Walk<'s> {
         let said = match schema.get("format").and_then(Value::as_str) {
             Some("duration") => Span::from_str(text).err(),
             Some("percent") => Percent::from_str(text).err(),
+            Some("limit") => Limit::from_str(text).err(),
             Some("size") => Size::from_str(text).err(),
             Some("uri") => HttpUrl::from_str(text).err(),
             Some("weekdays") => Days::from_str(text).err(),

@@ -18,12 +18,15 @@ use super::approval::Approval;
 use super::audit::AuditOptions;
 use super::check;
 use super::interpolate::{Lookup, interpolate};
-use super::kinds::{CheckBlock, ExporterBlock, NotifierBlock, RouterBlock, TargetBlock};
+use super::kinds::{
+    CheckBlock, ExporterBlock, MetricBlock, NotifierBlock, RouterBlock, TargetBlock,
+};
 use super::lock::Lock;
 use super::meaning;
 use super::preflight::{Guardrails, Migration, Preflight};
 use super::problem::{Place, Problem};
 use super::protection::Protection;
+use super::thresholds::Threshold;
 use super::units::{HttpUrl, Percent, Span};
 use super::yaml;
 
@@ -61,6 +64,9 @@ pub struct Environment {
     /// What must be right while the environment is live.
     #[serde(default)]
     pub health: Health,
+    /// Where figures come from, for `health.thresholds`. The first that has a metric is asked.
+    #[serde(default)]
+    pub metrics: Vec<MetricBlock>,
     /// How a rollout moves traffic.
     #[serde(default)]
     pub strategy: Strategy,
@@ -129,6 +135,9 @@ pub struct Health {
     /// Looked at by `health-check`, and again and again during a rollout's watch.
     #[serde(default)]
     pub checks: Vec<CheckBlock>,
+    /// How much of a metric is too much, for `health-check`.
+    #[serde(default)]
+    pub thresholds: Vec<Threshold>,
 }
 
 /// How a rollout moves traffic.

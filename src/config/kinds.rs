@@ -1,6 +1,6 @@
 //! Kinds: what a block of the config may be, told by its `kind`.
 //!
-//! Each seam (targets, routers, probes, notifiers) keeps a table of [`Kind`]s. A kind has a
+//! Each seam (targets, routers, probes, metrics, notifiers) keeps a table of [`Kind`]s. A kind has a
 //! name, options with a JSON schema, and a way to be built. This file knows the shape of such
 //! a table and no entry of one.
 
@@ -163,6 +163,7 @@ seam!(
     "Who decides which slot gets traffic."
 );
 seam!(CheckBlock, "check", "A look at something, with patience.");
+seam!(MetricBlock, "metric", "Where figures come from.");
 seam!(NotifierBlock, "notify", "Whom to tell.");
 seam!(
     ExporterBlock,

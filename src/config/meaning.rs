@@ -173,7 +173,13 @@ pub fn keep_secrets(config: &Value, vault: &Vault) {
                 if let Some(text) = value.as_str().filter(|_| is_secret(key)) {
                     vault.keep(text);
                 }
-                keep_secrets(value, vault);
+                match value {
+                    // Names of metrics, as `token-usage`, and no names of keys.
+                    Value::Object(named) if matches!(key.as_str(), "queries" | "figures") => {
+                        named.values().for_each(|one| keep_secrets(one, vault));
+                    }
+                    value => keep_secrets(value, vault),
+                }
             }
         }
         _ => {}

@@ -28,5 +28,6 @@ pub mod request;
 pub mod schema;
 pub mod script;
 pub mod telemetry;
+pub mod thresholds;
 pub mod units;
 pub mod yaml;

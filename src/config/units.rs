@@ -10,7 +10,7 @@ use serde::Deserialize;
 use url::Url;
 
 /// A length of time: `250ms`, `30s`, `5m`, `2h`, `7d`, or several in falling order: `1h30m`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Span(Duration);
 

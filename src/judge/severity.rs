@@ -25,7 +25,9 @@ pub fn severity_of(ending: &Ending, mode: &str) -> Severity {
         (Decision::RolledBack, _) => Severity::Critical,
         (_, Reason::Cancelled) => Severity::Info,
         // Here it is the live service that was looked at.
-        (_, Reason::Unhealthy) if mode == "health-check" => Severity::Critical,
+        (_, Reason::Unhealthy | Reason::LimitPassed) if mode == "health-check" => {
+            Severity::Critical
+        }
         _ => Severity::Warning,
     }
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::approval::Figure;
+use super::assessment::Assessment;
 use super::ending::Ending;
 use super::figures::Summary;
 use super::finding::Finding;
@@ -104,6 +105,8 @@ pub enum Event {
         /// The figures.
         figures: Summary,
     },
+    /// A figure was read, and held against its threshold if it has one.
+    Assessed(Assessment),
     /// An environment of GitHub was held against the config.
     Compared(Comparison),
     /// A check of the preflight is over.

@@ -4,6 +4,7 @@
 //! over these words are in `judge`; what happens with them is in `rollout`.
 
 pub mod approval;
+pub mod assessment;
 pub mod chain;
 pub mod claim;
 pub mod ending;
@@ -13,11 +14,13 @@ pub mod figures;
 pub mod finding;
 pub mod gates;
 pub mod measure;
+pub mod metric;
 pub mod news;
 pub mod protection;
 pub mod queue;
 pub mod receipt;
 pub mod release;
+pub mod series;
 pub mod severity;
 pub mod slot;
 pub mod split;

@@ -1,6 +1,6 @@
 //! `smoke-test`: the smoke checks against a slot, or checks against a URL without any config.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,10 +9,13 @@ use crate::model::event::{Event, Fact, Say};
 use crate::model::fault::Fault;
 use crate::platform::text;
 use crate::probes::Subject;
-use crate::rollout::patience::{Check, pass_all};
+use crate::rollout::patience::{Check, Failed, pass_all};
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 use crate::rollout::steps::{ReadTraffic, SmokeTest, side_named};
+
+/// What [`pass_all`] found.
+type Outcome = Result<usize, Failed>;
 
 /// Runs the environment's smoke checks against the slot that is named, or the idle one.
 pub async fn on_slot(stage: &Stage, slot: Option<&str>) -> Ending {
@@ -73,28 +76,58 @@ pub async fn at(
         // Nothing is known.
         Err(_) => {}
     }
-    let took = began.elapsed();
+    match told_as(outcome, checks.len(), failed, step, began.elapsed(), say) {
+        Ok(said) => Ending::good(Decision::Passed, Reason::Done, said),
+        Err(fault) => from(fault),
+    }
+}
+
+/// How checks went: the line of those that passed, or the fault that those are that did not.
+pub type Checked = Result<String, Fault>;
+
+/// Says how the checks of a health check went, and what follows from that alone.
+///
+/// # Errors
+/// When one of them failed.
+pub fn told(
+    outcome: Outcome,
+    all: usize,
+    step: &'static str,
+    took: Duration,
+    say: &Say,
+) -> Checked {
+    told_as(outcome, all, Reason::Unhealthy, step, took, say)
+}
+
+fn told_as(
+    outcome: Outcome,
+    all: usize,
+    failed: Reason,
+    step: &'static str,
+    took: Duration,
+    say: &Say,
+) -> Checked {
     match outcome {
         Ok(all) => {
             let said = format!("{all} of {all}");
             say(Event::Done { step, said, took });
-            let said = format!("{} passed", text::count(all as u64, "check"));
-            Ending::good(Decision::Passed, Reason::Done, said)
+            Ok(format!("{} passed", text::count(all as u64, "check")))
         }
         Err(outcome) => {
-            let all = text::count(checks.len() as u64, "check");
+            let all = text::count(all as u64, "check");
             let fault = outcome.fault(failed, &all, "");
             say(Event::Failed {
                 step,
                 said: fault.measured.clone().unwrap_or_default(),
                 took,
             });
-            from(fault)
+            Err(fault)
         }
     }
 }
 
-fn from(fault: Fault) -> Ending {
+/// How a run ends that a fault stopped.
+pub fn from(fault: Fault) -> Ending {
     Ending {
         decision: Decision::Failed,
         reason: fault.reason,

@@ -13,7 +13,7 @@ use super::{Ailment, Probe, Pulse, Subject, Tools};
 use crate::config::kinds::{Kind, plain_schema};
 use crate::config::request::{Headers, Verb};
 use crate::config::units::{HttpUrl, Span};
-use crate::platform::http::{Http, Look, Manner, below};
+use crate::platform::http::{Cause, Http, Look, Manner, below};
 use crate::platform::secret::Vault;
 use crate::platform::text;
 
@@ -151,7 +151,7 @@ impl Probe for Request {
             },
         };
         let answer = self.http.look(&look).await.map_err(|failed| Ailment {
-            unseen: failed.unsent,
+            unseen: failed.cause == Cause::Here,
             ..silence(failed.to_string(), failed.took)
         })?;
         let took = answer.took;

@@ -9,6 +9,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use crate::actions::commands::{self, Annotation};
+use crate::model::assessment::Health;
 use crate::model::ending::{Account, Ending};
 use crate::model::event::{Event, Headline};
 use crate::model::finding::{Finding, Verdict};
@@ -294,6 +295,14 @@ impl Listener for Log {
                 self.row(Ink::Red, step, said, *took);
             }
             Event::Found(finding) => self.checked(finding),
+            Event::Assessed(figure) => {
+                let ink = match figure.health {
+                    Health::Unhealthy => Ink::Red,
+                    Health::Healthy => Ink::Plain,
+                    Health::Inconclusive | Health::Unknown => Ink::Dim,
+                };
+                self.row(ink, "figure", &words::figure(figure), Duration::ZERO);
+            }
             Event::Compared(comparison) => self.compared(comparison),
             Event::Line(line) => self.line(line),
             Event::Noticed(said) => self.remark(Ink::Dim, "notice", commands::notice, said),

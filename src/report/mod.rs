@@ -10,6 +10,7 @@ mod clerk;
 mod compared;
 pub mod deployment;
 mod digest;
+mod gauges;
 pub mod log;
 pub mod markdown;
 pub mod news;

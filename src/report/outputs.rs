@@ -10,9 +10,11 @@ use serde_json::{Map, Value, json};
 
 use crate::actions::commands;
 use crate::actions::files::{self, FileError};
+use crate::model::assessment::Assessment;
 use crate::model::ending::{Decision, Ending};
 use crate::model::event::{Event, Fact, Headline};
 use crate::model::figures::Summary;
+use crate::model::metric::{ERROR_RATE, P50, P95, P99, SUCCESS_RATE};
 use crate::model::receipt::Receipt;
 use crate::platform::secret::Vault;
 
@@ -34,7 +36,10 @@ pub const OUTPUTS: &[(&str, &str)] = &[
     ("served-version", "the release that answered"),
     ("deployment-id", "the id of the GitHub Deployment"),
     ("environment-url", "the environment's public URL"),
-    ("healthy", "true or false: whether all checks passed"),
+    (
+        "healthy",
+        "true or false: whether all checks passed and no figure is past its limit",
+    ),
     ("error-rate", "failed among sent requests, 0 to 1"),
     ("p50-ms", "half of the requests were faster, milliseconds"),
     ("p95-ms", "95 of 100 requests were faster, milliseconds"),
@@ -69,6 +74,7 @@ pub struct Outputs {
     ending: Option<Ending>,
     steps: Vec<Value>,
     checks: Vec<Value>,
+    figures: Vec<Value>,
     environments: Vec<Value>,
     warnings: Vec<Value>,
     notices: Vec<Value>,
@@ -86,6 +92,7 @@ impl Outputs {
             ending: None,
             steps: Vec::new(),
             checks: Vec::new(),
+            figures: Vec::new(),
             environments: Vec::new(),
             warnings: Vec::new(),
             notices: Vec::new(),
@@ -128,6 +135,7 @@ impl Outputs {
         document.insert("receipt".to_owned(), json!(self.receipt));
         document.insert("steps".to_owned(), json!(self.steps));
         document.insert("checks".to_owned(), json!(self.checks));
+        document.insert("figures".to_owned(), json!(self.figures));
         document.insert("environments".to_owned(), json!(self.environments));
         document.insert("warnings".to_owned(), json!(self.warnings));
         document.insert("notices".to_owned(), json!(self.notices));
@@ -217,6 +225,30 @@ impl Outputs {
         }
     }
 
+    /// A figure: into the document, and into the output of its name where it is the first.
+    fn assessed(&mut self, figure: &Assessment) {
+        self.figures.push(figure_data(figure));
+        let Some(value) = figure.value else { return };
+        let (name, number) = match figure.metric.as_str() {
+            ERROR_RATE => ("error-rate", rounded(value, 6)),
+            SUCCESS_RATE => ("error-rate", rounded(1.0 - value, 6)),
+            P50 => ("p50-ms", rounded(value * 1000.0, 2)),
+            P95 => ("p95-ms", rounded(value * 1000.0, 2)),
+            P99 => ("p99-ms", rounded(value * 1000.0, 2)),
+            _ => return,
+        };
+        if self.learned.contains_key(name) {
+            return;
+        }
+        self.learned.insert(name.to_owned(), number);
+        if let (Some(failed), Some(requests)) = (figure.failed, figure.requests) {
+            self.learned
+                .insert("requests-sent".to_owned(), json!(requests));
+            self.learned
+                .insert("requests-failed".to_owned(), json!(failed));
+        }
+    }
+
     fn step(&mut self, good: bool, step: &str, said: &str, took: std::time::Duration) {
         let took = rounded(took.as_secs_f64() * 1000.0, 2);
         self.steps
@@ -231,6 +263,7 @@ impl Listener for Outputs {
             Event::Done { step, said, took } => self.step(true, step, said, *took),
             Event::Failed { step, said, took } => self.step(false, step, said, *took),
             Event::Found(finding) => self.checks.push(json!(finding)),
+            Event::Assessed(assessment) => self.assessed(assessment),
             Event::Compared(comparison) => self.environments.push(json!(comparison)),
             Event::Noticed(said) => self.notices.push(json!(said)),
             Event::Wrong { line, said, .. } => {
@@ -249,6 +282,21 @@ impl Listener for Outputs {
             Event::Working { .. } | Event::Line(_) => {}
         }
     }
+}
+
+/// A figure as JSON: the value in its own unit (a share of 1, seconds, a number).
+pub(super) fn figure_data(figure: &Assessment) -> Value {
+    let bound = figure.bound.as_ref();
+    json!({
+        "metric": figure.metric,
+        "source": figure.source,
+        "state": figure.health,
+        "value": figure.value.map_or(Value::Null, |it| rounded(it, 6)),
+        "unit": figure.unit.name(),
+        "limit": bound.map(|bound| bound.whole()),
+        "severity": bound.map(|bound| bound.severity),
+        "said": figure.said,
+    })
 }
 
 /// A fact by the name of its output, as JSON.

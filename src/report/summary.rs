@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::actions::commands;
+use crate::model::assessment::Assessment;
 use crate::model::ending::{Decision, Ending};
 use crate::model::event::{Event, Fact, Headline};
 use crate::model::figures;
@@ -17,7 +18,7 @@ use crate::platform::secret::Vault;
 use crate::platform::text;
 
 use super::markdown::{fenced, inline, row};
-use super::{Listener, compared, words};
+use super::{Listener, compared, gauges, words};
 
 /// How many of the script's last lines are kept, and how much of each is shown.
 const LINES: usize = 200;
@@ -36,6 +37,7 @@ pub struct Summary {
     lines_heard: u64,
     comparisons: Vec<Comparison>,
     receipts: Vec<Receipt>,
+    gauges: Vec<Assessment>,
     figures: Option<figures::Summary>,
     ending: Option<Ending>,
 }
@@ -60,6 +62,7 @@ impl Summary {
             lines_heard: 0,
             comparisons: Vec::new(),
             receipts: Vec::new(),
+            gauges: Vec::new(),
             figures: None,
             ending: None,
         }
@@ -73,6 +76,7 @@ impl Summary {
             compared::table(&self.comparisons, &self.vault),
             self.steps(),
             self.receipt(),
+            gauges::table(&self.gauges, |text| self.text(text)),
             self.remarks(),
             self.output(),
         ];
@@ -264,6 +268,7 @@ impl Listener for Summary {
                 took: *took,
             }),
             Event::Found(finding) => self.checked(finding),
+            Event::Assessed(figure) => self.gauges.push(figure.clone()),
             Event::Compared(comparison) => self.comparisons.push(comparison.clone()),
             Event::Line(line) => {
                 self.lines_heard += 1;

@@ -1,6 +1,7 @@
 //! Words that the log, the summary and the outputs share: headlines, decisions, the four lines.
 
 use crate::actions::commands;
+use crate::model::assessment::{Assessment, Health};
 use crate::model::ending::{Account, Decision};
 use crate::model::event::Headline;
 use crate::platform::secret::Vault;
@@ -34,6 +35,14 @@ pub(super) fn headline(headline: &Headline) -> String {
         .filter(|part| !part.is_empty())
         .collect();
     parts.join(" · ")
+}
+
+/// A figure by its name, with its word where that is not `healthy`.
+pub(super) fn figure(figure: &Assessment) -> String {
+    match figure.health {
+        Health::Healthy => format!("{} {}", figure.metric, figure.said),
+        other => format!("{} {}: {}", figure.metric, other.name(), figure.said),
+    }
 }
 
 /// A decision in a sentence: `rolled back`.

@@ -8,6 +8,7 @@ pub mod approval;
 pub mod blue_green;
 mod faults;
 pub mod felt;
+pub mod gauges;
 pub mod ledger;
 pub mod lock;
 pub mod looks;

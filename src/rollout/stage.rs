@@ -16,6 +16,7 @@ use crate::probes::Subject;
 use crate::routers::Router;
 use crate::targets::Target;
 
+use super::gauges::Gauges;
 use super::ledger::Ledger;
 use super::lock::keeper::Keeper;
 use super::patience::Check;
@@ -43,6 +44,8 @@ pub struct Stage {
     pub smoke: Vec<Check>,
     /// What must be right while the environment is live.
     pub health: Vec<Check>,
+    /// Figures, and what is too much of them.
+    pub gauges: Gauges,
     /// When a switch counts as done.
     pub proof: Proof,
     /// The program's own requests while it switches and watches.

@@ -15,6 +15,7 @@ use cutover::platform::text::{duration, thousands};
 use cutover::report::Listener as _;
 use cutover::report::audit::{Audit, Origin};
 
+use crate::prober_figures;
 use crate::stories::load::under_load;
 use crate::world::load::Manner;
 use crate::world::nginx::{Lines, Nginx, Site};
@@ -76,6 +77,7 @@ async fn of_the_readme() {
         let what = format!("{name}: the router's write, median of {ROLLBACKS}");
         tables += &goal(&what, write < MS * 10, "10 ms", &duration(write));
     }
+    tables += &prober_figures::rows();
     tables +=
         "\nRequests that failed while traffic was switched ten times, of all that were sent:\n\n";
     tables += "| | kept connections | new connections | POST | one switch, to the last check |\n";
@@ -100,7 +102,7 @@ async fn of_the_readme() {
 
 const MS: Duration = Duration::from_millis(1);
 
-fn goal(what: &str, reached: bool, goal: &str, measured: &str) -> String {
+pub(crate) fn goal(what: &str, reached: bool, goal: &str, measured: &str) -> String {
     let missed = if reached { "" } else { " (**missed**)" };
     format!("| {what} | < {goal} | {measured}{missed} |\n")
 }

@@ -17,6 +17,8 @@ mod killed;
 #[cfg(test)]
 mod locks;
 #[cfg(test)]
+mod prober_figures;
+#[cfg(test)]
 mod processes;
 #[cfg(test)]
 mod protection;
@@ -24,6 +26,8 @@ mod protection;
 mod seams;
 #[cfg(test)]
 mod stories;
+#[cfg(test)]
+mod thresholds;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

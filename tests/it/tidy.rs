@@ -19,6 +19,7 @@ const FLOORS: [&[&str]; 6] = [
         "routers",
         "targets",
         "probes",
+        "metrics",
         "notifiers",
         "exporters",
         "github",
@@ -178,7 +179,14 @@ fn files_have_a_header_an_end_and_a_name() {
 
 #[test]
 fn every_seam_lists_its_files() {
-    for seam in ["routers", "targets", "probes", "notifiers", "exporters"] {
+    for seam in [
+        "routers",
+        "targets",
+        "probes",
+        "metrics",
+        "notifiers",
+        "exporters",
+    ] {
         let table = fs::read_to_string(root().join(format!("src/{seam}/mod.rs"))).unwrap();
         for path in rust_files(&format!("src/{seam}")) {
             let text = fs::read_to_string(&path).unwrap();
@@ -244,6 +252,7 @@ fn the_readme_lists_what_there_is() {
         ("### Targets", kinds(cutover::targets::KINDS)),
         ("### Routers", kinds(cutover::routers::KINDS)),
         ("### Checks", kinds(cutover::probes::KINDS)),
+        ("### Metrics", kinds(cutover::metrics::KINDS)),
         ("### Notifiers", kinds(cutover::notifiers::KINDS)),
     ] {
         assert_eq!(first_column(&readme, heading), names(&kinds), "{heading}");

@@ -5,6 +5,7 @@
 //! [`NoAnswer`] says how far it got: name, connection, TLS or HTTP. Nothing here repeats a
 //! request; who may do that knows whether it is safe.
 
+mod cause;
 mod phase;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use url::Url;
 
 use super::shortage;
 
+pub use cause::Cause;
 pub use phase::Phase;
 use phase::{MarkConnected, Reached, SystemNames, phase_of};
 
@@ -123,14 +125,14 @@ impl Answer {
 pub struct NoAnswer {
     /// How far it got.
     pub phase: Phase,
+    /// What kind of failure it was.
+    pub cause: Cause,
     /// The cause in words, without the URL.
     pub said: String,
     /// How long it took to fail.
     pub took: Duration,
     /// Whether the request may have reached the other side, so that its effect is unknown.
     pub may_have_arrived: bool,
-    /// Whether this machine had nothing left to send it with; it says nothing about the other side.
-    pub unsent: bool,
 }
 
 /// The clients of this process, one for each [`Manner`]. Cheap to clone.
@@ -191,17 +193,17 @@ async fn ask(client: reqwest::Client, look: &Look) -> Result<Answer, NoAnswer> {
             Err(NoAnswer {
                 phase,
                 said: short.map_or_else(|| cause_of(&failed), ToOwned::to_owned),
+                cause: short.map_or_else(|| Cause::of(&failed), |_| Cause::Here),
                 took,
                 may_have_arrived: phase == Phase::Http,
-                unsent: short.is_some(),
             })
         }
         Err(_) => Err(NoAnswer {
             phase: reached.get(),
+            cause: Cause::Timeout,
             said: "no answer".to_owned(),
             took,
             may_have_arrived: reached.get() == Phase::Http,
-            unsent: false,
         }),
     };
     // The query and the user-info stay out: they are where secrets are.
@@ -267,13 +269,13 @@ fn build(manner: Manner, socket: Option<&Path>) -> Result<reqwest::Client, NoAns
     }
     builder.build().map_err(|failed| NoAnswer {
         phase: Phase::Tls,
+        cause: Cause::Here,
         said: format!(
             "no HTTP client could be made ({}); is the package ca-certificates installed, or SSL_CERT_FILE set?",
             cause_of(&failed)
         ),
         took: Duration::ZERO,
         may_have_arrived: false,
-        unsent: true,
     })
 }
 

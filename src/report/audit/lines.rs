@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::model::ending::Ending;
 use crate::model::event::{Event, Fact};
 use crate::model::finding::{Finding, Verdict};
-use crate::report::outputs::{named, rounded};
+use crate::report::outputs::{figure_data, named, rounded};
 
 /// The name of an event and its data; `None` where the audit has no use for it.
 pub(super) fn of(event: &Event) -> Option<(&'static str, Value)> {
@@ -52,6 +52,7 @@ pub(super) fn of(event: &Event) -> Option<(&'static str, Value)> {
                 json!({ "step": step, "verdict": verdict, "said": said, "figures": figures });
             ("judged", data)
         }
+        Event::Assessed(figure) => ("figure", figure_data(figure)),
         Event::Learned(fact) => ("learned", learned(fact)),
         Event::Measured(receipt) => ("measured", json!({ "receipt": receipt })),
         Event::Ended(ending) => ("ended", ended(ending)),

@@ -94,6 +94,24 @@ pub const EVENTS: &[Row] = &[
         ],
     ),
     (
+        "figure",
+        "a figure was read, and held against its threshold if it has one",
+        &[
+            ("metric", TEXT, "the metric"),
+            ("source", TEXT, "where it comes from"),
+            ("state", TEXT, "healthy, unhealthy, inconclusive or unknown"),
+            (
+                "value",
+                &["number", "null"],
+                "the value: a share of 1, seconds, or a number",
+            ),
+            ("unit", TEXT, "percent, duration or number"),
+            ("limit", MAYBE, "the limit, with its duration"),
+            ("severity", MAYBE, "how much the limit matters"),
+            ("said", TEXT, "the value with its limit"),
+        ],
+    ),
+    (
         "measured",
         "a switch was measured",
         &[("receipt", &["object"], "the receipt")],

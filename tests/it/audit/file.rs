@@ -201,9 +201,11 @@ pub(super) fn assert_in_order(lines: &[Value]) {
 
 #[test]
 fn every_event_is_in_the_table() {
+    use cutover::model::assessment::{Assessment, Health};
     use cutover::model::ending::{Decision, Ending, Reason};
     use cutover::model::event::Headline;
     use cutover::model::finding::{Finding, Group};
+    use cutover::model::metric::Unit;
     use cutover::model::protection::Comparison;
     use cutover::model::receipt::Receipt;
 
@@ -275,6 +277,18 @@ fn every_event_is_in_the_table() {
             said: said(),
             figures: Summary::default(),
         },
+        Event::Assessed(Assessment {
+            metric: said(),
+            source: said(),
+            unit: Unit::Percent,
+            value: None,
+            failed: None,
+            requests: None,
+            bound: None,
+            health: Health::Unknown,
+            lasted: said(),
+            said: said(),
+        }),
         Event::Learned(Fact::Healthy(true)),
         Event::Learned(Fact::IntendedWeight(10)),
         Event::Measured(receipt),

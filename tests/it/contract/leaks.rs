@@ -159,7 +159,17 @@ pub(super) fn config(ways: &[url::Url; 5], hooks: &[Channel]) -> Value {
                 "kind": "http", "url": url(4), "headers": headers,
             },
             "smoke": [look],
-            "health": { "checks": [look, expecting, shouting] },
+            "health": {
+                "checks": [look, expecting, shouting],
+                "thresholds": [{ "metric": "p95", "above": "2s" }, { "metric": "mine", "above": 1 }],
+            },
+            "metrics": [
+                {
+                    "kind": "prometheus", "url": url(0), "token": "${PLAIN}", "headers": { "X-Key": "${DB_PASSWORD}" },
+                    "queries": { "p95": "x{key=\"${TAME}\"}" },
+                },
+                { "kind": "json", "url": url(1), "headers": headers, "figures": { "mine": ".${TAME}" } },
+            ],
             "strategy": { "kind": "blue-green", "watch": "100ms", "wait": "500ms" },
             "proof": { "answers": 2, "within": "1s" },
             "protection": { "reviewers": ["octocat"], "wait-timer": "10m", "branches": ["main"] },

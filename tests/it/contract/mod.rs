@@ -3,6 +3,8 @@
 mod commands;
 mod doors;
 pub(crate) mod files;
+mod health;
+mod health_refusals;
 mod hostile;
 mod leaks;
 mod leaks_by_kind;
@@ -17,11 +19,14 @@ mod telling;
 
 use std::time::Duration;
 
+use cutover::model::assessment::{Assessment, Bound, Health};
 use cutover::model::ending::{Account, Decision, Ending, Reason};
 use cutover::model::event::{Event, Fact, Headline};
 use cutover::model::figures;
 use cutover::model::finding::{Finding, Group};
+use cutover::model::metric::Unit;
 use cutover::model::receipt::Receipt;
+use cutover::model::severity::Severity;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
@@ -208,6 +213,22 @@ fn all_saying(text: &str) -> Vec<Event> {
         },
         Event::Noticed(text.into()),
         Event::Warned(text.into()),
+        Event::Assessed(Assessment {
+            metric: text.into(),
+            source: text.into(),
+            unit: Unit::Percent,
+            value: None,
+            failed: None,
+            requests: None,
+            bound: Some(Bound {
+                told: text.into(),
+                duration: text.into(),
+                severity: Severity::Critical,
+            }),
+            health: Health::Unknown,
+            lasted: text.into(),
+            said: text.into(),
+        }),
         Event::Found(Finding::passed(Group::Guardrail, text, text)),
         Event::Found(Finding::failed(Group::Network, text, text, text, text)),
         Event::Found(Finding::skipped(Group::Busy, text, text)),

@@ -24,6 +24,7 @@ pub(crate) mod openapi;
 pub(crate) mod pagers;
 pub(crate) mod ports;
 pub(crate) mod postgres;
+pub(crate) mod prometheus;
 pub(crate) mod pushgateway;
 pub(crate) mod redis;
 pub(crate) mod scene;

@@ -1,0 +1,117 @@
+//! The seam: what do the numbers say?
+//!
+//! A source yields figures over time and judges none of them; `judge::thresholds` does. To add a
+//! kind: write its file, add its `mod` line and its `KIND` to [`KINDS`].
+
+mod figure;
+mod json;
+pub mod load;
+mod prober;
+mod prometheus;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use url::Url;
+
+use crate::config::kinds::Kind;
+use crate::model::metric::Unit;
+use crate::model::series::Series;
+use crate::platform::http::Http;
+use crate::platform::secret::Vault;
+
+/// All kinds, by name.
+pub const KINDS: &[Kind<dyn Source, Tools>] = &[prometheus::KIND, json::KIND, prober::KIND];
+
+/// What a source is built with.
+pub struct Tools {
+    /// The HTTP clients.
+    pub http: Http,
+    /// What must not be shown: text is cleaned before it is cut, for half a secret is not
+    /// known as one.
+    pub vault: Vault,
+}
+
+/// What is asked of a source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ask {
+    /// The metric; one of [`Source::metrics`].
+    pub metric: String,
+    /// The time that a single sample looks back on.
+    pub window: Duration,
+    /// The duration that is judged. A source that only knows the present looks for so long.
+    pub duration: Duration,
+    /// How far a source with a memory goes back; zero where the present is enough.
+    pub back: Duration,
+    /// Samples with fewer requests than this decide nothing.
+    pub min_requests: u32,
+}
+
+/// A figure over time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// The samples; at least one.
+    pub series: Series,
+    /// What else is to be known of it, in a few words: `180 5xx, 3 timeout`.
+    pub note: String,
+    /// What the source itself warns of.
+    pub warnings: Vec<String>,
+}
+
+/// Why there is no figure. That is no zero, and no failure of what was to be measured.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{said}")]
+pub struct NoData {
+    /// In a line: `no series for up{job="shop"}`.
+    pub said: String,
+    /// Whether the source could not be asked at all.
+    pub out_of_reach: bool,
+}
+
+impl NoData {
+    /// The source was asked, and has nothing that could be judged.
+    pub fn because(said: impl Into<String>) -> Self {
+        Self {
+            said: said.into(),
+            out_of_reach: false,
+        }
+    }
+
+    /// The source could not be asked.
+    pub fn out_of_reach(said: impl Into<String>) -> Self {
+        Self {
+            said: said.into(),
+            out_of_reach: true,
+        }
+    }
+}
+
+/// Where figures come from.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// What it is, in a few words and without secrets: `Prometheus at http://10.0.0.9:9090`.
+    fn told(&self) -> String;
+
+    /// The metrics that it yields, with what their values are.
+    fn metrics(&self) -> Vec<(String, Unit)>;
+
+    /// The longest duration that it can judge, if there is one.
+    fn longest(&self) -> Option<Duration>;
+
+    /// Whether it looks at the address that it is given, and so at one slot where that is asked
+    /// for; else it knows the environment as a whole.
+    fn follows_the_address(&self) -> bool;
+
+    /// Reads several metrics. There is an answer for each ask, in their order.
+    async fn read(&self, asks: &[Ask], at: &Url) -> Vec<Result<Reading, NoData>>;
+}
+
+/// The time now, in milliseconds since 1970.
+fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// A duration in whole milliseconds.
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,49 @@
+//! Figures with their limits as a table of the step summary.
+
+use crate::model::assessment::{Assessment, Health};
+use crate::platform::text;
+
+use super::markdown::row;
+
+/// A row for each figure; `safe` makes somebody's text fit for a cell.
+pub(super) fn table(figures: &[Assessment], safe: impl Fn(&str) -> String) -> String {
+    if figures.is_empty() {
+        return String::new();
+    }
+    let mut out = "#### Figures\n\n| metric | value | limit | past it for | state |\n\
+                   |---|---|---|---|---|\n"
+        .to_owned();
+    for figure in figures {
+        let bound = figure.bound.as_ref();
+        let state = match (figure.health, bound) {
+            (Health::Unhealthy, Some(bound)) => format!("❌ unhealthy, {}", bound.severity),
+            (Health::Healthy, Some(_)) => "✅ healthy".to_owned(),
+            (Health::Healthy, None) => String::new(),
+            (other, _) => format!("❔ {}", other.name()),
+        };
+        out.push_str(&row(&[
+            safe(&figure.metric),
+            safe(&value(figure)),
+            safe(&bound.map(|bound| bound.whole()).unwrap_or_default()),
+            safe(&figure.lasted),
+            state,
+        ]));
+    }
+    out
+}
+
+/// `7.3 % (183 of 2,507)`; where there is no value, why.
+fn value(figure: &Assessment) -> String {
+    let Some(value) = figure.value else {
+        return figure.said.clone();
+    };
+    let told = figure.unit.told(value);
+    match (figure.failed, figure.requests) {
+        (Some(failed), Some(all)) => {
+            let (failed, all) = (text::thousands(failed), text::thousands(all));
+            format!("{told} ({failed} of {all})")
+        }
+        (None, Some(all)) => format!("{told} ({})", text::count(all, "request")),
+        _ => told,
+    }
+}
