@@ -1,7 +1,7 @@
 //! Checks: a probe with patience. Retries, streaks and deadlines are here, above all probes,
 //! so that no two kinds differ in them.
 //!
-//! Only so many looks are under way at once (see [`super::places`]), and the wait for a place is
+//! Only so many looks are under way at once (see `super::places`), and the wait for a place is
 //! nobody's time: what is looked at must not seem down because there is much to look at.
 
 use std::time::Duration;
