@@ -54,7 +54,7 @@ instruments! {
     UNHEALTHY = "health_gate_failures_total" Counter, Some("service"),
         "Smoke and health checks that failed, by their name.";
     QUEUED = "deployment_queue_depth" Gauge, None,
-        "Runs that waited for the environment's lock when this was last said.";
+        "Runs that waited for the environment's lock while the last one did, itself included.";
     SWITCHED = "switch_seconds" Histogram(&[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0]), None,
         "How long routers took to write a change of traffic.";
     LOST = "switch_requests_failed_total" Counter, None,

@@ -4,10 +4,10 @@ use std::mem;
 use std::time::Instant;
 
 use crate::model::ending::{Decision, Ending, Reason};
-use crate::model::event::{Event, Headline};
+use crate::model::event::{Event, Fact, Headline};
 use crate::model::finding::Verdict;
 use crate::model::measure::{
-    DEPLOYED, LOST, Measure, NOT_DEPLOYED, REFUSED, SWITCHED, TOOK, UNHEALTHY,
+    DEPLOYED, LOST, Measure, NOT_DEPLOYED, QUEUED, REFUSED, SWITCHED, TOOK, UNHEALTHY,
 };
 use crate::model::receipt::Receipt;
 
@@ -22,6 +22,7 @@ pub struct Tally {
     began: Instant,
     mode: &'static str,
     receipt: Option<Receipt>,
+    queued: usize,
     measures: Vec<Measure>,
 }
 
@@ -31,6 +32,7 @@ impl Default for Tally {
             began: Instant::now(),
             mode: "",
             receipt: None,
+            queued: 0,
             measures: Vec::new(),
         }
     }
@@ -68,6 +70,7 @@ impl Tally {
         } else {
             Measure::one(&NOT_DEPLOYED, ending.reason.to_string())
         });
+        self.add(Measure::of(&QUEUED, self.queued as f64));
         self.add(Measure::of(&TOOK, self.began.elapsed().as_secs_f64()));
     }
 
@@ -94,6 +97,9 @@ impl Listener for Tally {
                 ..
             } => {
                 self.add(Measure::one(&UNHEALTHY, check.as_str()));
+            }
+            Event::Learned(Fact::Queue(waited)) => {
+                self.queued = waited.depth;
             }
             Event::Measured(receipt) => self.receipt = Some(receipt.clone()),
             Event::Ended(ending) => self.end(ending),

@@ -125,6 +125,7 @@ async fn runs_are_counted_wherever_figures_are_kept() {
     ] {
         assert!(text.contains(&wanted), "{wanted}\nis not in\n{text}");
     }
+    assert!(text.contains("\ndeployment_queue_depth{"), "{text}");
     assert!(text.contains("\nhealth_gate_failures_total{"), "{text}");
     assert!(text.contains("\nswitch_requests_failed_total{"), "{text}");
     let kept = gateway.lines("deployment_success_total").await;
