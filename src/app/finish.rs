@@ -56,7 +56,7 @@ impl Session {
         self.withdraw(note, inputs).await;
         self.ended(&ending);
         let records = choice.environment().records;
-        let state = if note.ended_well {
+        let state = if finish::is_live(&stage, note).await {
             State::Success
         } else {
             State::Inactive

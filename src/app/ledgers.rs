@@ -38,6 +38,7 @@ impl Session {
             progress: Progress::Begun,
             way_back: None,
             claim: None,
+            moved_to: None,
             ended_well: false,
             asked: None,
         };

@@ -71,3 +71,13 @@ pub async fn run(stage: &Stage, note: &Note) -> Ending {
         _ => back,
     }
 }
+
+/// Whether what the run was for is so: it ended well, or it was cut off after its point of no
+/// return and its router still divides traffic as it did. The record says so then, or it would
+/// disagree with the router.
+pub async fn is_live(stage: &Stage, note: &Note) -> bool {
+    match (note.progress, note.moved_to) {
+        (Progress::Committed, Some(to)) => stage.split_now().await == Some(to),
+        _ => note.ended_well,
+    }
+}

@@ -65,6 +65,9 @@ pub struct Note {
     /// The id of its claim to the lock, where it has one.
     #[serde(default)]
     pub claim: Option<String>,
+    /// How the run has divided traffic, once its router says so.
+    #[serde(default)]
+    pub moved_to: Option<Split>,
     /// Whether a run that is over ended well.
     #[serde(default)]
     pub ended_well: bool,
@@ -125,6 +128,14 @@ impl Ledger {
             .measured(failed.to_string())
             .next("is the disk of the runner full?")
         })
+    }
+
+    /// Remembers how traffic is divided now. It is written down with the next word: the way back
+    /// that stands there already says what was to come.
+    pub fn moved(&self, to: Split) {
+        if let Some((_, note)) = &self.open {
+            note.lock().unwrap_or_else(PoisonError::into_inner).moved_to = Some(to);
+        }
     }
 
     /// Writes down that traffic stays where it is. Where that fails, a run that is killed right
@@ -206,6 +217,7 @@ mod tests {
             progress: Progress::Begun,
             way_back: None,
             claim: None,
+            moved_to: None,
             ended_well: false,
             asked: None,
         }

@@ -11,6 +11,7 @@ use crate::model::event::{Event, Fact, Say};
 use crate::model::fault::Fault;
 use crate::model::release::{Mark, Release};
 use crate::model::slot::{Side, Slots};
+use crate::model::split::Split;
 use crate::platform::http::Http;
 use crate::probes::Subject;
 use crate::routers::Router;
@@ -136,6 +137,13 @@ impl Stage {
         variables
             .extend(release.map(|release| ("VERSION".to_owned(), release.as_str().to_owned())));
         Subject { url, variables }
+    }
+
+    /// How the router divides traffic, if it says so within a moment.
+    pub async fn split_now(&self) -> Option<Split> {
+        let router = self.router.as_deref()?;
+        let reading = tokio::time::timeout(LAST_LOOK, router.read()).await;
+        Some(reading.ok()?.ok()?.split)
     }
 
     /// Where traffic is now, for the account of a failure; `None` where there is no router.

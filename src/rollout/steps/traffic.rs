@@ -199,6 +199,7 @@ impl Step for Shift<'_> {
         let confirmed = match confirmed {
             Confirmed::ByDataPlane(what) | Confirmed::ByState(what) => what,
         };
+        stage.ledger.moved(self.to);
         stage.learned(Fact::ActiveSlot(
             stage.slots.name(self.to.active()).to_owned(),
         ));

@@ -228,6 +228,7 @@ fn note() -> Note {
         progress: Progress::Begun,
         way_back: None,
         claim: None,
+        moved_to: None,
         ended_well: false,
         asked: None,
     }

@@ -134,6 +134,14 @@ async fn cut_off(cut: Cut, when: When, at: usize) -> Row {
         !deployments.iter().any(open),
         "{point}: {deployments:?}\n{log}"
     );
+    // What the record says is live is what users get: the next run would refuse to begin otherwise.
+    if let Some(newest) = deployments.last() {
+        assert_eq!(
+            newest == "success",
+            served == "v2",
+            "{point}: {deployments:?}\n{log}"
+        );
+    }
     assert_eq!(scene.held(&watchman).await, [""; 0], "{point}: {log}");
     if scene.runner.starts_the_program() {
         let (again, said, _) = scene.runner.post(&scene.variables()).end(|| None).await;
