@@ -8,6 +8,7 @@ use crate::github::record::{State, Status};
 use crate::model::ending::Ending;
 use crate::model::event::{Event, Fact, Headline};
 use crate::modes::finish;
+use crate::report::tally;
 use crate::rollout::ledger::Note;
 
 use super::records::Archive;
@@ -40,7 +41,9 @@ impl Session {
         let choice = self.choice(inputs)?;
         let mut stage = self.stage(&choice, "finish", inputs)?;
         self.open_audit("finish", &choice, true).await;
-        self.open_telemetry(&choice).await?;
+        if tally::counts(&note.mode) {
+            self.open_telemetry(&choice).await?;
+        }
         self.begin(Headline {
             mode: "finish",
             environment: Some(note.environment.clone()),

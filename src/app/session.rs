@@ -210,8 +210,13 @@ impl Session {
 
     /// The runner gets its files, or a person the table.
     async fn close(&self, ending: &Ending, word: &str) -> u8 {
-        self.close_telemetry().await;
-        self.close_audit().await;
+        if self.cancelled.is_cancelled() {
+            // The runner waits for neither: what follows must not come too late.
+            tokio::join!(self.close_telemetry(), self.close_audit());
+        } else {
+            self.close_telemetry().await;
+            self.close_audit().await;
+        }
         if let Some(path) = &self.context.output_file
             && let Err(failed) = self.outputs.with(|outputs| outputs.write(path))
         {

@@ -9,6 +9,7 @@ use crate::cast::{self, Exporters};
 use crate::error::Refusal;
 use crate::model::event::Event;
 use crate::model::measure::{Labels, Measure};
+use crate::platform::text;
 use crate::report::Shared;
 use crate::report::tally::Tally;
 
@@ -70,6 +71,9 @@ impl Session {
             let mut labels = counting.labels.clone();
             labels.retain(|(name, _)| !labelled.labels.contains_key(name));
             labels.extend(labelled.labels.clone());
+            for (_, value) in &mut labels {
+                *value = self.vault.redact(value).into_owned();
+            }
             let measures = &measures;
             async move {
                 let export = exporter.export(measures, &labels);
@@ -77,10 +81,7 @@ impl Session {
                 let failed = match exported {
                     Ok(Ok(())) => return,
                     Ok(Err(failed)) => failed.to_string(),
-                    Err(_) => format!(
-                        "not done within {}",
-                        crate::platform::text::duration(within)
-                    ),
+                    Err(_) => format!("not done within {}", text::duration(within)),
                 };
                 (self.say)(Event::Warned(format!(
                     "{} did not take the figures of this run: {failed}",
@@ -102,10 +103,7 @@ impl Session {
             ("runner_group", context.runner_environment.clone()),
         ]
         .into_iter()
-        .map(|(name, value)| {
-            let value = value.unwrap_or_default();
-            (name.to_owned(), self.vault.redact(&value).into_owned())
-        })
+        .map(|(name, value)| (name.to_owned(), value.unwrap_or_default()))
         .collect()
     }
 }

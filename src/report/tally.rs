@@ -13,9 +13,10 @@ use crate::model::receipt::Receipt;
 
 use super::Listener;
 
-/// The modes that count as deployments: those that put a release into a slot, and the post
-/// step that ends them.
-const DEPLOYMENTS: [&str; 3] = ["rollout", "deploy-slot", "finish"];
+/// Whether a mode counts as a deployment: it puts a release into a slot.
+pub fn counts(mode: &str) -> bool {
+    matches!(mode, "rollout" | "deploy-slot")
+}
 
 /// Counts a run.
 pub struct Tally {
@@ -51,7 +52,7 @@ impl Tally {
                 self.add(Measure::of(&LOST, felt.requests_failed as f64));
             }
         }
-        if !DEPLOYMENTS.contains(&self.mode) {
+        if !counts(self.mode) && self.mode != "finish" {
             return;
         }
         let well = match (ending.decision, self.mode) {

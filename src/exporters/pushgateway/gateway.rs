@@ -213,3 +213,34 @@ fn held(body: &str, group: &Group, now: SystemTime) -> Result<Held, String> {
     }
     Ok(held)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_holds_our_series_and_the_line_for_them() {
+        let group = Group {
+            job: "cutover".to_owned(),
+            instance: "shop/production".to_owned(),
+        };
+        let ours = r#"instance="shop/production",job="cutover""#;
+        let body = format!(
+            "deployment_success_total{{{ours},branch=\"main\"}} 7\n\
+             deployment_success_total{{instance=\"b\",job=\"cutover\"}} 9\n\
+             cutover_push_ticket{{cutover_ticket=\"one\",{ours}}} 4\n\
+             push_time_seconds{{cutover_ticket=\"one\",{ours}}} 1.00000000025e+09\n\
+             push_time_seconds{{{ours}}} 1e+09\n"
+        );
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_015);
+        let held = held(&body, &group, now).unwrap();
+        let text = exposition::write(&held.series);
+        assert!(
+            text.ends_with("deployment_success_total{branch=\"main\"} 7\n"),
+            "{text}"
+        );
+        assert_eq!(held.tickets.len(), 1);
+        let Ticket { id, number, age } = &held.tickets[0];
+        assert_eq!((id.as_str(), *number, age.as_secs()), ("one", 4, 14));
+    }
+}

@@ -74,11 +74,13 @@ impl Exporter for Pushgateway {
     async fn export(&self, measures: &[Measure], labels: &Labels) -> Result<(), ExportError> {
         let place = Place::take(&self.gateway, &self.group).await?;
         let pushed = async {
-            let mut series = place.turn().await?;
+            let held = place.turn().await?;
+            let mut series = held.series;
             series.add(measures, labels);
             let text = exposition::write(&series);
             let path = self.group.path();
             let Err(failed) = self.gateway.send(Method::POST, &path, &text).await else {
+                place.clear(&held.tickets).await;
                 return Ok(());
             };
             // Lost on the way back, perhaps: nobody else writes before we leave the line.

@@ -15,7 +15,6 @@ use reqwest::Method;
 use tokio::time::Instant;
 
 use super::super::ExportError;
-use super::super::series::Series;
 use super::gateway::{Gateway, Group, Held, TICKET, TIMEOUT, Ticket};
 
 /// A place that was not renewed for this long is nobody's. Longer than a request may take, with
@@ -68,19 +67,31 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Waits for the own turn, and returns what the group has come to by then.
-    pub(super) async fn turn(&self) -> Result<Series, ExportError> {
+    /// Waits for the own turn, and returns what the gateway holds by then.
+    pub(super) async fn turn(&self) -> Result<Held, ExportError> {
         let mut said = Instant::now();
         loop {
             let seen = self.seen().await?;
-            if !seen.tickets.iter().any(|other| self.waits_for(other)) {
-                return Ok(seen.series);
+            let first = !seen.tickets.iter().any(|other| self.waits_for(other));
+            // The push that follows must be over before the place counts as left.
+            if first && said.elapsed() <= RENEW {
+                return Ok(seen);
             }
             if said.elapsed() > RENEW {
                 said = Instant::now();
                 self.say().await?;
             }
-            tokio::time::sleep(PAUSE).await;
+            if !first {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Takes away the places of runs that died long ago; nobody else would.
+    pub(super) async fn clear(&self, tickets: &[Ticket]) {
+        for dead in tickets.iter().filter(|other| other.age > LEASE * 5) {
+            let path = self.group.path_of(&dead.id);
+            let _ = self.gateway.send(Method::DELETE, &path, "").await;
         }
     }
 
@@ -118,6 +129,48 @@ impl<'a> Place<'a> {
                 ));
             }
             tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::http::Http;
+    use crate::platform::secret::Vault;
+
+    #[test]
+    fn who_has_a_smaller_number_or_looks_for_one_goes_first_unless_it_died() {
+        let base = "http://127.0.0.1:1".parse().unwrap();
+        let gateway = Gateway::at(&base, &Http::default(), &Vault::default());
+        let group = Group {
+            job: "cutover".to_owned(),
+            instance: "a".to_owned(),
+        };
+        let place = Place {
+            gateway: &gateway,
+            group: &group,
+            id: "m".to_owned(),
+            number: 3,
+        };
+        for (id, number, age, waits) in [
+            ("a", 2, 0, true),
+            ("z", 2, 0, true),
+            ("a", 3, 0, true),
+            ("z", 3, 0, false),
+            ("a", 4, 0, false),
+            ("z", 0, 0, true),
+            ("m", 3, 0, false),
+            ("a", 2, 12, true),
+            ("a", 2, 13, false),
+            ("a", 0, 13, false),
+        ] {
+            let other = Ticket {
+                id: id.to_owned(),
+                number,
+                age: Duration::from_secs(age),
+            };
+            assert_eq!(place.waits_for(&other), waits, "{other:?}");
         }
     }
 }

@@ -86,7 +86,7 @@ async fn runs_are_counted_wherever_figures_are_kept() {
         Collector::start(Vec::new()).await,
     );
     let scene = Scene::set(&format!(
-        "      - {{ kind: textfile, path: cutover.prom, labels: {{ runner_group: large }} }}
+        "      - {{ kind: textfile, path: cutover.prom, labels: {{ runner_group: large, team: '${{TEAM}}' }} }}
       - {{ kind: pushgateway, url: '{}' }}
       - {{ kind: otlp, url: '{}' }}",
         gateway.url, collector.url
@@ -102,9 +102,10 @@ async fn runs_are_counted_wherever_figures_are_kept() {
     assert_eq!(code, 10, "{log}");
 
     let text = fs::read_to_string(scene.home.path().join("cutover.prom")).unwrap();
+    assert!(!text.contains("s3cr3t"), "{text}");
     let all = |branch: &str, rest: &str| {
         format!(
-            r#"{{app="storefront",branch="{branch}",environment="production",{rest}runner_group="large",workflow="Deploy"}} 1"#
+            r#"{{app="storefront",branch="{branch}",environment="production",{rest}runner_group="large",team="***",workflow="Deploy"}} 1"#
         )
     };
     for wanted in [
@@ -119,7 +120,7 @@ async fn runs_are_counted_wherever_figures_are_kept() {
         ),
         format!(
             "preflight_check_failures_total{}",
-            r#"{app="storefront",branch="topic",check_type="guardrail",environment="production",runner_group="large",workflow="Deploy"} 1"#
+            r#"{app="storefront",branch="topic",check_type="guardrail",environment="production",runner_group="large",team="***",workflow="Deploy"} 1"#
         ),
         format!("switch_seconds_count{}", all("main", "")),
     ] {
