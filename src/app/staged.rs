@@ -41,6 +41,7 @@ impl Session {
         let audience = cast::audience(notify, &self.notifier_tools(inputs));
         let audience = audience.map_err(|misfits| choice.refuse(misfits))?;
         let changes_something = !inputs.dry_run
+            && !(mode == "rollout" && strategy.observes())
             && matches!(
                 mode,
                 "deploy-slot" | "switch-traffic" | "rollout" | "rollback"
@@ -162,7 +163,7 @@ impl Session {
     ) -> Ending {
         match (mode, release) {
             ("rollout", Some(release)) => {
-                rollout::run(stage, inputs, strategy, release, checked).await
+                rollout::run(stage, inputs, strategy, release, checked, None).await
             }
             ("deploy-slot", Some(release)) => {
                 deploy_slot::run(stage, inputs, &release, strategy.wait()).await

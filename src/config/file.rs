@@ -16,6 +16,7 @@ use crate::platform::secret::Vault;
 
 use super::approval::Approval;
 use super::audit::AuditOptions;
+use super::canary::Canary;
 use super::check;
 use super::interpolate::{Lookup, interpolate};
 use super::kinds::{
@@ -146,16 +147,27 @@ pub struct Health {
 pub enum Strategy {
     /// All traffic in one step, after the new release was proved in the idle slot.
     BlueGreen(BlueGreen),
+    /// A little traffic first, and more of it step by step, each judged against the old release.
+    Canary(Box<Canary>),
 }
 
 impl Strategy {
     /// The names of all strategies.
-    pub const NAMES: [&'static str; 1] = ["blue-green"];
+    pub const NAMES: [&'static str; 2] = ["blue-green", "canary"];
 
     /// Its name.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::BlueGreen(_) => "blue-green",
+            Self::Canary(_) => "canary",
+        }
+    }
+
+    /// Whether it judges only, and touches nothing.
+    pub const fn observes(&self) -> bool {
+        match self {
+            Self::BlueGreen(_) => false,
+            Self::Canary(settings) => settings.observe,
         }
     }
 
@@ -163,6 +175,7 @@ impl Strategy {
     pub const fn wait(&self) -> Duration {
         match self {
             Self::BlueGreen(settings) => settings.wait.get(),
+            Self::Canary(settings) => settings.wait.get(),
         }
     }
 }

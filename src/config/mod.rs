@@ -9,6 +9,7 @@ pub mod app;
 pub mod approval;
 pub mod audit;
 pub mod calendar;
+pub mod canary;
 pub mod check;
 pub mod command_line;
 pub mod docker_host;

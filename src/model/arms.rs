@@ -35,6 +35,20 @@ pub struct Stand {
 }
 
 impl Counters {
+    /// Adds what was counted afterwards, by the same edges.
+    pub fn include(&mut self, more: &Self) {
+        self.requests += more.requests;
+        self.errors += more.errors;
+        if self.buckets.is_empty() {
+            self.buckets.clone_from(&more.buckets);
+        } else {
+            for ((_, count), (_, new)) in self.buckets.iter_mut().zip(&more.buckets) {
+                *count += new;
+            }
+        }
+        self.p95 = more.p95.or(self.p95);
+    }
+
     /// What was counted since an earlier look; `None` where counting began anew in between.
     pub fn since(&self, earlier: &Self) -> Option<Self> {
         let edges = |it: &Self| it.buckets.iter().map(|(edge, _)| *edge).collect::<Vec<_>>();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::approval::Figure;
 use super::assessment::Assessment;
-use super::canary::Glance;
+use super::canary::{Glance, Standing};
 use super::ending::Ending;
 use super::figures::Summary;
 use super::finding::Finding;
@@ -108,6 +108,8 @@ pub enum Event {
     },
     /// Both arms of a canary were looked at.
     Glanced(Box<Glance>),
+    /// A canary stays where it is, and the next run goes on with it.
+    Stands(Box<Standing>),
     /// A figure was read, and held against its threshold if it has one.
     Assessed(Assessment),
     /// An environment of GitHub was held against the config.

@@ -284,7 +284,7 @@ impl Facts {
     fn close(&self, ending: &Ending) -> Close {
         let state = match (ending.decision, ending.reason) {
             (Decision::Passed | Decision::Promoted, _) => State::Success,
-            (Decision::Skipped | Decision::Planned, _)
+            (Decision::Skipped | Decision::Planned | Decision::Paused, _)
             | (Decision::Failed | Decision::RolledBack, Reason::Cancelled) => State::Inactive,
             (Decision::Failed, Reason::Bug) => State::Error,
             (Decision::Failed | Decision::RolledBack | Decision::Held | Decision::Stuck, _) => {

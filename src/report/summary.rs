@@ -301,7 +301,8 @@ impl Listener for Summary {
             Event::Checked { .. }
             | Event::Changed { .. }
             | Event::Judged { .. }
-            | Event::Glanced(_) => {}
+            | Event::Glanced(_)
+            | Event::Stands(_) => {}
             Event::Working { .. } | Event::Learned(_) => {}
         }
     }
@@ -322,6 +323,7 @@ const fn sign(decision: Decision) -> &'static str {
         Decision::Stuck => "🆘",
         Decision::Skipped => "⏭️",
         Decision::Planned => "📝",
+        Decision::Paused => "⏸️",
     }
 }
 

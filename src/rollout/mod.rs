@@ -6,6 +6,7 @@
 
 pub mod approval;
 pub mod blue_green;
+pub mod canary;
 mod faults;
 pub mod felt;
 pub mod gauges;
@@ -17,6 +18,7 @@ mod places;
 pub mod preflight;
 pub mod prober;
 pub mod proof;
+pub mod pulse;
 pub mod saga;
 pub mod stage;
 pub mod steps;

@@ -76,6 +76,7 @@ pub async fn switch(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> 
     let way_back = WayBack {
         before: before.clone(),
         ours: to,
+        passed: Vec::new(),
         old: old.clone(),
     };
     saga.undo_with(PutTrafficBack::new(way_back, Some(Arc::clone(&felt))))?;

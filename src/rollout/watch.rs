@@ -3,11 +3,9 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::judge::limits::{Limits, Verdict, judge};
-use crate::judge::streak::{State, Streak};
 use crate::model::ending::Reason;
 use crate::model::event::Event;
 use crate::model::fault::Fault;
@@ -16,6 +14,7 @@ use crate::model::release::Release;
 use crate::platform::text;
 
 use super::felt::Felt;
+use super::pulse::Pulse;
 use super::saga::{Made, Step};
 use super::stage::Stage;
 
@@ -34,14 +33,6 @@ pub struct Watch<'a> {
     pub felt: &'a Felt,
 }
 
-/// How a check has gone so far.
-struct Course {
-    streak: Streak,
-    last: Option<bool>,
-    /// Whether it was said that it could not be looked at.
-    unseen: bool,
-}
-
 impl Step for Watch<'_> {
     type Value = ();
     const NAME: &'static str = "watch";
@@ -55,18 +46,10 @@ impl Step for Watch<'_> {
             });
         }
         let end = Instant::now() + self.length;
-        let mut courses: Vec<Course> = stage
-            .health
-            .iter()
-            .map(|check| Course {
-                streak: Streak::new(1, check.patience.fall),
-                last: None,
-                unseen: false,
-            })
-            .collect();
+        let mut pulse = Pulse::of(stage);
         loop {
             let now = Instant::now();
-            self.health(stage, &mut courses).await?;
+            pulse.beat(stage).await.map_err(|down| down.fault)?;
             let verdict = self.verdict(stage)?;
             if now >= end {
                 self.judged(stage, &verdict);
@@ -90,42 +73,6 @@ impl Step for Watch<'_> {
 }
 
 impl Watch<'_> {
-    async fn health(&self, stage: &Stage, courses: &mut [Course]) -> Result<(), Fault> {
-        let subject = stage.public();
-        let looks = join_all(stage.health.iter().map(|check| check.look(&subject))).await;
-        for ((check, look), course) in stage.health.iter().zip(looks).zip(courses) {
-            let look = look.map(|pulse| pulse.said);
-            if let Err(ailment) = &look
-                && ailment.unseen
-            {
-                // It was neither well nor ill; said once, for what is missing may be so for long.
-                if !std::mem::replace(&mut course.unseen, true) {
-                    let check = check.probe.told();
-                    stage.say(Event::Warned(format!("{check}: {ailment}")));
-                }
-                continue;
-            }
-            // Hundreds of looks that agree are one result.
-            if course.last.replace(look.is_ok()) != Some(look.is_ok()) {
-                stage.say(check.result(&look));
-            }
-            let state = course.streak.add(look.is_ok());
-            if let (State::Down, Err(ailment)) = (state, look) {
-                return Err(Fault::new(
-                    Reason::Unhealthy,
-                    format!("{} failed under traffic", check.probe.told()),
-                )
-                .measured(format!(
-                    "{} ({} times in a row)",
-                    ailment.measured, check.patience.fall
-                ))
-                .wanted(ailment.wanted)
-                .next("the release is in the idle slot again; look at its log there"));
-            }
-        }
-        Ok(())
-    }
-
     fn verdict(&self, stage: &Stage) -> Result<Verdict, Fault> {
         if let Some(other) = self.felt.other_since_proof() {
             return Err(Fault::new(

@@ -31,6 +31,11 @@ impl Buckets {
         Self(counts)
     }
 
+    /// The counts, edge by edge.
+    pub fn counts(&self) -> &[f64] {
+        &self.0
+    }
+
     /// Adds others between the same edges.
     pub fn add(&mut self, others: &Self) {
         self.0.resize(self.0.len().max(others.0.len()), 0.0);

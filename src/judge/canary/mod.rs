@@ -6,6 +6,8 @@
 //! whatever befalls both. Looking often does not weaken the proof.
 
 pub mod buckets;
+pub mod counting;
+pub mod course;
 pub mod evidence;
 pub mod recording;
 mod sentence;
@@ -75,6 +77,8 @@ pub struct Before {
     pub slow_burst: f64,
     /// How many times as many slow requests are tolerated; 1 where edges are fine enough.
     pub slow_null: f64,
+    /// Whether latency is counted at all; where it is not, errors alone decide.
+    pub latency: bool,
 }
 
 impl Default for Before {
@@ -83,6 +87,7 @@ impl Default for Before {
             error_burst: 1.0,
             slow_burst: 1.0,
             slow_null: 1.0,
+            latency: true,
         }
     }
 }
@@ -263,6 +268,25 @@ impl Judge {
         }
     }
 
+    /// Learns how many slow requests are tolerated, where that was not known before.
+    pub const fn tolerate(&mut self, slow_null: f64) {
+        self.before.slow_null = slow_null;
+    }
+
+    /// Learns between which edges latency is counted, where the canary counts by others than were
+    /// expected. What was proved of latency is nothing then.
+    pub fn count_between(&mut self, edges: Vec<f64>, slow_null: f64) {
+        self.before.latency = !edges.is_empty();
+        self.before.slow_null = slow_null;
+        self.edges = edges;
+        self.slow = Track::after(self.before.slow_burst);
+        self.spread = Default::default();
+        for _ in 0..self.begun {
+            self.slow.begin();
+        }
+        self.spreads = vec![self.spread.clone(); self.begun];
+    }
+
     /// Takes the next interval, and says what all of them show.
     pub fn look(&mut self, interval: &Interval) -> Look {
         while self.begun < RESTARTS && interval.from >= ANEW * (self.begun + 1) as f64 {
@@ -317,7 +341,8 @@ impl Judge {
             Verdict::Rollback
         } else if errors_worse || slower {
             Verdict::Warn
-        } else if errors.ln_within.min(latency.ln_within) >= SAFE_BAR.ln()
+        } else if errors.ln_within >= SAFE_BAR.ln()
+            && (latency.ln_within >= SAFE_BAR.ln() || !self.before.latency)
             && at >= self.settings.at_least
         {
             Verdict::Safe

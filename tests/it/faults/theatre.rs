@@ -235,7 +235,10 @@ fn note() -> Note {
 }
 
 async fn tell(story: Story, stage: &Stage, staged: &Environment) -> Ending {
-    let Strategy::BlueGreen(settings) = staged.strategy;
+    let Strategy::BlueGreen(settings) = &staged.strategy else {
+        panic!("the config above has blue-green");
+    };
+    let settings = *settings;
     let plan = Plan {
         release: Release::new(NEW),
         expect_active: None,

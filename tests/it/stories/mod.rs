@@ -4,6 +4,7 @@
 mod ages;
 mod app;
 mod calls;
+mod canaries;
 mod docker;
 mod gates;
 mod guardrails;
