@@ -13,13 +13,14 @@ use serde_json::Value;
 use url::Url;
 
 use super::figure::{In, Measure, Share};
-use super::{Ask, Counter, NoData, Reading, Source, Tools, ms, now};
+use super::{Ask, BySlot, NoData, Reading, Source, Tools, ms, now};
 use crate::config::kinds::{Kind, plain_schema};
 use crate::config::request::Headers;
 use crate::config::units::{HttpUrl, Span};
 use crate::model::metric::Unit;
 use crate::model::release::field_of;
 use crate::model::series::{Point, Sample, Series};
+use crate::model::slot::Side;
 use crate::platform::http::{Http, Look, Manner};
 use crate::platform::secret::Vault;
 use crate::platform::text;
@@ -243,8 +244,8 @@ impl Source for Json {
         false
     }
 
-    fn counter(&self) -> Option<&dyn Counter> {
-        None
+    fn by_slot(&self, _: Side) -> BySlot<'_> {
+        BySlot::Whole("give it `by-slot:`")
     }
 
     async fn read(&self, asks: &[Ask], _: &Url) -> Vec<Result<Reading, NoData>> {

@@ -16,7 +16,7 @@ use super::lines;
 use super::state_file::StateFile;
 use crate::model::slot::Slots;
 use crate::model::split::{Split, Weight};
-use crate::routers::{Change, Confirmed, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 
 /// How long another's prepared version gets to be committed. One that was left behind by a
 /// writer that is gone looks the same and must not stop us for ever.
@@ -280,6 +280,10 @@ impl Router for MapEntry {
 
     fn one_time_lines(&self) -> String {
         lines::for_map(&self.cli.address, &self.map, &self.key, &self.slots)
+    }
+
+    fn counting(&self) -> Counting<'_> {
+        Counting::Not("this is not built yet")
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

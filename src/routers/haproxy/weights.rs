@@ -14,7 +14,7 @@ use super::state_file::StateFile;
 use super::table::{Table, saved_weight};
 use crate::model::slot::Slots;
 use crate::model::split::Split;
-use crate::routers::{Change, Confirmed, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 
 /// A router that is the weights of two servers.
 pub(super) struct ServerWeights {
@@ -227,6 +227,10 @@ impl Router for ServerWeights {
             self.file.as_ref(),
             &self.slots,
         )
+    }
+
+    fn counting(&self) -> Counting<'_> {
+        Counting::Not("this is not built yet")
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -16,7 +16,7 @@ use crate::model::slot::Slots;
 use crate::model::split::{Split, Weight};
 use crate::platform::atomic_file::{sync_directory, sync_directory_aside};
 use crate::platform::text::shell_word;
-use crate::routers::{Change, Confirmed, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 
 /// A listing that is taken while a file is renamed may show both names or none; so a listing
 /// that makes no sense is taken again, this often and after this long.
@@ -230,6 +230,10 @@ impl Router for Flags {
 
     fn one_time_lines(&self) -> String {
         lines::for_flags(&self.directory, &self.weights, &self.slots, &self.split_by)
+    }
+
+    fn counting(&self) -> Counting<'_> {
+        Counting::Not("this is not built yet")
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

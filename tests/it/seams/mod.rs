@@ -9,7 +9,7 @@ mod exporters;
 mod github;
 mod looks;
 mod mail;
-mod metrics;
+pub(crate) mod metrics;
 mod metrics_prober;
 mod metrics_prometheus;
 mod metrics_prometheus_faults;
