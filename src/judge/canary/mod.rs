@@ -9,6 +9,8 @@ pub mod buckets;
 pub mod counting;
 pub mod course;
 pub mod evidence;
+pub mod power;
+pub mod ratio;
 pub mod recording;
 mod sentence;
 
@@ -109,7 +111,8 @@ pub struct Arm {
 }
 
 /// Both arms over the same interval.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Interval {
     /// Seconds from the canary's first request to the interval's beginning.
     pub from: f64,
