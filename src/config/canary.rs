@@ -47,6 +47,8 @@ pub struct Canary {
     pub max_p95_ratio: f64,
     /// Latency is not compared for so long after the first request. Default 60s.
     pub warm_up: Span,
+    /// With `method: ratio`, over which time both are compared. Default 1m.
+    pub window: Span,
     /// With `method: ratio`, how long a limit must be passed before it counts. Default 0s.
     pub held_for: Span,
     /// Above this share of failed requests the release is taken back, whatever the stable one
@@ -82,6 +84,7 @@ impl Default for Canary {
             max_error_ratio: 1.5,
             max_p95_ratio: 1.3,
             warm_up: Span::secs(60),
+            window: Span::secs(60),
             held_for: Span::secs(0),
             max_error_rate: Percent::of(5.0),
             max_p95: None,
@@ -103,7 +106,7 @@ pub enum Method {
     /// By what is proved; looking often does not weaken it.
     #[default]
     Evidence,
-    /// By the ratios alone, over the last minute.
+    /// By the ratios alone, over a window.
     Ratio,
 }
 

@@ -74,6 +74,8 @@ impl Counters {
             }
         }
         self.p95 = more.p95.or(self.p95);
+    }
+
     /// Counters at zero that count latency, too.
     pub fn of_latency() -> Self {
         let edge = |k| (0.01 * 2f64.powf(f64::from(k) / 8.0), 0.0);

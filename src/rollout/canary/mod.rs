@@ -10,9 +10,11 @@ mod watch;
 
 use std::sync::Arc;
 
-use crate::config::canary::{Canary, Rung};
+use crate::config::canary::{Canary, Method, Rung};
 use crate::config::preflight::Migration;
 use crate::judge::canary::Settings;
+use crate::judge::canary::ratio::Rules;
+use crate::model::arms::Stand;
 use crate::model::ending::{Account, Decision, Ending, Reason};
 use crate::model::event::Event;
 use crate::model::fault::Fault;
@@ -64,6 +66,16 @@ impl Plan {
             at_least: first.unwrap_or_default().as_secs_f64(),
         }
     }
+
+    /// The plain rule, where that is to decide.
+    fn rules(&self) -> Option<Rules> {
+        (self.settings.method == Method::Ratio).then(|| Rules {
+            limits: self.judged_by(),
+            min_requests: f64::from(self.settings.min_requests),
+            held: self.settings.held_for.get().as_secs_f64(),
+            window: self.settings.window.get().as_secs_f64(),
+        })
+    }
 }
 
 /// The whole story.
@@ -98,6 +110,7 @@ pub async fn canary(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
             steps: &plan.settings.steps,
         })
         .await?;
+    let opening = watch::stand(arms.as_ref()).await;
     if start.stands_at.is_none() {
         saga.step(Deploy {
             into: slot,
@@ -123,6 +136,7 @@ pub async fn canary(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
         arms: arms.as_ref(),
         home: start.home.clone(),
         old,
+        opening,
     };
     climb.story(saga, before.split, start).await
 }
@@ -135,6 +149,8 @@ struct Climb<'a> {
     /// Where traffic goes back to.
     home: Reading,
     old: Option<Release>,
+    /// Where the counters stood before anything was done.
+    opening: Option<Stand>,
 }
 
 impl Climb<'_> {
@@ -148,8 +164,12 @@ impl Climb<'_> {
         let steps = &plan.settings.steps;
         let mut trial = match start.trial {
             Some(trial) => trial,
-            None => watch::calibrated(saga.stage(), plan, self.arms, slot).await,
+            None => {
+                let opening = self.opening.clone();
+                watch::calibrated(saga.stage(), plan, self.arms, slot, opening).await
+            }
         };
+        watch::foretell(saga.stage(), plan, &trial);
         let clock = Clock::since(trial.at());
         let felt = Arc::new(Felt::begin(
             saga.stage(),

@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::judge::canary::counting::Scale;
-use crate::judge::canary::evidence::Counts;
-use crate::judge::canary::{BAR, Before, Interval, Judge, Look, Metric, SAFE_BAR, Settings, Verdict};
+use crate::judge::canary::jury::{Jury, NO_DATA, Sight};
+use crate::judge::canary::ratio::Rules;
+use crate::judge::canary::{Before, Interval, Settings, Verdict};
 use crate::judge::evidence;
 use crate::model::arms::{Counters, Stand};
 use crate::model::canary::{Glance, Proved, Seen};
@@ -34,9 +35,11 @@ pub(super) struct Trial {
     canary: Side,
     settings: Settings,
     scale: Scale,
-    judge: Judge,
+    judge: Jury,
     /// What the stable release did before the canary came.
     hour: Counters,
+    /// In so many seconds.
+    hours: f64,
     /// Seconds from the canary's first traffic to the last look.
     at: f64,
     /// What was counted of both since the step began: of the canary, and beside it.
@@ -74,8 +77,13 @@ pub(super) struct Found {
 
 impl Trial {
     /// Of a canary that has had no traffic yet. `hour` is where the counters stood before, the
-    /// oldest first.
-    pub(super) fn new(canary: Side, settings: Settings, hour: &[Stand]) -> Self {
+    /// oldest first. With `rules` the ratios alone decide.
+    pub(super) fn new(
+        canary: Side,
+        settings: Settings,
+        rules: Option<Rules>,
+        hour: &[Stand],
+    ) -> Self {
         let stable = canary.other();
         let mut scale = hour.last().map_or_else(Scale::default, |stand| {
             match stand.of(canary).buckets.is_empty() {
@@ -98,9 +106,13 @@ impl Trial {
         Self {
             canary,
             settings,
-            judge: Judge::new(settings, before, scale.edges().to_vec()),
+            judge: match rules {
+                Some(rules) => Jury::by_ratio(rules, scale.edges().to_vec()),
+                None => Jury::by_evidence(settings, before, scale.edges().to_vec()),
+            },
             scale,
             hour: sum,
+            hours: span(hour),
             at: 0.0,
             step: Default::default(),
             last: hour.last().cloned(),
@@ -189,10 +201,10 @@ impl Trial {
             said: look.said.clone(),
             canary: seen(canary, judged.canary.clone()),
             stable: seen(stable, judged.stable.clone()),
-            errors: proved(&look.errors),
-            latency: proved(&look.latency),
-            ln_bar: BAR.ln(),
-            ln_safe_bar: SAFE_BAR.ln(),
+            errors: look.errors,
+            latency: look.latency,
+            ln_bar: look.bars[0],
+            ln_safe_bar: look.bars[1],
             p95_ratio,
             judge: judge.and_then(|judge| serde_json::to_value(judge).ok()),
             ..Glance::default()
@@ -243,7 +255,7 @@ impl Trial {
             glance: Glance {
                 at: self.at,
                 from,
-                verdict: "no-data".to_owned(),
+                verdict: NO_DATA.to_owned(),
                 said,
                 ..Glance::default()
             },
@@ -267,8 +279,8 @@ impl Trial {
         self.begins = true;
     }
 
-    fn within(&self, look: &Look) -> bool {
-        let fine = |metric: &Metric, limit: f64| metric.ratio.is_none_or(|ratio| ratio < limit);
+    fn within(&self, look: &Sight) -> bool {
+        let fine = |metric: &Proved, limit: f64| metric.ratio.is_none_or(|ratio| ratio < limit);
         fine(&look.errors, self.settings.max_error_ratio)
             && fine(&look.latency, self.settings.max_p95_ratio)
     }
@@ -318,15 +330,22 @@ impl Trial {
         told
     }
 
-    /// What was counted since the step began: for what traffic allows.
-    pub(super) fn counts(&self) -> Counts {
-        let [canary, stable] = &self.step;
-        Counts {
-            canary: canary.requests,
-            canary_bad: canary.errors,
-            stable: stable.requests,
-            stable_bad: stable.errors,
-        }
+    /// Requests a second and the share of failed ones, as the stable release had them with all
+    /// traffic; `None` where nobody knows. A release without a single error is not infinitely good.
+    pub(super) fn traffic_before(&self) -> Option<(f64, f64)> {
+        let Counters {
+            requests, errors, ..
+        } = self.hour;
+        (self.hours > 0.0 && requests > 0.0)
+            .then(|| (requests / self.hours, (errors + 0.5) / (requests + 1.0)))
+    }
+}
+
+/// From the first of them to the last, in seconds.
+fn span(stands: &[Stand]) -> f64 {
+    match stands {
+        [first, .., last] => (last.at - first.at) as f64 / 1000.0,
+        _ => 0.0,
     }
 }
 
@@ -341,12 +360,4 @@ fn share(bad: f64, all: f64) -> String {
         return "no requests".to_owned();
     }
     format!("{}/{} ({})", count(bad), count(all), text::percent(bad / all))
-}
-
-const fn proved(metric: &Metric) -> Proved {
-    Proved {
-        ln_worse: metric.ln_worse,
-        ln_within: metric.ln_within,
-        ratio: metric.ratio,
-    }
 }

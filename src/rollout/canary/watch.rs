@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::config::canary::Rung;
 use crate::judge::canary::Verdict;
+use crate::judge::canary::power::{self, Traffic, requests_to_prove};
 use crate::judge::canary::course::{Course, Shown, Terms, course};
 use crate::judge::limits;
 use crate::model::arms::Stand;
@@ -14,7 +15,7 @@ use crate::model::ending::Reason;
 use crate::model::event::Event;
 use crate::model::fault::Fault;
 use crate::model::slot::Side;
-use crate::model::split::Split;
+use crate::model::split::{Split, Weight};
 use crate::platform::text;
 use crate::rollout::arms::Arms;
 use crate::rollout::felt::Felt;
@@ -30,6 +31,9 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// How far back a source with a memory is asked for what the stable release does.
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// What is to be proved at least: twice as many errors.
+const DOUBLING: f64 = 2.0;
 
 /// What the release did is its own; what to do is the same everywhere.
 const LOOK_THERE: &str = "the release is in the idle slot again; look at its log there";
@@ -54,12 +58,14 @@ impl Clock {
     }
 }
 
-/// A trial that knows what the stable release did before.
+/// A trial that knows what the stable release did before: for an hour, or where nobody remembers
+/// that, since `opening`.
 pub(super) async fn calibrated(
     stage: &Stage,
     plan: &Plan,
     arms: Option<&Arms<'_>>,
     canary: Side,
+    opening: Option<Stand>,
 ) -> Trial {
     let every = plan.settings.every.get().max(TICK);
     let hour = match arms {
@@ -71,7 +77,48 @@ pub(super) async fn calibrated(
         }),
         None => Vec::new(),
     };
-    Trial::new(canary, plan.judged_by(), &hour)
+    let hour = if hour.is_empty() {
+        opening.into_iter().chain(stand(arms).await).collect()
+    } else {
+        hour
+    };
+    Trial::new(canary, plan.judged_by(), plan.rules(), &hour)
+}
+
+/// Says what the traffic allows, before it begins: a proof takes requests, and time is none.
+pub(super) fn foretell(stage: &Stage, plan: &Plan, trial: &Trial) {
+    let settings = &plan.settings;
+    let Some((rate, error_rate)) = trial.traffic_before().filter(|_| plan.rules().is_none()) else {
+        return;
+    };
+    let traffic = |rung: &Rung| Traffic {
+        canary: rate * rung.weight.share(),
+        weight: rung.weight.share(),
+        error_rate,
+    };
+    let steps = settings.steps.iter();
+    let steps: Vec<&Rung> = steps.filter(|rung| rung.weight != Weight::ALL).collect();
+    // Proof adds up from step to step.
+    let proved: f64 = steps
+        .iter()
+        .filter_map(|rung| {
+            let it = traffic(rung);
+            let needed = requests_to_prove(DOUBLING, it.weight, error_rate)?;
+            Some(it.canary * settings.at_most_of(rung).as_secs_f64() / needed)
+        })
+        .sum();
+    let Some(first) = steps.first() else {
+        return;
+    };
+    let said = power::told(traffic(first), DOUBLING, settings.at_most_of(first));
+    let said = format!("the first step, {}: {said}", first.weight);
+    if proved >= 1.0 {
+        stage.say(Event::Noticed(said));
+    } else {
+        stage.say(Event::Warned(format!(
+            "{said}; all steps together do not prove it either"
+        )));
+    }
 }
 
 /// Where the counters stand, where anybody knows.
