@@ -1,11 +1,16 @@
-//! `cutover replay FILE`: the judge of canaries, over a recording.
+//! `cutover replay FILE`: the judge of canaries, over a recording or the audit of a rollout.
 
 use std::fmt::Write as _;
 use std::fs;
 
+use serde::Serialize;
+
 use crate::error::Refusal;
+use crate::judge::canary::glances::{is_audit, judged};
+use crate::judge::canary::jury::Sight;
 use crate::judge::canary::recording::read;
-use crate::judge::canary::{Look, Metric, Settings, Verdict};
+use crate::judge::canary::{Look, Settings, Verdict};
+use crate::model::canary::Proved;
 use crate::model::ending::{Account, Decision, Ending, Reason};
 use crate::model::event::Headline;
 
@@ -28,21 +33,25 @@ impl Session {
         let path = self.context.workspace.join(file);
         let text = fs::read_to_string(&path)
             .map_err(|failed| Refusal::of_input("replay", format!("{file}: {failed}")))?;
-        let mut recording = read(&text, Settings::default())
-            .map_err(|said| Refusal::of_input("replay", format!("{file}: {said}")))?;
-        let judge = &mut recording.judge;
-        let looks: Vec<Look> = recording
-            .intervals
-            .iter()
-            .map(|it| judge.look(it))
-            .collect();
-        if json {
-            let lines = looks
-                .iter()
-                .filter_map(|look| serde_json::to_string(look).ok());
-            self.print(&lines.map(|line| line + "\n").collect::<String>());
-            return Ok(None);
-        }
+        let wrong = |said| Refusal::of_input("replay", format!("{file}: {said}"));
+        let looks: Vec<Sight> = if is_audit(&text) {
+            let looks = judged(&text).map_err(wrong)?;
+            if json {
+                self.print_each(&looks);
+                return Ok(None);
+            }
+            looks
+        } else {
+            let mut recording = read(&text, Settings::default()).map_err(wrong)?;
+            let judge = &mut recording.judge;
+            let intervals = recording.intervals.iter();
+            let looks: Vec<Look> = intervals.map(|it| judge.look(it)).collect();
+            if json {
+                self.print_each(&looks);
+                return Ok(None);
+            }
+            looks.into_iter().map(Sight::from).collect()
+        };
         self.print(&table(&looks));
         self.begin(Headline {
             mode: "replay",
@@ -52,15 +61,23 @@ impl Session {
         self.ended(&ending);
         Ok(Some(ending))
     }
+
+    /// A line of JSON for each look.
+    fn print_each(&self, looks: &[impl Serialize]) {
+        let lines = looks
+            .iter()
+            .filter_map(|look| serde_json::to_string(look).ok());
+        self.print(&lines.map(|line| line + "\n").collect::<String>());
+    }
 }
 
-fn table(looks: &[Look]) -> String {
+fn table(looks: &[Sight]) -> String {
     let mut table = format!(
         "{:>8}  {:<12}  {:>8} {:>8} {:>8}  {:>8} {:>8} {:>8}\n",
         "time", "verdict", "errors", "worse", "within", "p95", "worse", "within"
     );
     for look in looks {
-        let metric = |metric: &Metric| {
+        let metric = |metric: &Proved| {
             let ratio = metric
                 .ratio
                 .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}x"));
@@ -98,9 +115,9 @@ fn time(seconds: f64) -> String {
 }
 
 /// A rollout would have ended at the first look that decides.
-fn ending(looks: &[Look]) -> Ending {
+fn ending(looks: &[Sight]) -> Ending {
     let first = |verdict| looks.iter().find(|look| look.verdict == verdict);
-    let at = |look: &Look| {
+    let at = |look: &Sight| {
         format!(
             "{}: at {}: {}",
             look.verdict.name(),

@@ -3,15 +3,15 @@
 //!
 //! The defaults are those under which few good releases were taken back wherever it was measured.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::model::split::Weight;
 use crate::platform::text;
 
+use super::ladder::Rung;
 use super::units::{Percent, Span};
 
 /// Where nobody says how long a step may take at most, it is so many times its watch.
@@ -138,121 +138,6 @@ pub enum Otherwise {
     Rollback,
 }
 
-/// A step of the ladder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Written")]
-pub struct Rung {
-    /// The share of traffic.
-    pub weight: Weight,
-    /// A watch of its own.
-    pub watch: Option<Span>,
-    /// A longest watch of its own.
-    pub at_most: Option<Span>,
-    /// Whether the run ends before this step, and another one goes on with it.
-    pub manual: bool,
-}
-
-impl Rung {
-    const fn at(percent: u8) -> Self {
-        let weight = match Weight::new(percent) {
-            Some(weight) => weight,
-            None => Weight::ALL,
-        };
-        Self {
-            weight,
-            watch: None,
-            at_most: None,
-            manual: false,
-        }
-    }
-}
-
-/// As it is written: a share, or a mapping.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Written {
-    Share(String),
-    Options(Options),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Options {
-    weight: String,
-    watch: Option<Span>,
-    at_most: Option<Span>,
-    #[serde(default)]
-    manual: bool,
-}
-
-impl TryFrom<Written> for Rung {
-    type Error = String;
-
-    fn try_from(written: Written) -> Result<Self, String> {
-        let options = match written {
-            Written::Options(options) => options,
-            Written::Share(weight) => Options {
-                weight,
-                watch: None,
-                at_most: None,
-                manual: false,
-            },
-        };
-        let percent = options.weight.parse::<Percent>()?.share() * 100.0;
-        let whole = (1..=100).find(|whole| (f64::from(*whole) - percent).abs() < 1e-9);
-        let weight = whole.and_then(Weight::new).ok_or_else(|| {
-            format!(
-                "{} is no step: a weight is a whole percentage from 1% to 100%",
-                options.weight
-            )
-        })?;
-        Ok(Self {
-            weight,
-            watch: options.watch,
-            at_most: options.at_most,
-            manual: options.manual,
-        })
-    }
-}
-
-impl JsonSchema for Rung {
-    fn schema_name() -> Cow<'static, str> {
-        "Step".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": ["string", "object"],
-            "format": "percent",
-            "properties": {
-                "weight": {
-                    "type": "string", "format": "percent",
-                    "description": "The share of traffic, in whole percent.",
-                },
-                "watch": {
-                    "type": "string", "format": "duration",
-                    "description": "How long this step is watched at least.",
-                },
-                "at-most": {
-                    "type": "string", "format": "duration",
-                    "description": "How long this step is watched at most.",
-                },
-                "manual": {
-                    "type": "boolean",
-                    "description": "Whether the run ends before this step, and the next run goes on with it.",
-                },
-            },
-            "required": ["weight"],
-            "additionalProperties": false,
-            "examples": ["10%", { "weight": "50%", "watch": "15m", "manual": true }],
-        })
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-}
-
 impl Canary {
     /// How long a step is watched at least.
     pub fn watch_of(&self, rung: &Rung) -> Duration {
@@ -312,7 +197,10 @@ pub(super) fn meaning(canary: &Canary, router: Option<&str>) -> Vec<(String, Str
     for (i, step) in steps.iter().enumerate() {
         let watch = canary.watch_of(step);
         if step.at_most.is_some_and(|most| most.get() < watch) {
-            let said = format!("is shorter than the watch, which is {}", text::duration(watch));
+            let said = format!(
+                "is shorter than the watch, which is {}",
+                text::duration(watch)
+            );
             add(&format!("steps[{i}].at-most"), said);
         }
         if i == 0 && step.manual {
@@ -376,7 +264,11 @@ mod tests {
             "steps": ["5%", { "weight": "50%", "watch": "20m", "manual": true }, "100%"],
             "watch": "1m", "at-most": "5m", "on-inconclusive": "hold",
         }));
-        let most: Vec<u64> = canary.steps.iter().map(|it| canary.at_most_of(it).as_secs()).collect();
+        let most: Vec<u64> = canary
+            .steps
+            .iter()
+            .map(|it| canary.at_most_of(it).as_secs())
+            .collect();
         assert_eq!(most, [300, 1200, 300]);
         assert!(canary.steps[1].manual);
     }
@@ -387,15 +279,27 @@ mod tests {
             let told = meaning(&read(canary), router);
             told.into_iter().map(|(path, _)| path).collect()
         };
-        assert_eq!(wrong(json!({ "steps": ["20%", "10%", "100%"] }), None), ["steps[1]"]);
-        assert_eq!(wrong(json!({ "steps": ["20%", "50%"] }), None), ["steps[1]"]);
+        assert_eq!(
+            wrong(json!({ "steps": ["20%", "10%", "100%"] }), None),
+            ["steps[1]"]
+        );
+        assert_eq!(
+            wrong(json!({ "steps": ["20%", "50%"] }), None),
+            ["steps[1]"]
+        );
         assert_eq!(wrong(json!({ "steps": [] }), None), ["steps"]);
         assert_eq!(wrong(json!({ "at-most": "1m" }), None), ["at-most"]);
-        assert_eq!(wrong(json!({ "max-error-ratio": 1.0 }), None), ["max-error-ratio"]);
+        assert_eq!(
+            wrong(json!({ "max-error-ratio": 1.0 }), None),
+            ["max-error-ratio"]
+        );
         assert_eq!(wrong(json!({ "held-for": "1m" }), None), ["held-for"]);
         assert_eq!(wrong(json!({}), Some("pointer")), ["kind"]);
         let first = json!({ "weight": "10%", "manual": true });
-        assert_eq!(wrong(json!({ "steps": [first, "100%"] }), None), ["steps[0].manual"]);
+        assert_eq!(
+            wrong(json!({ "steps": [first, "100%"] }), None),
+            ["steps[0].manual"]
+        );
         for share in ["0%", "0.5%", "101%", "ten"] {
             let read = serde_json::from_value::<Canary>(json!({ "steps": [share, "100%"] }));
             assert!(read.is_err(), "{share}");

@@ -13,6 +13,7 @@ use crate::platform::secret::Vault;
 use super::approval::{self, Approval};
 use super::canary::{self, Canary};
 use super::gates;
+use super::ladder::Rung;
 use super::lock::SHORTEST_LEASE;
 use super::preflight::{self, Guardrails, Preflight};
 use super::problem::{Place, Problem};
@@ -118,7 +119,7 @@ impl Found<'_> {
         }
         let steps = strategy.get("steps").and_then(Value::as_array);
         for (i, step) in steps.into_iter().flatten().enumerate() {
-            if let Err(failed) = canary::Rung::deserialize(step)
+            if let Err(failed) = Rung::deserialize(step)
                 && !step.is_null()
             {
                 self.add(&format!("{path}.steps[{i}]"), failed.to_string());

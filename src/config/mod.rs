@@ -19,6 +19,7 @@ pub mod gates;
 pub mod inputs;
 pub mod interpolate;
 pub mod kinds;
+pub mod ladder;
 pub mod lock;
 pub mod meaning;
 pub mod patience;

@@ -2,6 +2,7 @@
 
 use crate::config::file::Strategy;
 use crate::config::inputs::Inputs;
+use crate::config::preflight::Migration;
 use crate::model::ending::{Decision, Ending, Reason};
 use crate::model::release::Release;
 use crate::model::split::Split;
@@ -25,18 +26,25 @@ pub async fn run(
 ) -> Ending {
     let expect_active = inputs.expect_active.clone();
     let migration = inputs.migration.unwrap_or_default();
-    let story = match strategy {
-        Strategy::BlueGreen(settings) => Story::BlueGreen(blue_green::Plan {
+    // Over a contract nobody goes back, so there is nothing to judge for.
+    let judged = match strategy {
+        Strategy::Canary(settings) => Some((**settings).clone()),
+        Strategy::BlueGreen(settings) => settings
+            .judged()
+            .filter(|_| migration != Migration::Contract),
+    };
+    let story = match (judged, strategy) {
+        (None, Strategy::BlueGreen(settings)) => Story::BlueGreen(blue_green::Plan {
             release,
             expect_active,
             migration,
-            settings: *settings,
+            settings: settings.clone(),
         }),
-        Strategy::Canary(settings) => Story::Canary(canary::Plan {
+        (judged, _) => Story::Canary(canary::Plan {
             release,
             expect_active,
             migration,
-            settings: (**settings).clone(),
+            settings: judged.unwrap_or_default(),
             kept,
         }),
     };

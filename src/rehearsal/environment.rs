@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::config::canary::OnInconclusive;
 use crate::config::file::{Environment, Strategy};
-use crate::config::kinds::{Block, CheckBlock, RouterBlock, TargetBlock};
+use crate::config::kinds::{Block, CheckBlock, MetricBlock, RouterBlock, TargetBlock};
 use crate::config::units::Span;
 use crate::model::release::Mark;
 
@@ -104,6 +104,16 @@ impl Script {
         staged.health.checks.retain(|check| answerable(&check.0));
         staged.prober.rate = staged.prober.rate.max(LEAST_RATE);
         staged.notify.clear();
+        let counts = match &mut staged.strategy {
+            Strategy::Canary(_) => true,
+            Strategy::BlueGreen(settings) => settings.source.take().is_some(),
+        };
+        if counts {
+            // The stand-in's slots count nothing, but they can be asked.
+            let options = json!({ "path": self.mark.path(), "rate": LEAST_RATE });
+            staged.metrics = vec![MetricBlock(block("prober", options))];
+            staged.health.thresholds.clear();
+        }
         self.shorten(&mut staged.strategy);
         staged
     }

@@ -153,7 +153,10 @@ mod tests {
         let fewer = counted(9.0, 0.0, &[(0.1, 6.0), (0.4, 9.0)]);
         let scale = Scale::common(&all, &fewer);
         assert_eq!(scale.edges(), [0.1, 0.4]);
-        assert_eq!(scale.spread(&all), Some(Buckets::new(vec![60.0, 37.0, 3.0])));
+        assert_eq!(
+            scale.spread(&all),
+            Some(Buckets::new(vec![60.0, 37.0, 3.0]))
+        );
         assert_eq!(scale.slower_than(&all, 0.2), Some(3.0));
         assert_eq!(scale.slower_than(&all, 5.0), None);
         assert_eq!(Scale::default().spread(&all), None);

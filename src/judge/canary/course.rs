@@ -151,7 +151,11 @@ mod tests {
             course(&terms, &shown)
         };
         let held = Course::Hold(Reason::Inconclusive);
-        for on in [OnInconclusive::Extend, OnInconclusive::Hold, OnInconclusive::Promote] {
+        for on in [
+            OnInconclusive::Extend,
+            OnInconclusive::Hold,
+            OnInconclusive::Promote,
+        ] {
             assert_eq!(with(on, 61.0, true), Course::Watch);
         }
         assert_eq!(with(OnInconclusive::Extend, 180.0, true), held);
@@ -169,12 +173,21 @@ mod tests {
                 on_no_data,
                 ..TERMS
             };
-            course(&terms, &Shown { silent, ..at(200.0, verdict) })
+            course(
+                &terms,
+                &Shown {
+                    silent,
+                    ..at(200.0, verdict)
+                },
+            )
         };
         assert_eq!(silent(29.0, Otherwise::Hold, Verdict::Safe), Course::Watch);
         let held = Course::Hold(Reason::NoData);
         assert_eq!(silent(30.0, Otherwise::Hold, Verdict::Safe), held);
-        assert_eq!(silent(30.0, Otherwise::Promote, Verdict::Safe), Course::Advance);
+        assert_eq!(
+            silent(30.0, Otherwise::Promote, Verdict::Safe),
+            Course::Advance
+        );
         let back = Course::Back(Reason::NoData);
         assert_eq!(silent(30.0, Otherwise::Rollback, Verdict::Safe), back);
     }

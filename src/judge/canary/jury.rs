@@ -63,6 +63,14 @@ impl Jury {
         }
     }
 
+    /// Forgets what is over in a moment anyway, and is too much to be written down.
+    pub fn forget_window(&mut self) {
+        match self {
+            Self::Evidence(_) => {}
+            Self::Ratio(judge) => judge.forget(),
+        }
+    }
+
     /// Learns between which edges latency is counted. What was seen of latency is nothing then.
     pub fn count_between(&mut self, edges: Vec<f64>, slow_null: f64) {
         match self {

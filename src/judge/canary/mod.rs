@@ -9,6 +9,7 @@ pub mod buckets;
 pub mod counting;
 pub mod course;
 pub mod evidence;
+pub mod glances;
 pub mod jury;
 pub mod power;
 pub mod ratio;

@@ -97,6 +97,11 @@ impl Judge {
     /// Learns between which edges latency is counted. What was seen so far is nothing then.
     pub fn count_between(&mut self, edges: Vec<f64>) {
         self.edges = edges;
+        self.forget();
+    }
+
+    /// Begins with an empty window.
+    pub fn forget(&mut self) {
         self.window.clear();
     }
 

@@ -164,7 +164,11 @@ pub const EVENTS: &[Row] = &[
                 &["boolean"],
                 "whether it waits for somebody to allow the next step; else it is held",
             ),
-            ("state", &["object"], "what is known of it, for the next run"),
+            (
+                "state",
+                &["object"],
+                "what is known of it, for the next run",
+            ),
         ],
     ),
     (

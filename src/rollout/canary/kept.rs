@@ -31,14 +31,20 @@ pub struct Kept {
 
 impl Kept {
     /// Of a canary that has a share of traffic. `allowed` is what the next run does.
-    pub(super) fn of(stage: &Stage, plan: &Plan, trial: &Trial, weight: Weight, allowed: bool) -> Self {
+    pub(super) fn of(
+        stage: &Stage,
+        plan: &Plan,
+        trial: &Trial,
+        weight: Weight,
+        allowed: bool,
+    ) -> Self {
         Self {
             schema_version: SCHEMA_VERSION,
             release: plan.release.clone(),
             slot: stage.slots.name(trial.canary()).to_owned(),
             weight,
             allowed,
-            trial: trial.clone(),
+            trial: trial.kept(),
         }
     }
 
@@ -51,11 +57,6 @@ impl Kept {
     /// The slot that traffic goes back to; `None` where the environment has other slots now.
     pub fn stable(&self, stage: &Stage) -> Option<Side> {
         stage.slots.side_of(&self.slot).map(Side::other)
-    }
-
-    /// The share of traffic that it was left with, and the slot that has it.
-    pub fn stood(&self) -> (&str, Weight) {
-        (&self.slot, self.weight)
     }
 
     /// Whether it is of a release in a slot with that share of traffic.

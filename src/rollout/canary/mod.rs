@@ -1,6 +1,7 @@
 //! Canary: the release gets a little traffic first, and more of it step by step, while it is
 //! judged against the old one beside it. From any step there is one jump back.
 
+mod before;
 mod kept;
 mod observe;
 mod opinion;
@@ -10,7 +11,8 @@ mod watch;
 
 use std::sync::Arc;
 
-use crate::config::canary::{Canary, Method, Rung};
+use crate::config::canary::{Canary, Method};
+use crate::config::ladder::Rung;
 use crate::config::preflight::Migration;
 use crate::judge::canary::Settings;
 use crate::judge::canary::ratio::Rules;
@@ -87,16 +89,13 @@ pub async fn canary(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
     if plan.migration == Migration::Contract {
         return Err(no_two_at_once().into());
     }
-    let before = saga
+    let found = saga
         .step(ReadTraffic {
             expected: plan.expect_active.as_deref(),
             heed_record: plan.kept.is_none(),
         })
         .await?;
-    let start = FindStart {
-        now: &before,
-        plan,
-    };
+    let start = FindStart { now: &found, plan };
     let start = match saga.step(start).await? {
         Start::Live(side) => return Ok(already_live(saga.stage(), release, side)),
         Start::At(start) => start,
@@ -105,16 +104,16 @@ pub async fn canary(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
     let arms = counted_by(saga.stage(), &plan.settings, slot)?;
     let old = saga
         .step(PrepareLadder {
-            now: &before,
+            now: &found,
             start: &start,
             steps: &plan.settings.steps,
         })
         .await?;
-    let opening = watch::stand(arms.as_ref()).await;
+    let opening = before::stand(arms.as_ref()).await;
     if start.stands_at.is_none() {
         saga.step(Deploy {
             into: slot,
-            split: before.split,
+            split: found.split,
             release,
         })
         .await?;
@@ -138,7 +137,7 @@ pub async fn canary(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
         old,
         opening,
     };
-    climb.story(saga, before.split, start).await
+    climb.story(saga, found.split, start).await
 }
 
 /// What does not change from step to step.
@@ -166,10 +165,10 @@ impl Climb<'_> {
             Some(trial) => trial,
             None => {
                 let opening = self.opening.clone();
-                watch::calibrated(saga.stage(), plan, self.arms, slot, opening).await
+                before::calibrated(saga.stage(), plan, self.arms, slot, opening).await
             }
         };
-        watch::foretell(saga.stage(), plan, &trial);
+        before::foretell(saga.stage(), plan, &trial);
         let clock = Clock::since(trial.at());
         let felt = Arc::new(Felt::begin(
             saga.stage(),
@@ -184,7 +183,9 @@ impl Climb<'_> {
         for (nth, rung) in steps.iter().enumerate().skip(start.next) {
             let to = Split::with(slot, rung.weight);
             if rung.manual && nth > start.next && to != stands {
-                return Ok(self.pause(saga, &felt, &trial, stands.weight(slot), rung).await);
+                return Ok(self
+                    .pause(saga, &felt, &trial, stands.weight(slot), rung)
+                    .await);
             }
             let way_back = WayBack {
                 before: self.home.clone(),
@@ -195,7 +196,7 @@ impl Climb<'_> {
             let promise = PutTrafficBack::new(way_back, Some(Arc::clone(&felt)));
             saga.undo_anew_with(promise)?;
             trial.next_step();
-            trial.begin_at(watch::stand(self.arms).await);
+            trial.begin_at(before::stand(self.arms).await);
             if to != stands {
                 let now = saga.step(Reread { ours: stands }).await?;
                 felt.reaches(to);

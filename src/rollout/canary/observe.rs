@@ -1,6 +1,7 @@
 //! Observing: two releases that somebody else has put there are judged as a canary would be, what
 //! would follow is said, and nothing is touched.
 
+use crate::config::ladder::Rung;
 use crate::model::ending::{Decision, Ending, Reason};
 use crate::model::event::Event;
 use crate::model::split::Weight;
@@ -8,7 +9,8 @@ use crate::rollout::felt::Felt;
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::steps::ReadTraffic;
 
-use super::watch::{Clock, Outcome, WatchStep, calibrated, stand};
+use super::before::{calibrated, stand};
+use super::watch::{Clock, Outcome, WatchStep};
 use super::{Plan, counted_by};
 
 /// Judges for as long as a step is watched.
@@ -42,10 +44,17 @@ pub async fn observe(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
     trial.begin_at(stand(arms.as_ref()).await);
     let clock = Clock::since(0.0);
     let old = None;
-    let felt = Felt::begin(stage, canary, before.split, before.split, old, plan.release.clone());
+    let felt = Felt::begin(
+        stage,
+        canary,
+        before.split,
+        before.split,
+        old,
+        plan.release.clone(),
+    );
     let watch = WatchStep {
         plan,
-        rung: &crate::config::canary::Rung { weight, ..rung },
+        rung: &Rung { weight, ..rung },
         nth,
         split: before.split,
         arms: arms.as_ref(),
@@ -61,7 +70,10 @@ pub async fn observe(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
             _ => {
                 let fault = halt.fault();
                 let measured = fault.measured.as_deref().unwrap_or_default();
-                format!("a rollout would take {name} back: {}: {measured}", fault.said)
+                format!(
+                    "a rollout would take {name} back: {}: {measured}",
+                    fault.said
+                )
             }
         },
     };

@@ -34,7 +34,10 @@ pub(super) async fn fails_too(stage: &Stage, slot: Side, check: &Check) -> Optio
 /// What requests to the slot by itself come to, where that is beyond the limits, too.
 pub(super) async fn is_beyond_too(stage: &Stage, slot: Side, limits: &Limits) -> Option<String> {
     let path = stage.prober.path.as_deref();
-    let url = below(&stage.slots.on(slot).url, path.unwrap_or_else(|| stage.mark.path()));
+    let url = below(
+        &stage.slots.on(slot).url,
+        path.unwrap_or_else(|| stage.mark.path()),
+    );
     let timeout = stage.prober.timeout.get().min(PATIENCE);
     let mut figures = Figures::default();
     for _ in 0..LOOKS {

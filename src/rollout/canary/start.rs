@@ -1,6 +1,6 @@
 //! Where a canary begins: in an idle slot, or where an earlier run has left it.
 
-use crate::config::canary::Rung;
+use crate::config::ladder::Rung;
 use crate::model::ending::Reason;
 use crate::model::event::{Event, Fact};
 use crate::model::fault::Fault;

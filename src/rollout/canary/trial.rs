@@ -131,6 +131,13 @@ impl Trial {
         self.canary
     }
 
+    /// As it is written down: without what a moment later is known anew.
+    pub(super) fn kept(&self) -> Self {
+        let mut kept = self.clone();
+        kept.judge.forget_window();
+        kept
+    }
+
     /// Whether anybody knows how slow requests are.
     pub(super) fn knows_latency(&self) -> bool {
         !self.scale.edges().is_empty()
@@ -235,7 +242,8 @@ impl Trial {
             return;
         }
         self.scale = scale;
-        self.scale.calibrate([&self.hour], self.settings.max_p95_ratio);
+        self.scale
+            .calibrate([&self.hour], self.settings.max_p95_ratio);
         let edges = self.scale.edges().to_vec();
         self.judge.count_between(edges, self.scale.slow_null());
         self.begins = true;
@@ -359,5 +367,10 @@ fn share(bad: f64, all: f64) -> String {
     if all <= 0.0 {
         return "no requests".to_owned();
     }
-    format!("{}/{} ({})", count(bad), count(all), text::percent(bad / all))
+    format!(
+        "{}/{} ({})",
+        count(bad),
+        count(all),
+        text::percent(bad / all)
+    )
 }

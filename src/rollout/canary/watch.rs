@@ -5,17 +5,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::canary::Rung;
+use crate::config::ladder::Rung;
 use crate::judge::canary::Verdict;
-use crate::judge::canary::power::{self, Traffic, requests_to_prove};
 use crate::judge::canary::course::{Course, Shown, Terms, course};
 use crate::judge::limits;
-use crate::model::arms::Stand;
 use crate::model::ending::Reason;
 use crate::model::event::Event;
 use crate::model::fault::Fault;
-use crate::model::slot::Side;
-use crate::model::split::{Split, Weight};
+use crate::model::split::Split;
 use crate::platform::text;
 use crate::rollout::arms::Arms;
 use crate::rollout::felt::Felt;
@@ -28,12 +25,6 @@ use super::{Plan, opinion};
 
 /// How often the health checks and the prober's figures are looked at.
 const TICK: Duration = Duration::from_secs(1);
-
-/// How far back a source with a memory is asked for what the stable release does.
-const HOUR: Duration = Duration::from_secs(3600);
-
-/// What is to be proved at least: twice as many errors.
-const DOUBLING: f64 = 2.0;
 
 /// What the release did is its own; what to do is the same everywhere.
 const LOOK_THERE: &str = "the release is in the idle slot again; look at its log there";
@@ -56,74 +47,6 @@ impl Clock {
     fn now(&self) -> f64 {
         self.before + self.began.elapsed().as_secs_f64()
     }
-}
-
-/// A trial that knows what the stable release did before: for an hour, or where nobody remembers
-/// that, since `opening`.
-pub(super) async fn calibrated(
-    stage: &Stage,
-    plan: &Plan,
-    arms: Option<&Arms<'_>>,
-    canary: Side,
-    opening: Option<Stand>,
-) -> Trial {
-    let every = plan.settings.every.get().max(TICK);
-    let hour = match arms {
-        Some(arms) => arms.before(HOUR, every).await.unwrap_or_else(|none| {
-            stage.say(Event::Warned(format!(
-                "what the stable release did before is unknown ({none}), so errors are taken to come one by one"
-            )));
-            Vec::new()
-        }),
-        None => Vec::new(),
-    };
-    let hour = if hour.is_empty() {
-        opening.into_iter().chain(stand(arms).await).collect()
-    } else {
-        hour
-    };
-    Trial::new(canary, plan.judged_by(), plan.rules(), &hour)
-}
-
-/// Says what the traffic allows, before it begins: a proof takes requests, and time is none.
-pub(super) fn foretell(stage: &Stage, plan: &Plan, trial: &Trial) {
-    let settings = &plan.settings;
-    let Some((rate, error_rate)) = trial.traffic_before().filter(|_| plan.rules().is_none()) else {
-        return;
-    };
-    let traffic = |rung: &Rung| Traffic {
-        canary: rate * rung.weight.share(),
-        weight: rung.weight.share(),
-        error_rate,
-    };
-    let steps = settings.steps.iter();
-    let steps: Vec<&Rung> = steps.filter(|rung| rung.weight != Weight::ALL).collect();
-    // Proof adds up from step to step.
-    let proved: f64 = steps
-        .iter()
-        .filter_map(|rung| {
-            let it = traffic(rung);
-            let needed = requests_to_prove(DOUBLING, it.weight, error_rate)?;
-            Some(it.canary * settings.at_most_of(rung).as_secs_f64() / needed)
-        })
-        .sum();
-    let Some(first) = steps.first() else {
-        return;
-    };
-    let said = power::told(traffic(first), DOUBLING, settings.at_most_of(first));
-    let said = format!("the first step, {}: {said}", first.weight);
-    if proved >= 1.0 {
-        stage.say(Event::Noticed(said));
-    } else {
-        stage.say(Event::Warned(format!(
-            "{said}; all steps together do not prove it either"
-        )));
-    }
-}
-
-/// Where the counters stand, where anybody knows.
-pub(super) async fn stand(arms: Option<&Arms<'_>>) -> Option<Stand> {
-    arms?.now().await.ok()
 }
 
 /// What a watch has come to, if the release is not taken back.
@@ -187,7 +110,9 @@ impl Step for WatchStep<'_> {
                     Course::Back(reason) => return Err(self.bad(stage, reason, &found)),
                 }
             }
-            let pause = next_look.saturating_duration_since(Instant::now()).min(TICK);
+            let pause = next_look
+                .saturating_duration_since(Instant::now())
+                .min(TICK);
             tokio::time::sleep(pause).await;
         }
     }
@@ -280,13 +205,12 @@ impl WatchStep<'_> {
                     said: format!("{measured}; {limit}"),
                     figures: figures.summary(),
                 });
-                Err(Fault::new(
-                    Reason::LimitPassed,
-                    "users felt more than the limits allow",
+                Err(
+                    Fault::new(Reason::LimitPassed, "users felt more than the limits allow")
+                        .measured(measured)
+                        .wanted(limit)
+                        .next(LOOK_THERE),
                 )
-                .measured(measured)
-                .wanted(limit)
-                .next(LOOK_THERE))
             }
             _ => Ok(()),
         }
@@ -347,7 +271,10 @@ impl WatchStep<'_> {
         };
         self.judged(stage, verdict, &found.glance.said);
         let told = match (self.arms, self.split.is_whole()) {
-            (None, _) => format!("{} passed", text::count(stage.health.len() as u64, "health check")),
+            (None, _) => format!(
+                "{} passed",
+                text::count(stage.health.len() as u64, "health check")
+            ),
             (Some(_), true) => self.trial.alone(),
             (Some(_), false) => format!("{}   {}", self.trial.told(), found.verdict.name()),
         };
@@ -357,13 +284,33 @@ impl WatchStep<'_> {
         }
     }
 
-    fn held(&self, stage: &Stage, reason: Reason, found: &Found, watched: Duration) -> Made<Outcome> {
+    fn held(
+        &self,
+        stage: &Stage,
+        reason: Reason,
+        found: &Found,
+        watched: Duration,
+    ) -> Made<Outcome> {
         let said = &found.glance.said;
         let (verdict, why, wanted) = match reason {
-            Reason::NoData => ("unknown", "nothing is known of the canary", "counters of both releases"),
-            Reason::SharedIncident => ("inconclusive", SHARED, "a stable release within the limits"),
-            Reason::Worse => ("unhealthy", "the canary is worse than the stable release, and within the limits", "a canary that is not worse"),
-            _ => ("inconclusive", "nothing was proved of the canary in time", "proof that it is within the limits, or that it is not"),
+            Reason::NoData => (
+                "unknown",
+                "nothing is known of the canary",
+                "counters of both releases",
+            ),
+            Reason::SharedIncident => {
+                ("inconclusive", SHARED, "a stable release within the limits")
+            }
+            Reason::Worse => (
+                "unhealthy",
+                "the canary is worse than the stable release, and within the limits",
+                "a canary that is not worse",
+            ),
+            _ => (
+                "inconclusive",
+                "nothing was proved of the canary in time",
+                "proof that it is within the limits, or that it is not",
+            ),
         };
         self.judged(stage, verdict, said);
         let measured = match &found.beyond {
