@@ -3,8 +3,10 @@
 //! With all traffic on one slot the other is not in the list at all: Caddy's weights are places
 //! in the list of upstreams that are *available*, so beside one that failed its health check
 //! even a weight of 0 can get requests. Shares are written in lowest terms, because Caddy
-//! serves a weight's requests in a row: 3 and 1 instead of 75 and then 25. Of the handler only
-//! the upstreams and the weights are ever changed or saved; the rest may hold secrets.
+//! serves a weight's requests in a row: 3 and 1 instead of 75 and then 25. Each change has a
+//! mark, an `@id` of the policy: after a lost answer it tells our change from somebody else's
+//! to the same split. Of the handler only the upstreams and the policy by weights are ever
+//! changed or saved; the rest may hold secrets.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -15,6 +17,9 @@ use crate::platform::text::excerpt;
 
 /// What is dialled for the first and for the second slot.
 pub(super) type Dials = [String; 2];
+
+/// What our marks begin with. An `@id` is anybody's to set, and Caddy asks only that it is unique.
+const OURS: &str = "cutover-";
 
 /// The only policy by which Caddy divides by weights.
 const BY_WEIGHTS: &str = "weighted_round_robin";
@@ -27,6 +32,8 @@ pub(super) struct Pieces {
     pub(super) upstreams: Vec<Value>,
     /// The weights; none where the policy is not [`BY_WEIGHTS`].
     pub(super) weights: Option<Vec<u32>>,
+    /// The `@id` of the policy by weights.
+    pub(super) mark: Option<String>,
 }
 
 /// The pieces of a handler.
@@ -51,8 +58,10 @@ pub(super) fn pieces(handler: &Value) -> Result<Pieces, String> {
         let weights = policy.get("weights").cloned().unwrap_or(Value::Null);
         serde_json::from_value(weights).unwrap_or_default()
     });
+    let mark = by_weights.and_then(|policy| policy.get("@id")?.as_str());
     Ok(Pieces {
         upstreams: upstreams.cloned().unwrap_or_default(),
+        mark: mark.map(ToOwned::to_owned),
         weights,
     })
 }
@@ -89,8 +98,24 @@ pub(super) fn split(pieces: &Pieces, dials: &Dials) -> Result<Split, String> {
     }
 }
 
-/// The pieces for a split.
-pub(super) fn pieces_for(split: Split, now: &Pieces, dials: &Dials) -> Pieces {
+/// A mark that no other change has.
+pub(super) fn new_mark() -> String {
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    format!("{OURS}{}", random.get(..12).unwrap_or(&random))
+}
+
+/// The pieces for a split, made from those that are there. Where nobody chose a policy, or by
+/// weights, it is by weights and has the mark.
+pub(super) fn pieces_for(
+    split: Split,
+    now: &Pieces,
+    dials: &Dials,
+    by_weights: bool,
+    mark: &str,
+) -> Pieces {
+    // Somebody's own name for the policy is theirs.
+    let theirs = now.mark.clone().filter(|mark| !mark.starts_with(OURS));
+    let mark = by_weights.then(|| theirs.unwrap_or_else(|| mark.to_owned()));
     let upstream = |side: Side| {
         let dialled = &dials[usize::from(side == Side::Second)];
         let there = now.upstreams.iter().find(|one| dial(one) == dialled);
@@ -99,6 +124,8 @@ pub(super) fn pieces_for(split: Split, now: &Pieces, dials: &Dials) -> Pieces {
             let mut copy = now.upstreams.first().cloned().unwrap_or_else(|| json!({}));
             if let Some(copy) = copy.as_object_mut() {
                 copy.insert("dial".to_owned(), Value::String(dialled.clone()));
+                // There can be no two of them.
+                copy.remove("@id");
             }
             copy
         })
@@ -106,7 +133,8 @@ pub(super) fn pieces_for(split: Split, now: &Pieces, dials: &Dials) -> Pieces {
     if split.is_whole() {
         return Pieces {
             upstreams: vec![upstream(split.active())],
-            weights: now.weights.is_some().then(|| vec![1]),
+            weights: by_weights.then(|| vec![1]),
+            mark,
         };
     }
     let both = [Side::First, Side::Second];
@@ -115,6 +143,7 @@ pub(super) fn pieces_for(split: Split, now: &Pieces, dials: &Dials) -> Pieces {
     Pieces {
         upstreams: both.map(upstream).into(),
         weights: Some(percents.map(|percent| percent / divisor).into()),
+        mark,
     }
 }
 
@@ -145,7 +174,10 @@ pub(super) fn with(handler: &Value, pieces: &Pieces) -> Value {
                 .entry("load_balancing")
                 .or_insert_with(|| Value::Object(Map::new()));
             if let Some(balancing) = balancing.as_object_mut() {
-                let policy = json!({ "policy": BY_WEIGHTS, "weights": weights });
+                let mut policy = json!({ "policy": BY_WEIGHTS, "weights": weights });
+                if let Some(mark) = &pieces.mark {
+                    policy["@id"] = Value::String(mark.clone());
+                }
                 balancing.insert("selection_policy".to_owned(), policy);
             }
         }
@@ -225,7 +257,7 @@ mod tests {
         let mut handler = plain.clone();
         for percent in (0..=100).chain((0..=100).rev()) {
             let now = pieces(&handler).unwrap();
-            handler = with(&handler, &pieces_for(at(percent), &now, &dials()));
+            handler = with(&handler, &pieces_for(at(percent), &now, &dials(), true, "cutover-1"));
             let found = pieces(&handler).unwrap();
             assert_eq!(split(&found, &dials()), Ok(at(percent)));
             for upstream in &found.upstreams {
@@ -250,10 +282,11 @@ mod tests {
             (50, "[b:1 g:2]", vec![1, 1]),
             (99, "[b:1 g:2]", vec![1, 99]),
         ] {
-            let wanted = pieces_for(at(percent), &now, &dials());
+            let wanted = pieces_for(at(percent), &now, &dials(), true, "cutover-1");
             let listed: Vec<_> = wanted.upstreams.iter().map(dial).collect();
             assert_eq!(format!("[{}]", listed.join(" ")), upstreams);
             assert_eq!(wanted.weights, Some(weights));
+            assert_eq!(wanted.mark.as_deref(), Some("cutover-1"));
         }
     }
 
@@ -263,9 +296,21 @@ mod tests {
             "load_balancing": { "retries": 2, "selection_policy": { "policy": "cookie", "secret": "s" } } });
         assert_eq!(can_share(&handler), Err("cookie".to_owned()));
         let now = pieces(&handler).unwrap();
-        let there = with(&handler, &pieces_for(at(100), &now, &dials()));
+        let there = with(&handler, &pieces_for(at(100), &now, &dials(), false, "cutover-1"));
         assert_eq!(there["load_balancing"], handler["load_balancing"]);
         assert_eq!(with(&there, &now), handler);
+    }
+
+    #[test]
+    fn names_that_somebody_gave_stay_and_are_not_given_twice() {
+        let handler = json!({ "handler": "reverse_proxy", "upstreams": [{ "@id": "b", "dial": "b:1" }],
+            "load_balancing": { "selection_policy": { "@id": "p", "policy": BY_WEIGHTS, "weights": [1] } } });
+        let now = pieces(&handler).unwrap();
+        let half = pieces_for(at(50), &now, &dials(), true, "cutover-1");
+        assert_eq!(half.mark.as_deref(), Some("p"));
+        let named = half.upstreams.iter().map(|one| one.get("@id").is_some());
+        assert_eq!(named.collect::<Vec<_>>(), [true, false]);
+        assert_ne!(new_mark(), new_mark());
     }
 
     #[test]

@@ -9,8 +9,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::handler::{Dials, Pieces, dial, pieces_for};
-use crate::model::slot::Side;
+use super::handler::{Dials, Pieces, dial, pieces_for, with};
 use crate::model::split::{Split, Weight};
 use crate::platform::text::shell_word;
 use crate::routers::flags::flag;
@@ -30,6 +29,7 @@ fn at_first(dials: &Dials) -> Pieces {
     Pieces {
         upstreams: vec![json!({ "dial": dials[0] })],
         weights: Some(vec![1]),
+        mark: None,
     }
 }
 
@@ -47,7 +47,7 @@ pub(super) fn for_flags(directory: &Path, weights: &[Weight], dialled: &Dialled)
     for weight in weights.iter().chain([&Weight::ALL]) {
         let percent = weight.percent();
         let split = Split { second: *weight };
-        let pieces = pieces_for(split, &at_first(&dialled.dials), &dialled.dials);
+        let pieces = pieces_for(split, &at_first(&dialled.dials), &dialled.dials, true, "");
         let upstreams: Vec<_> = pieces.upstreams.iter().map(|one| address(dial(one))).collect();
         out += &format!(
             "\t@weight{percent} file {{\n\t\troot \"{}\"\n\t\ttry_files /{}\n\t}}\n\
@@ -77,16 +77,11 @@ pub(super) fn for_flags(directory: &Path, weights: &[Weight], dialled: &Dialled)
 }
 
 pub(super) fn for_handler(handler: &str, dialled: &Dialled) -> String {
-    let pieces = pieces_for(
-        Split::all_to(Side::First),
-        &at_first(&dialled.dials),
-        &dialled.dials,
-    );
     let mut json = json!({ "handler": "reverse_proxy" });
     if dialled.secure {
         json["transport"] = json!({ "protocol": "http", "tls": {} });
     }
-    json = super::handler::with(&json, &pieces);
+    json = with(&json, &at_first(&dialled.dials));
     let mut out = String::from(
         "# 1. The handler of the route that users reach, in Caddy's JSON, with all traffic on the first slot.\n",
     );

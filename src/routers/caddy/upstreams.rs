@@ -2,7 +2,8 @@
 //!
 //! A change is one PATCH of the handler, tied to its ETag, so two values change at once and
 //! nobody's change is overwritten. After a lost answer it never guesses: it looks, and only an
-//! unchanged state is reason to send the change again. Whether the handler is the one that
+//! unchanged state is reason to send the change again. Caddy itself loses answers: with each
+//! change it opens its admin API anew, and who is waiting there is cut off. Whether the handler is the one that
 //! users reach is for the proof to see.
 
 use async_trait::async_trait;
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use super::admin::{Admin, Found, Piece, Said};
 use super::find;
-use super::handler::{self, Dials, Pieces, can_share, pieces_for, split, with};
+use super::handler::{self, Dials, Pieces, can_share, new_mark, pieces_for, split, with};
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
 use crate::routers::{Change, Confirmed, Reading, Router, RouterError};
@@ -101,51 +102,39 @@ impl Upstreams {
     /// Makes a change of a handler, and finds out what became of it.
     async fn change(&self, from: &Found, to: &Pieces) -> Result<(), RouterError> {
         let body = with(&from.value, to);
-        let mut lost: Option<String> = None;
+        let mut again = true;
         loop {
-            let said = match self.admin.patch(&self.place, from, &body).await {
+            let sent = self.admin.patch(&self.place, from, &body).await;
+            let (said, refused) = match sent {
                 Ok(Said::Yes) => return Ok(()),
-                Ok(Said::Changed) if lost.is_none() => {
-                    let now = self.found().await;
-                    return Err(RouterError::Conflict {
-                        expected: from.revision(),
-                        found: now.map_or_else(|failed| failed.to_string(), |(now, _)| now.revision()),
-                    });
+                Ok(Said::Changed) => ("it is not as it was".to_owned(), false),
+                Ok(Said::No(said)) => (said, true),
+                Err(failed) if failed.may_have_arrived || !again => (failed.to_string(), false),
+                Err(failed) => {
+                    let place = self.admin.told();
+                    return Err(RouterError::OutOfReach(format!("{place}: {failed}")));
                 }
-                // The one whose answer was lost was there first, or somebody else.
-                Ok(Said::Changed) => "PATCH was answered with status 412".to_owned(),
-                Ok(Said::No(said)) => {
-                    return match self.found().await {
-                        Ok((now, _)) if now.etag == from.etag => Err(RouterError::Refused(said)),
-                        Ok((_, now)) if now == *to => Ok(()),
-                        Ok((now, _)) => Err(RouterError::Lost(format!(
-                            "{said}; then the handler is {}",
-                            now.revision()
-                        ))),
-                        Err(failed) => Err(RouterError::Lost(format!("{said}; then {failed}"))),
-                    };
-                }
-                Err(failed) if failed.may_have_arrived => failed.to_string(),
-                Err(failed) => match lost {
-                    Some(before) => {
-                        return Err(RouterError::Lost(format!("{before}; then {failed}")));
-                    }
-                    None => {
-                        let place = self.admin.told();
-                        return Err(RouterError::OutOfReach(format!("{place}: {failed}")));
-                    }
-                },
             };
             // Caddy answers a read when it is done with the change that came before.
-            match self.found().await {
-                Ok((_, now)) if now == *to => return Ok(()),
-                Ok((now, _)) if now.etag == from.etag && lost.is_none() => lost = Some(said),
-                Ok((now, _)) => {
-                    let now = now.revision();
-                    return Err(RouterError::Lost(format!("{said}; then the handler is {now}")));
-                }
-                Err(failed) => return Err(RouterError::Lost(format!("{said}; then {failed}"))),
+            let (now, pieces) = self.found().await.map_err(|failed| {
+                RouterError::Lost(format!("{said}; then {failed}"))
+            })?;
+            if pieces == *to {
+                return Ok(());
             }
+            if now.etag != from.etag {
+                return Err(RouterError::Conflict {
+                    expected: from.revision(),
+                    found: now.revision(),
+                });
+            }
+            if refused {
+                return Err(RouterError::Refused(said));
+            }
+            if !again {
+                return Err(RouterError::Lost(said));
+            }
+            again = false;
         }
     }
 
@@ -199,7 +188,8 @@ impl Router for Upstreams {
         if split == change.to {
             return Ok(());
         }
-        let to = pieces_for(change.to, &pieces, &self.dials);
+        let by_weights = can_share(&found.value).is_ok();
+        let to = pieces_for(change.to, &pieces, &self.dials, by_weights, &new_mark());
         self.change(&found, &to).await
     }
 

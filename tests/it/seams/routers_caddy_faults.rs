@@ -1,8 +1,8 @@
 //! The `caddy` router by the admin API where something is wrong: wrong places, other writers, lost
 //! answers, a Caddy that is old, gone or restarted.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use cutover::routers::{Reading, Router, RouterError};
 use serde_json::{Value, json};
@@ -73,6 +73,38 @@ async fn a_change_that_is_lost_again_and_again_is_said_to_be_lost() {
     assert!(matches!(lost, RouterError::Lost(_)), "{lost}");
     assert_eq!(on.state(), before);
     ours.restore(&from).await.unwrap();
+}
+
+fn move_in_another_run(router: &dyn Router) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(moved(router, split(100)));
+}
+
+/// Where one of two is cut off by Caddy itself, it is still told whose change it was.
+#[tokio::test]
+async fn a_lost_change_is_not_taken_for_somebody_elses_to_the_same_split() {
+    let on = OnCaddy::handler();
+    let admin = on.caddy.site.admin;
+    let theirs = Mutex::new(Some(on.router()));
+    let relay = StandIn::start(move |asked| {
+        if asked.method != "PATCH" {
+            return relayed(admin, &asked);
+        }
+        if let Some(theirs) = theirs.lock().unwrap().take() {
+            // This thread has a runtime already.
+            let moved = std::thread::spawn(move || move_in_another_run(theirs.as_ref()));
+            moved.join().unwrap();
+        }
+        Reply::HangUp
+    })
+    .await;
+    let ours = on.router_with("admin", &format!("http://{}", relay.address));
+    let from = ours.read().await.unwrap();
+    let lost = ours.apply(&change(&from, split(100))).await;
+    assert!(matches!(lost, Err(RouterError::Conflict { .. })), "{lost:?}");
+    assert_eq!(on.caddy.answers(10).await["green"], 10);
 }
 
 #[tokio::test]
@@ -183,7 +215,7 @@ async fn what_caddy_does_not_load_is_refused_and_nothing_has_changed() {
         matches!(&refused, RouterError::Refused(said) if said.contains("status 500")),
         "{refused}"
     );
-    for foreign in ["", "[]", r#"{"upstreams":[],"weights":null}"#, r#"{"upstreams":[{"dial":"c:3"}],"weights":null}"#] {
+    for foreign in ["", "[]", r#"{"upstreams":[],"weights":null,"mark":null}"#, r#"{"upstreams":[{"dial":"c:3"}],"weights":null,"mark":null}"#] {
         broken.saved = foreign.to_owned();
         let refused = router.restore(&broken).await.unwrap_err();
         assert!(matches!(refused, RouterError::Refused(_)), "{refused}");
@@ -236,10 +268,6 @@ async fn what_is_no_admin_api_of_a_caddy_that_is_new_enough_is_refused() {
     let front = format!("http://127.0.0.1:{}", on.caddy.site.port);
     let said = refusal(on.router_with("admin", &front).read().await);
     assert!(said.contains("is this Caddy's admin API?"), "{said}");
-    let by_name = format!("http://localhost.:{}", on.caddy.site.admin);
-    let said = refusal(on.router_with("admin", &by_name).read().await);
-    assert!(said.contains("`admin.origins`"), "{said}");
-
     let admin = on.caddy.site.admin;
     let old = StandIn::start(move |asked| match relayed(admin, &asked) {
         Reply::Answer { status, body, .. } => Reply::of(status, body),
@@ -249,6 +277,11 @@ async fn what_is_no_admin_api_of_a_caddy_that_is_new_enough_is_refused() {
     let old = on.router_with("admin", &format!("http://{}", old.address));
     let said = refusal(old.read().await);
     assert!(said.contains("Caddy 2.8"), "{said}");
+
+    let others = json!({ "listen": format!("127.0.0.1:{admin}"), "origins": ["admin.example"] });
+    on.caddy.change("PATCH", "/config/admin", &others);
+    let said = refusal(on.router().read().await);
+    assert!(said.contains("`admin.origins`"), "{said}");
 }
 
 #[tokio::test]

@@ -116,3 +116,24 @@ async fn what_a_reload_costs_is_counted_and_said() {
     let known = felt.why.contains("reset") || felt.why.contains("end of file") || felt.why == "{}";
     assert!(known, "what a reload breaks is connections: {}", felt.why);
 }
+
+#[tokio::test]
+async fn caddy_loses_nothing_by_a_flag_file() {
+    for manner in Manner::ALL {
+        nothing_is_lost(Way::CaddyFlags, manner).await;
+    }
+}
+
+/// What a change by the admin API costs is Caddy's doing; the summary says so.
+#[tokio::test]
+async fn what_caddys_admin_api_costs_is_counted_and_said() {
+    for manner in [Manner::KeepAlive, Manner::NewConnection, Manner::Post] {
+        let shop = Shop::open(Way::CaddyHandler);
+        let felt = under_load(shop.front(), manner, |_| {
+            let ran = shop.cutover("switch-traffic");
+            assert_eq!(ran.code, 0, "{}", ran.log);
+        })
+        .await;
+        println!("{manner:?}: {} of {} {}", felt.failed, felt.sent, felt.why);
+    }
+}
