@@ -25,8 +25,13 @@ use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 
 /// All kinds, by name.
-pub const KINDS: &[Kind<dyn Router, Tools>] =
-    &[caddy::KIND, haproxy::KIND, http::KIND, nginx::KIND, pointer::KIND];
+pub const KINDS: &[Kind<dyn Router, Tools>] = &[
+    caddy::KIND,
+    haproxy::KIND,
+    http::KIND,
+    nginx::KIND,
+    pointer::KIND,
+];
 
 /// What a router is built with.
 pub struct Tools {

@@ -24,7 +24,11 @@ fn walk(value: &Value, path: &str, dials: &Dials, found: &mut Vec<String>) {
                     .iter()
                     .any(|one| dials.iter().any(|known| known == dial(one)))
             });
-            if ours && fields.get("handler").is_some_and(|is| is == "reverse_proxy") {
+            if ours
+                && fields
+                    .get("handler")
+                    .is_some_and(|is| is == "reverse_proxy")
+            {
                 let id = fields.get("@id").and_then(Value::as_str);
                 found.push(id.unwrap_or(path).to_owned());
             }

@@ -257,7 +257,10 @@ mod tests {
         let mut handler = plain.clone();
         for percent in (0..=100).chain((0..=100).rev()) {
             let now = pieces(&handler).unwrap();
-            handler = with(&handler, &pieces_for(at(percent), &now, &dials(), true, "cutover-1"));
+            handler = with(
+                &handler,
+                &pieces_for(at(percent), &now, &dials(), true, "cutover-1"),
+            );
             let found = pieces(&handler).unwrap();
             assert_eq!(split(&found, &dials()), Ok(at(percent)));
             for upstream in &found.upstreams {
@@ -296,7 +299,10 @@ mod tests {
             "load_balancing": { "retries": 2, "selection_policy": { "policy": "cookie", "secret": "s" } } });
         assert_eq!(can_share(&handler), Err("cookie".to_owned()));
         let now = pieces(&handler).unwrap();
-        let there = with(&handler, &pieces_for(at(100), &now, &dials(), false, "cutover-1"));
+        let there = with(
+            &handler,
+            &pieces_for(at(100), &now, &dials(), false, "cutover-1"),
+        );
         assert_eq!(there["load_balancing"], handler["load_balancing"]);
         assert_eq!(with(&there, &now), handler);
     }
@@ -319,10 +325,7 @@ mod tests {
             (json!(null), "nothing"),
             (json!([]), "an array"),
             (json!({ "routes": [] }), "an object that is no handler"),
-            (
-                json!({ "handler": "subroute" }),
-                "a handler \"subroute\"",
-            ),
+            (json!({ "handler": "subroute" }), "a handler \"subroute\""),
             (
                 json!({ "handler": "reverse_proxy", "upstreams": [] }),
                 "a reverse_proxy without upstreams",

@@ -22,7 +22,8 @@ pub(super) struct Dialled {
 }
 
 /// Both forms begin with this.
-const ABOUT_ADDRESSES: &str = "# The addresses are those of the slots' own URLs, unless `upstreams` says others.\n";
+const ABOUT_ADDRESSES: &str =
+    "# The addresses are those of the slots' own URLs, unless `upstreams` says others.\n";
 
 /// What a handler with all traffic on the first slot is made of.
 fn at_first(dials: &Dials) -> Pieces {
@@ -48,7 +49,11 @@ pub(super) fn for_flags(directory: &Path, weights: &[Weight], dialled: &Dialled)
         let percent = weight.percent();
         let split = Split { second: *weight };
         let pieces = pieces_for(split, &at_first(&dialled.dials), &dialled.dials, true, "");
-        let upstreams: Vec<_> = pieces.upstreams.iter().map(|one| address(dial(one))).collect();
+        let upstreams: Vec<_> = pieces
+            .upstreams
+            .iter()
+            .map(|one| address(dial(one)))
+            .collect();
         out += &format!(
             "\t@weight{percent} file {{\n\t\troot \"{}\"\n\t\ttry_files /{}\n\t}}\n\
              \treverse_proxy @weight{percent} {}",

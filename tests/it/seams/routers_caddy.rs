@@ -157,7 +157,10 @@ fn mixtures_and_halves_are_refused_with_what_to_do() {
         (json!({ "handler": "a b" }), "neither an `@id`"),
         (json!({ "handler": "/" }), "neither an `@id`"),
         (json!({ "handler": "live", "admin": "h" }), "no address"),
-        (json!({ "handler": "live", "admin": "unix:x" }), "no address"),
+        (
+            json!({ "handler": "live", "admin": "unix:x" }),
+            "no address",
+        ),
         (
             json!({ "handler": "live", "upstreams": { "red": "h:1" } }),
             "no slot \"red\"",
@@ -269,7 +272,10 @@ async fn no_request_is_lost_while_a_flag_moves() {
 async fn a_change_by_the_admin_api_loses_no_more_than_is_told() {
     let on = OnCaddy::handler();
     let told = on.router().known_loss().unwrap();
-    assert!(told.contains("can lose requests"), "{told}");
+    assert!(
+        told.contains("can lose requests") && told.contains("WebSockets"),
+        "{told}"
+    );
     let (failed, sent) = switches_under_load(&on).await;
     assert!(failed <= 4 * 10, "{failed} of {sent}");
 }

@@ -103,7 +103,10 @@ async fn a_lost_change_is_not_taken_for_somebody_elses_to_the_same_split() {
     let ours = on.router_with("admin", &format!("http://{}", relay.address));
     let from = ours.read().await.unwrap();
     let lost = ours.apply(&change(&from, split(100))).await;
-    assert!(matches!(lost, Err(RouterError::Conflict { .. })), "{lost:?}");
+    assert!(
+        matches!(lost, Err(RouterError::Conflict { .. })),
+        "{lost:?}"
+    );
     assert_eq!(on.caddy.answers(10).await["green"], 10);
 }
 
@@ -180,7 +183,11 @@ async fn a_wrong_place_is_refused_with_the_right_one() {
         assert!(said.contains(there), "{said}");
         assert!(said.ends_with("is `handler: live` meant?"), "{said}");
     }
-    on.caddy.change("PATCH", "/id/live", &json!({ "@id": "live", "handler": "static_response" }));
+    on.caddy.change(
+        "PATCH",
+        "/id/live",
+        &json!({ "@id": "live", "handler": "static_response" }),
+    );
     let said = refusal(on.router().read().await);
     assert!(said.contains("a handler \"static_response\""), "{said}");
     assert!(said.ends_with("prints the handler to add"), "{said}");
@@ -209,13 +216,20 @@ async fn what_caddy_does_not_load_is_refused_and_nothing_has_changed() {
     let on = OnCaddy::handler();
     let router = on.router();
     let (before, mut broken) = (on.state(), router.read().await.unwrap());
-    broken.saved = broken.saved.replace("\"dial\"", "\"max_requests\":\"x\",\"dial\"");
+    broken.saved = broken
+        .saved
+        .replace("\"dial\"", "\"max_requests\":\"x\",\"dial\"");
     let refused = router.restore(&broken).await.unwrap_err();
     assert!(
         matches!(&refused, RouterError::Refused(said) if said.contains("status 500")),
         "{refused}"
     );
-    for foreign in ["", "[]", r#"{"upstreams":[],"weights":null,"mark":null}"#, r#"{"upstreams":[{"dial":"c:3"}],"weights":null,"mark":null}"#] {
+    for foreign in [
+        "",
+        "[]",
+        r#"{"upstreams":[],"weights":null,"mark":null}"#,
+        r#"{"upstreams":[{"dial":"c:3"}],"weights":null,"mark":null}"#,
+    ] {
         broken.saved = foreign.to_owned();
         let refused = router.restore(&broken).await.unwrap_err();
         assert!(matches!(refused, RouterError::Refused(_)), "{refused}");
@@ -257,8 +271,16 @@ async fn a_caddy_that_is_gone_is_out_of_reach() {
     let from = router.read().await.unwrap();
     on.caddy.stop();
     let to = change(&from, split(100));
-    for outcome in [router.read().await.map(drop), router.prepare(&to).await, router.apply(&to).await, router.restore(&from).await] {
-        assert!(matches!(outcome, Err(RouterError::OutOfReach(_))), "{outcome:?}");
+    for outcome in [
+        router.read().await.map(drop),
+        router.prepare(&to).await,
+        router.apply(&to).await,
+        router.restore(&from).await,
+    ] {
+        assert!(
+            matches!(outcome, Err(RouterError::OutOfReach(_))),
+            "{outcome:?}"
+        );
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) struct Caddy {
 }
 
 /// The program; `tests/run` puts it where `tests/workflows` has its tools.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
     let ours = cache.map(|cache| cache.join("cutover-test-tools/bin/caddy"));
