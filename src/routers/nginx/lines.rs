@@ -7,11 +7,11 @@
 
 use std::path::Path;
 
-use super::flags::flag;
 use super::live_file::Live;
 use crate::model::slot::{Side, Slot, Slots};
 use crate::model::split::Weight;
 use crate::platform::text::shell_word;
+use crate::routers::flags::flag;
 
 /// Both forms begin with this.
 const ABOUT_ADDRESSES: &str =

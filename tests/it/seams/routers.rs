@@ -59,6 +59,7 @@ pub(crate) struct Plug {
 
 fn plugs() -> Vec<Plug> {
     let mut plugs = super::routers_nginx::plugs();
+    plugs.extend(super::routers_caddy::plugs());
     plugs.extend(super::routers_pointer::plugs());
     plugs.extend(super::routers_haproxy::plugs());
     plugs.extend(super::routers_http::plugs());
