@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::cli::{Cli, refused};
+use super::counted::{Counted, Rows};
 use super::entries::{Entry, Versions, filed, only_weight, shown, versions, with_entry};
 use super::lines;
 use super::state_file::StateFile;
@@ -31,6 +32,7 @@ pub(super) struct MapEntry {
     pub(super) map: String,
     pub(super) key: String,
     pub(super) file: Option<StateFile>,
+    pub(super) backends: [String; 2],
     pub(super) slots: Slots,
 }
 
@@ -283,7 +285,10 @@ impl Router for MapEntry {
     }
 
     fn counting(&self) -> Counting<'_> {
-        Counting::Not("this is not built yet")
+        Counting::By(Box::new(Counted {
+            cli: &self.cli,
+            rows: Rows::Backends(&self.backends),
+        }))
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

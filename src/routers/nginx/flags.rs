@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::access_log::Log;
 use super::lines;
 use crate::model::slot::Slots;
 use crate::model::split::{Split, Weight};
@@ -32,6 +33,7 @@ pub(super) struct Flags {
     /// The weights between 0 and 100 that nginx has lines for, rising.
     pub(super) weights: Vec<Weight>,
     pub(super) split_by: String,
+    pub(super) log: Log,
     pub(super) slots: Slots,
 }
 
@@ -229,11 +231,17 @@ impl Router for Flags {
     }
 
     fn one_time_lines(&self) -> String {
-        lines::for_flags(&self.directory, &self.weights, &self.slots, &self.split_by)
+        lines::for_flags(
+            &self.directory,
+            &self.weights,
+            &self.slots,
+            &self.split_by,
+            &self.log,
+        )
     }
 
     fn counting(&self) -> Counting<'_> {
-        Counting::Not("this is not built yet")
+        self.log.counting(&self.slots)
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

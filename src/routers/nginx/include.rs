@@ -13,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
 
+use super::access_log::Log;
 use super::command::Shell;
 use super::error_log::ErrorLog;
 use super::generation::{Asked, IN_A_ROW, Unsettled};
@@ -41,6 +42,7 @@ pub(super) struct Include {
     pub(super) generations: Asked,
     pub(super) error_log: ErrorLog,
     pub(super) split_by: String,
+    pub(super) log: Log,
     pub(super) slots: Slots,
 }
 
@@ -167,11 +169,12 @@ impl Router for Include {
             self.generations.path(),
             &self.slots,
             &self.split_by,
+            &self.log,
         )
     }
 
     fn counting(&self) -> Counting<'_> {
-        Counting::Not("this is not built yet")
+        self.log.counting(&self.slots)
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

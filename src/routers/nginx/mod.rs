@@ -6,6 +6,7 @@
 //! silence, so that form has to be able to ask which generation is in force. Which form is
 //! meant is told by the options that are given.
 
+mod access_log;
 mod command;
 mod error_log;
 mod flags;
@@ -60,6 +61,9 @@ struct Options {
     generation_url: Option<HttpUrl>,
     /// With `include`: nginx's error log, to quote why a reload was refused.
     error_log: Option<String>,
+    /// An access log for Cutover alone, from which it counts what each slot did; the lines that
+    /// `router-config` prints have it then.
+    access_log: Option<String>,
     /// What puts a request on a side: `$request_id` if not given, `$cookie_user` or the like to
     /// keep each user on one side.
     split_by: Option<String>,
@@ -70,6 +74,14 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     for side in [Side::First, Side::Second] {
         speakable(tools.slots.name(side))?;
     }
+    let log = options
+        .access_log
+        .as_ref()
+        .map(|log| tools.directory.join(log));
+    if let Some(log) = &log {
+        quotable("access-log", log)?;
+    }
+    let log = access_log::Log(log);
     match (&options.flags, &options.include) {
         (Some(directory), None) => {
             only_with("include", &options.of_include())?;
@@ -79,6 +91,7 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
                 directory,
                 weights: weights(options.weights.as_deref())?,
                 split_by: split_by(options.split_by)?,
+                log,
                 slots: tools.slots.clone(),
             }))
         }
@@ -101,6 +114,7 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
                     options.error_log.map(|log| tools.directory.join(log)),
                 ),
                 split_by: split_by(options.split_by)?,
+                log,
                 slots: tools.slots.clone(),
             }))
         }
