@@ -13,7 +13,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
 
-use super::access_log::Log;
 use super::command::Shell;
 use super::error_log::ErrorLog;
 use super::generation::{Asked, IN_A_ROW, Unsettled};
@@ -22,6 +21,7 @@ use super::live_file::Live;
 use crate::model::slot::Slots;
 use crate::model::split::Split;
 use crate::platform::atomic_file::{directory_of, replace_aside};
+use crate::routers::access_log::Log;
 use crate::routers::lock;
 use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 

@@ -7,12 +7,12 @@
 
 use std::path::Path;
 
-use super::access_log::Log;
-use super::flags::flag;
 use super::live_file::Live;
 use crate::model::slot::{Side, Slot, Slots};
 use crate::model::split::Weight;
 use crate::platform::text::shell_word;
+use crate::routers::access_log::Log;
+use crate::routers::flags::flag;
 
 /// Both forms begin with this.
 const ABOUT_ADDRESSES: &str =

@@ -21,6 +21,8 @@ mod probes_postgres;
 mod probes_redis;
 mod recorder;
 pub(crate) mod routers;
+mod routers_caddy;
+mod routers_caddy_faults;
 pub(crate) mod routers_haproxy;
 mod routers_haproxy_faults;
 mod routers_haproxy_live;

@@ -59,6 +59,7 @@ pub(crate) struct Plug {
 
 fn plugs() -> Vec<Plug> {
     let mut plugs = super::routers_nginx::plugs();
+    plugs.extend(super::routers_caddy::plugs());
     plugs.extend(super::routers_pointer::plugs());
     plugs.extend(super::routers_haproxy::plugs());
     plugs.extend(super::routers_http::plugs());
@@ -130,6 +131,10 @@ async fn a_router_reads_how_it_was_set_up() {
         assert_eq!(router.read().await.unwrap(), first);
         router.confirm(first.split).await.unwrap();
         assert!(!router.told().is_empty() && !router.one_time_lines().is_empty());
+        match router.counting() {
+            Counting::By(tally) => assert!(!tally.told().is_empty()),
+            Counting::Not(why) => assert!(!why.is_empty() && !why.contains('\n')),
+        }
     })
     .await;
 }

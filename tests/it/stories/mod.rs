@@ -3,6 +3,7 @@
 
 mod ages;
 mod app;
+mod caddy;
 mod calls;
 mod docker;
 mod gates;

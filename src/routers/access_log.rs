@@ -15,10 +15,10 @@ use async_trait::async_trait;
 use crate::model::arms::{Counters, Stand};
 use crate::model::slot::{Side, Slots};
 use crate::platform::text;
-use crate::routers::{RouterError, Tally};
+use crate::routers::{Counting, RouterError, Tally};
 
 /// What a line is made of: the slot that answered, the status, and how long it took in seconds.
-pub(super) const FORMAT: &str =
+const FORMAT: &str =
     "log_format cutover '$msec slot=$live_slot status=$status time=$request_time';";
 
 /// How much is read at a time.
@@ -28,7 +28,7 @@ const PIECE: usize = 64 << 10;
 const LONGEST_LINE: usize = 1 << 10;
 
 /// What was counted from one access log.
-pub(super) struct AccessLog<'a> {
+struct AccessLog<'a> {
     path: &'a Path,
     slots: &'a Slots,
     reading: Arc<Mutex<Reading>>,
@@ -55,7 +55,7 @@ struct Tail {
 }
 
 impl<'a> AccessLog<'a> {
-    pub(super) fn new(path: &'a Path, slots: &'a Slots) -> Self {
+    fn new(path: &'a Path, slots: &'a Slots) -> Self {
         let reading = Reading {
             both: [Counters::of_latency(), Counters::of_latency()],
             ..Reading::default()
@@ -209,16 +209,33 @@ impl Tail {
 }
 
 /// The log of an environment, where the config has one.
-pub(super) struct Log(pub(super) Option<PathBuf>);
+pub(super) struct Log {
+    path: Option<PathBuf>,
+    why_not: &'static str,
+}
 
 impl Log {
+    /// That of an nginx.
+    pub(super) const fn of(path: Option<PathBuf>) -> Self {
+        Self {
+            path,
+            why_not: "stub_status has one counter for all; give it `access-log:`, and nginx the lines that `cutover router-config` prints then",
+        }
+    }
+
+    /// None, and why not.
+    pub(super) const fn none(why_not: &'static str) -> Self {
+        Self {
+            path: None,
+            why_not,
+        }
+    }
+
     /// Who counts by it.
-    pub(super) fn counting<'a>(&'a self, slots: &'a Slots) -> crate::routers::Counting<'a> {
-        match &self.0 {
-            Some(path) => crate::routers::Counting::By(Box::new(AccessLog::new(path, slots))),
-            None => crate::routers::Counting::Not(
-                "stub_status has one counter for all; give it `access-log:`, and nginx the lines that `cutover router-config` prints then",
-            ),
+    pub(super) fn counting<'a>(&'a self, slots: &'a Slots) -> Counting<'a> {
+        match &self.path {
+            Some(path) => Counting::By(Box::new(AccessLog::new(path, slots))),
+            None => Counting::Not(self.why_not),
         }
     }
 
@@ -231,7 +248,7 @@ impl Log {
 
     /// The line of the location that it needs.
     pub(super) fn location_line(&self) -> String {
-        self.0.as_ref().map_or_else(String::new, |path| {
+        self.path.as_ref().map_or_else(String::new, |path| {
             format!(
                 "    # Repeat your own access_log here: this one takes the place of those outside.\n    access_log \"{}\" cutover;\n",
                 path.display()
