@@ -241,7 +241,7 @@ impl Log {
 
     /// The line of `http { }` that it needs.
     pub(super) fn format_line(&self) -> String {
-        self.0
+        self.path
             .as_ref()
             .map_or_else(String::new, |_| format!("{FORMAT}\n"))
     }

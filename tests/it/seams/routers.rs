@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use cutover::config::kinds::{Block, build};
 use cutover::model::slot::Side;
 use cutover::model::split::{Split, Weight};
-use cutover::routers::{Change, KINDS, Reading, Router, RouterError, Tools};
+use cutover::routers::{Change, Counting, KINDS, Reading, Router, RouterError, Tools};
 use futures_util::future::BoxFuture;
 
 /// A router of one kind, set up and running, with all traffic on the first slot.
