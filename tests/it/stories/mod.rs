@@ -6,6 +6,7 @@ mod app;
 mod caddy;
 mod calls;
 mod docker;
+mod failover;
 mod gates;
 mod guardrails;
 mod hosts;
