@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::cli::Cli;
 use super::table::Table;
 use crate::model::arms::{Counters, Stand};
-use crate::routers::{RouterError, Tally};
+use crate::routers::{Counting, RouterError, Tally};
 
 /// The row of a table that is the whole backend.
 const WHOLE: &str = "BACKEND";
@@ -26,9 +26,14 @@ pub(super) enum Rows<'a> {
 }
 
 /// The counters of two backends, or of two servers.
-pub(super) struct Counted<'a> {
-    pub(super) cli: &'a Cli,
-    pub(super) rows: Rows<'a>,
+struct Counted<'a> {
+    cli: &'a Cli,
+    rows: Rows<'a>,
+}
+
+/// Who counts by these rows.
+pub(super) fn counted<'a>(cli: &'a Cli, rows: Rows<'a>) -> Counting<'a> {
+    Counting::By(Box::new(Counted { cli, rows }))
 }
 
 #[async_trait]

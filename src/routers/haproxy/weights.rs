@@ -8,7 +8,7 @@
 use async_trait::async_trait;
 
 use super::cli::{Cli, refused};
-use super::counted::{Counted, Rows};
+use super::counted::{Rows, counted};
 use super::lines;
 use super::pair::{Pair, pair_of, split_of, steps};
 use super::state_file::StateFile;
@@ -231,10 +231,7 @@ impl Router for ServerWeights {
     }
 
     fn counting(&self) -> Counting<'_> {
-        Counting::By(Box::new(Counted {
-            cli: &self.cli,
-            rows: Rows::Servers(&self.backend, &self.servers),
-        }))
+        counted(&self.cli, Rows::Servers(&self.backend, &self.servers))
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {
