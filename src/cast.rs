@@ -131,7 +131,7 @@ pub fn stage(
         tools,
         &mut misfits,
     );
-    let gauges = gauges(environment, tools, &mut misfits);
+    let gauges = gauges(environment, slots.as_ref(), tools, &mut misfits);
     match slots {
         Some(slots) if misfits.is_empty() => Ok(Stage {
             app: app.to_owned(),
@@ -287,10 +287,19 @@ fn checks(
     blocks.iter().enumerate().filter_map(one).collect()
 }
 
-fn gauges(environment: &Environment, tools: &Tools, misfits: &mut Vec<Misfit>) -> Gauges {
+fn gauges(
+    environment: &Environment,
+    slots: Option<&Slots>,
+    tools: &Tools,
+    misfits: &mut Vec<Misfit>,
+) -> Gauges {
+    let Some(slots) = slots else {
+        return Gauges::default();
+    };
     let with = metrics::Tools {
         http: tools.http.clone(),
         vault: tools.vault.clone(),
+        slots: slots.clone(),
     };
     let named = |(i, block): (usize, &MetricBlock)| {
         let built = build(metrics::KINDS, &block.0, &with);

@@ -5,6 +5,7 @@
 //! unwinds. A lock keeps other runs away. Nothing here knows a vendor, the runner, GitHub, or how anything is shown.
 
 pub mod approval;
+pub mod arms;
 pub mod blue_green;
 pub mod failover;
 mod faults;

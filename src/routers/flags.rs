@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::access_log::Log;
 use crate::model::slot::Slots;
 use crate::model::split::{Split, Weight};
 use crate::platform::atomic_file::{sync_directory, sync_directory_aside};
 use crate::platform::text::shell_word;
-use crate::routers::{Change, Confirmed, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 
 /// A listing that is taken while a file is renamed may show both names or none; so a listing
 /// that makes no sense is taken again, this often and after this long.
@@ -38,6 +39,8 @@ pub(super) struct Flags {
     pub(super) directory: PathBuf,
     /// The weights between 0 and 100 that the proxy has lines for, rising.
     pub(super) weights: Vec<Weight>,
+    /// From where it is counted what each slot did.
+    pub(super) log: Log,
     pub(super) slots: Slots,
     /// What the proxy's own configuration needs once.
     pub(super) lines: String,
@@ -259,6 +262,10 @@ impl Router for Flags {
 
     fn one_time_lines(&self) -> String {
         self.lines.clone()
+    }
+
+    fn counting(&self) -> Counting<'_> {
+        self.log.counting(&self.slots)
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

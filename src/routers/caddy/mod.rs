@@ -22,6 +22,7 @@ use self::admin::Admin;
 use self::handler::Dials;
 use self::lines::Dialled;
 use self::upstreams::Upstreams;
+use super::access_log::Log;
 use super::flags::{Flags, weights};
 use super::{Router, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
@@ -37,6 +38,9 @@ pub const KIND: Kind<dyn Router, Tools> = Kind {
 
 /// Where Caddy's admin API is where nothing else was said to Caddy.
 const USUAL_ADMIN: &str = "http://127.0.0.1:2019";
+
+/// Why nothing is counted.
+const NOT_COUNTED: &str = "Caddy's metrics count by server and handler, and not by upstream";
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -79,6 +83,7 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
                 lines: lines::for_flags(&directory, &weights, &dialled),
                 directory,
                 weights,
+                log: Log::none(NOT_COUNTED),
                 slots: tools.slots.clone(),
             }))
         }

@@ -9,12 +9,13 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::NOT_COUNTED;
 use super::admin::{Admin, Found, Piece, Said};
 use super::find;
 use super::handler::{self, Dials, Pieces, can_share, new_mark, pieces_for, split, with};
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
-use crate::routers::{Change, Confirmed, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 
 /// How often a restore begins anew when somebody else changes something in between.
 const RESTORES: u32 = 5;
@@ -165,6 +166,10 @@ impl Router for Upstreams {
 
     fn one_time_lines(&self) -> String {
         self.lines.clone()
+    }
+
+    fn counting(&self) -> Counting<'_> {
+        Counting::Not(NOT_COUNTED)
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

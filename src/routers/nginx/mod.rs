@@ -19,6 +19,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::include::Include;
+use super::access_log::Log;
 use super::flags::{Flags, weights};
 use super::{Router, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
@@ -55,6 +56,9 @@ struct Options {
     generation_url: Option<HttpUrl>,
     /// With `include`: nginx's error log, to quote why a reload was refused.
     error_log: Option<String>,
+    /// An access log for Cutover alone, from which it counts what each slot did; the lines that
+    /// `router-config` prints have it then.
+    access_log: Option<String>,
     /// What puts a request on a side: `$request_id` if not given, `$cookie_user` or the like to
     /// keep each user on one side.
     split_by: Option<String>,
@@ -65,6 +69,14 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     for side in [Side::First, Side::Second] {
         speakable(tools.slots.name(side))?;
     }
+    let log = options
+        .access_log
+        .as_ref()
+        .map(|log| tools.directory.join(log));
+    if let Some(log) = &log {
+        quotable("access-log", log)?;
+    }
+    let log = Log::of(log);
     match (&options.flags, &options.include) {
         (Some(directory), None) => {
             only_with("include", &options.of_include())?;
@@ -75,9 +87,10 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
             Ok(Box::new(Flags {
                 kind: "nginx",
                 proxy: "nginx",
-                lines: lines::for_flags(&directory, &weights, &tools.slots, &split_by),
+                lines: lines::for_flags(&directory, &weights, &tools.slots, &split_by, &log),
                 directory,
                 weights,
+                log,
                 slots: tools.slots.clone(),
             }))
         }
@@ -100,6 +113,7 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
                     options.error_log.map(|log| tools.directory.join(log)),
                 ),
                 split_by: split_by(options.split_by)?,
+                log,
                 slots: tools.slots.clone(),
             }))
         }
