@@ -1,8 +1,10 @@
 //! The inputs: `INPUT_*` variables and the flags of the same names, read into one struct.
 //!
 //! Every problem is reported, and no problem quotes a value, because a value may be a secret
-//! that was put into the wrong place. Where the values come from is `command_line`'s matter.
+//! that was put into the wrong place. Where the values come from is `command_line`'s matter; their
+//! names are in `offered`.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::Deserialize;
@@ -15,149 +17,9 @@ use crate::platform::secret::Secret;
 use super::app::{App, whole_number};
 use super::preflight::Migration;
 use super::problem::Problem;
+use super::report_file;
 
-/// An input as people see it.
-pub struct Input {
-    /// Its name, the same in `action.yml`, on the command line and, upper-cased behind
-    /// `INPUT_`, in the environment.
-    pub name: &'static str,
-    /// What holds when it is not given; empty where nothing does.
-    pub default: &'static str,
-    /// What it is.
-    pub about: &'static str,
-}
-
-const fn input(name: &'static str, default: &'static str, about: &'static str) -> Input {
-    Input {
-        name,
-        default,
-        about,
-    }
-}
-
-/// All inputs, in the order in which they are shown.
-pub const INPUTS: &[Input] = &[
-    input("mode", "", "what to do, one of the modes"),
-    input(
-        "config",
-        ".github/cutover.yml",
-        "the config file, relative to the workspace",
-    ),
-    input(
-        "environment",
-        "",
-        "which environment of the config; the only one, if there is one",
-    ),
-    input(
-        "version",
-        "",
-        "the release: what the slot must say that it serves; the commit SHA inside a workflow",
-    ),
-    input(
-        "slot",
-        "auto",
-        "for deploy-slot, smoke-test, health-check: a slot's name, or auto for the idle one (for health-check: the public URL)",
-    ),
-    input(
-        "to",
-        "idle",
-        "for switch-traffic: a slot's name, idle or previous",
-    ),
-    input(
-        "weight",
-        "100",
-        "for switch-traffic: percent of traffic for `to`, 0 to 100",
-    ),
-    input(
-        "expect-active",
-        "",
-        "for preflight, switch-traffic, rollout and rollback: refuse unless this slot is active now",
-    ),
-    input(
-        "strategy",
-        "",
-        "for rollout: the strategy; the config's, if not given",
-    ),
-    input(
-        "url",
-        "",
-        "for smoke-test and health-check without a config file: look at this",
-    ),
-    input(
-        "checks",
-        "",
-        "for smoke-test and health-check: checks as inline YAML, as in the config",
-    ),
-    input("title", "", "for notify: the first line"),
-    input("message", "", "for notify: the text"),
-    input("severity", "info", "for notify: info, warning or critical"),
-    input(
-        "webhook",
-        "",
-        "for notify without a config file: a Slack, Discord or other webhook",
-    ),
-    input(
-        "alert",
-        "",
-        "for notify: what becomes of an incident: trigger, acknowledge or resolve",
-    ),
-    input(
-        "issue",
-        "",
-        "for the channel github-comment: the pull request's or issue's number",
-    ),
-    input(
-        "reason",
-        "",
-        "for `cutover lock hold`: why, for those who wait",
-    ),
-    input(
-        "migration",
-        "",
-        "for preflight and rollout: none, expand or contract; the config's, if not given",
-    ),
-    input(
-        "override",
-        "",
-        "for preflight and rollout: why a closed window, a holiday, a freeze or an unhealthy active slot is passed over",
-    ),
-    input(
-        "apply",
-        "false",
-        "for environments: change what differs at GitHub; it needs an admin token",
-    ),
-    input("dry-run", "false", "say what would change, change nothing"),
-    input(
-        "token",
-        "",
-        "the token for the GitHub API; without one, records are skipped with a notice",
-    ),
-    input(
-        "app-id",
-        "",
-        "the number of a GitHub App that asks GitHub instead of the token",
-    ),
-    input(
-        "app-private-key",
-        "",
-        "the App's private key, the whole PEM file",
-    ),
-    input(
-        "app-installation-id",
-        "",
-        "the number of the App's installation; found by the repository, if not given",
-    ),
-    input(
-        "check-run-id",
-        "",
-        "the id of this job's check run: by it links lead to the job, and its Deployment is found",
-    ),
-    input(
-        "fault",
-        "",
-        "for rehearse: what goes wrong, such as errors=5% or wrong-version; several with commas",
-    ),
-];
+pub use super::offered::{INPUTS, Input};
 
 /// The raw inputs, as envy reads them. Every field is optional: what is not given is decided
 /// in [`Inputs`].
@@ -192,6 +54,7 @@ struct Raw {
     app_private_key: Option<String>,
     app_installation_id: Option<String>,
     check_run_id: Option<String>,
+    report_file: Option<String>,
     fault: Option<String>,
 }
 
@@ -248,6 +111,8 @@ pub struct Inputs {
     pub app: Option<App>,
     /// The id of this job's check run. The runner fills it in; what is no number is none.
     pub check_run_id: Option<u64>,
+    /// Where the page of the run goes: a path within the workspace, or an absolute one.
+    pub report_file: Option<PathBuf>,
     /// What shall go wrong in a rehearsal.
     pub faults: Vec<String>,
     /// The words after the command, such as `hold` after `lock`.
@@ -349,6 +214,10 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
             "this is not a URL; write it as https://host/path",
         );
     }
+    let report_file = raw.report_file.and_then(|text| {
+        let path = report_file::path(&text);
+        path.map_err(|said| complain("report-file", said)).ok()
+    });
     let app = [raw.app_id, raw.app_private_key, raw.app_installation_id];
     let app = App::read(app, &mut complain);
     Inputs {
@@ -382,6 +251,7 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
         token: raw.token.map(Secret::new),
         app,
         check_run_id: raw.check_run_id.as_deref().and_then(whole_number),
+        report_file,
         faults: raw
             .fault
             .map(|faults| {

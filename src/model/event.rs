@@ -153,6 +153,8 @@ pub enum Fact {
     Approval(Figure),
     /// What waiting for the lock came to.
     Queue(Waited),
+    /// The file that has the run as a page.
+    ReportFile(String),
     /// Error rate and latencies.
     Figures(Summary),
 }

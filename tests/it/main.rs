@@ -23,6 +23,8 @@ mod processes;
 #[cfg(test)]
 mod protection;
 #[cfg(test)]
+mod report;
+#[cfg(test)]
 mod seams;
 #[cfg(test)]
 mod stories;
