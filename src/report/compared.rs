@@ -30,13 +30,7 @@ pub(super) fn rows(all: &[Comparison], text: impl Fn(&str) -> String) -> Vec<[St
         let left = after.unwrap_or(first);
         if first.differences.is_empty() {
             let said = "as the config says".to_owned();
-            rows.push([
-                name,
-                String::new(),
-                said.clone(),
-                said,
-                "✅".to_owned(),
-            ]);
+            rows.push([name, String::new(), said.clone(), said, "✅".to_owned()]);
             continue;
         }
         for one in &first.differences {

@@ -180,4 +180,3 @@ fn is_same_shift(one: &Receipt, other: &Receipt) -> bool {
     let shift = |it: &Receipt| (it.slot.clone(), it.weight_before, it.weight_after);
     shift(one) == shift(other)
 }
-

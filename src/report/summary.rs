@@ -46,7 +46,7 @@ impl Summary {
         let blocks = [
             self.status(),
             self.account(),
-            charts::markdown(&heard.glances, |text| self.text(text)),
+            charts::markdown(heard, |text| self.text(text)),
             compared::table(&heard.comparisons, &self.vault),
             self.steps(),
             self.receipt(),

@@ -29,8 +29,12 @@ fn one(chart: &Chart, [from, to]: [f64; 2]) -> String {
         None => palette,
     };
     let filled: Vec<Vec<f64>> = chart.lines.iter().map(|line| filled(chart, line)).collect();
-    let bar = chart.bar.map(|(bar, _)| bar);
-    let (low, high) = range(chart.scale, filled.iter().flatten().copied().chain(bar));
+    let bar = chart.bar.map(|bar| bar.at);
+    let values = filled.iter().flatten().copied().chain(bar);
+    let (low, high) = match chart.is_stepped {
+        true => (0.0, 100.0),
+        false => range(chart.scale, values),
+    };
     let axis = match chart.scale {
         Scale::Share => "percent",
         Scale::Seconds => "milliseconds",
@@ -49,7 +53,12 @@ fn one(chart: &Chart, [from, to]: [f64; 2]) -> String {
         number(from / per),
         number(to / per)
     );
-    let _ = writeln!(out, "  y-axis \"{axis}\" {} --> {}", number(low), number(high));
+    let _ = writeln!(
+        out,
+        "  y-axis \"{axis}\" {} --> {}",
+        number(low),
+        number(high)
+    );
     let kind = if chart.is_stepped { "bar" } else { "line" };
     for values in &filled {
         let _ = writeln!(out, "  {kind} {}", list(values));
@@ -70,9 +79,9 @@ fn legend(chart: &Chart) -> String {
         let last = last.map(|last| chart.scale.told(last)).unwrap_or_default();
         parts.push(format!("{sign} {} {last}", line.name));
     }
-    if let Some((bar, says)) = chart.bar {
-        let (odds, power) = (told::odds(bar), number(bar));
-        parts.push(format!("{} {odds} (at {power}): {says}", BAR.1));
+    if let Some(bar) = chart.bar {
+        let (odds, power) = (told::odds(bar.at), number(bar.at));
+        parts.push(format!("{} {odds} (at {power}): {}", BAR.1, bar.says));
     }
     parts.join(" · ")
 }

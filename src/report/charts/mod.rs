@@ -10,6 +10,8 @@ pub(super) mod told;
 
 use crate::model::canary::Glance;
 
+use super::heard::Heard;
+
 pub(super) use points::{Point, points};
 pub(super) use tables::{all_rows, heads, steps};
 
@@ -52,21 +54,42 @@ pub(super) struct Chart {
     /// Values hold until the next.
     pub(super) is_stepped: bool,
     pub(super) lines: Vec<Line>,
-    /// What a line must reach to count, and what it then says.
-    pub(super) bar: Option<(f64, &'static str)>,
+    /// What a line must reach to count.
+    pub(super) bar: Option<Bar>,
+}
+
+/// A bar that evidence is held against.
+#[derive(Clone, Copy)]
+pub(super) struct Bar {
+    pub(super) at: f64,
+    /// What is proved beyond it.
+    pub(super) says: &'static str,
+    pub(super) is_good: bool,
 }
 
 /// The charts that there is something for; `points` may have holes.
 pub(super) fn charts(glances: &[Glance], points: &[Option<Point>]) -> Vec<Chart> {
-    let bar = |of: fn(&Glance) -> f64, says: &'static str| {
+    let bar = |of: fn(&Glance) -> f64, says: &'static str, is_good: bool| {
         let ln = glances.last().map(of).filter(|ln| *ln > 0.0);
-        ln.map(|ln| (told::power(ln), says))
+        ln.map(|ln| Bar {
+            at: told::power(ln),
+            says,
+            is_good,
+        })
     };
     let arms = [("canary", Ink::Canary), ("stable", Ink::Stable)];
     let kinds = [("errors", Ink::Canary), ("slow requests", Ink::Latency)];
     // A recording that is judged again has no steps.
-    let weight = |point: &Point| [(point.step > 0).then(|| f64::from(point.weight) / 100.0), None];
-    let chart = |title, scale, names: [(&'static str, Ink); 2], of: &dyn Fn(&Point) -> [Option<f64>; 2]| Chart {
+    let weight = |point: &Point| {
+        [
+            (point.step > 0).then(|| f64::from(point.weight) / 100.0),
+            None,
+        ]
+    };
+    let chart = |title,
+                 scale,
+                 names: [(&'static str, Ink); 2],
+                 of: &dyn Fn(&Point) -> [Option<f64>; 2]| Chart {
         title,
         scale,
         is_stepped: false,
@@ -81,13 +104,13 @@ pub(super) fn charts(glances: &[Glance], points: &[Option<Point>]) -> Vec<Chart>
         chart("Error rate", Scale::Share, arms, &|point| point.errors),
         chart("p95 latency", Scale::Seconds, arms, &|point| point.p95),
         Chart {
-            bar: bar(|glance| glance.ln_bar, "it is worse"),
+            bar: bar(|glance| glance.ln_bar, "it is worse", false),
             ..chart("Evidence that it is worse", Scale::Power, kinds, &|point| {
                 point.worse
             })
         },
         Chart {
-            bar: bar(|glance| glance.ln_safe_bar, "it is within"),
+            bar: bar(|glance| glance.ln_safe_bar, "it is within", true),
             ..chart(
                 "Evidence that it is within the limits",
                 Scale::Power,
@@ -124,20 +147,26 @@ fn lines(
     lines
 }
 
+/// What the last look said, and when; in full where the ending does not say it, too.
+pub(super) fn last_word(heard: &Heard, last: &Glance, safe: &impl Fn(&str) -> String) -> String {
+    let (verdict, at) = (told::verdict(&last.verdict), told::time(last.at));
+    let measured = heard.ending().and_then(|it| it.account.measured.as_deref());
+    if last.said.is_empty() || measured.is_some_and(|measured| measured.contains(&last.said)) {
+        return format!("{verdict} at {at}");
+    }
+    format!("{verdict} at {at}: {}", safe(&last.said))
+}
+
 /// The canary's part of the summary; empty where nothing was looked at. `safe` makes somebody's
 /// text fit for Markdown.
-pub(super) fn markdown(glances: &[Glance], safe: impl Fn(&str) -> String) -> String {
+pub(super) fn markdown(heard: &Heard, safe: impl Fn(&str) -> String) -> String {
+    let glances = heard.glances.as_slice();
     let (Some(first), Some(last)) = (glances.first(), glances.last()) else {
         return String::new();
     };
     let points = points(glances, POINTS);
     let mut out = format!("#### Canary\n\n{}", tables::by_step(glances));
-    out.push_str(&format!(
-        "\n{} at {}: {}\n",
-        told::verdict(&last.verdict),
-        told::time(last.at),
-        safe(&last.said)
-    ));
+    out.push_str(&format!("\n{}\n", last_word(heard, last, &safe)));
     let looks = told::looks(glances.len());
     if points.len() > 1 {
         let drawn = mermaid::all(&charts(glances, &points), [first.at, last.at]);

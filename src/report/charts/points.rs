@@ -149,11 +149,22 @@ mod tests {
             .collect();
         let points = points(&looks, 40);
         assert_eq!(points.len(), 40);
-        let rates: Vec<f64> = points.iter().flatten().filter_map(|p| p.errors[0]).collect();
+        let rates: Vec<f64> = points
+            .iter()
+            .flatten()
+            .filter_map(|p| p.errors[0])
+            .collect();
         assert_eq!(rates.iter().copied().fold(0.0, f64::max), 0.09);
         let last = points.last().unwrap().as_ref().unwrap();
-        assert_eq!((last.at, last.looks, last.errors[0]), (5000.0, 1, Some(0.01)));
-        let looks_in = points.iter().flatten().map(|point| point.looks).sum::<usize>();
+        assert_eq!(
+            (last.at, last.looks, last.errors[0]),
+            (5000.0, 1, Some(0.01))
+        );
+        let looks_in = points
+            .iter()
+            .flatten()
+            .map(|point| point.looks)
+            .sum::<usize>();
         assert_eq!(looks_in, 500);
     }
 

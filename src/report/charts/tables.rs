@@ -27,7 +27,8 @@ pub(in crate::report) struct Step {
 
 /// The steps of the ladder, one after the other.
 pub(in crate::report) fn steps(glances: &[Glance]) -> Vec<Step> {
-    let of_one_step = |one: &Glance, next: &Glance| (one.step, one.weight) == (next.step, next.weight);
+    let of_one_step =
+        |one: &Glance, next: &Glance| (one.step, one.weight) == (next.step, next.weight);
     glances
         .chunk_by(of_one_step)
         .take(STEPS)
@@ -43,7 +44,10 @@ pub(in crate::report) fn steps(glances: &[Glance]) -> Vec<Step> {
                     failed_of(looks.iter().map(|look| of(look).errors).sum(), requests)
                 }),
                 p95: arms.map(|of| {
-                    let highest = looks.iter().filter_map(|look| of(look).p95).reduce(f64::max);
+                    let highest = looks
+                        .iter()
+                        .filter_map(|look| of(look).p95)
+                        .reduce(f64::max);
                     highest.map_or_else(|| "–".to_owned(), told::time)
                 }),
                 verdict: last.verdict.clone(),
@@ -99,7 +103,8 @@ pub(in crate::report) fn heads(glances: &[Glance]) -> Vec<String> {
 
 /// A row for each point: what the charts draw, with units.
 pub(in crate::report) fn all_rows(points: &[Option<Point>]) -> Vec<Vec<String>> {
-    let told = |value: Option<f64>, how: fn(f64) -> String| value.map_or_else(|| "–".to_owned(), how);
+    let told =
+        |value: Option<f64>, how: fn(f64) -> String| value.map_or_else(|| "–".to_owned(), how);
     let rows = points.iter().flatten().map(|point| {
         let mut cells = vec![told::time(point.at), weight(point.step, point.weight)];
         cells.extend(point.errors.map(|it| told(it, text::percent)));

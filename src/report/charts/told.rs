@@ -61,10 +61,13 @@ pub(in crate::report) fn odds(power: f64) -> String {
 
 /// Seconds since the canary began, or of a latency.
 pub(in crate::report) fn time(seconds: f64) -> String {
-    Duration::try_from_secs_f64(seconds).map_or_else(|_| "0 s".to_owned(), |it| match it {
-        it if it.is_zero() => "0 s".to_owned(),
-        it => text::duration(it),
-    })
+    Duration::try_from_secs_f64(seconds).map_or_else(
+        |_| "0 s".to_owned(),
+        |it| match it {
+            it if it.is_zero() => "0 s".to_owned(),
+            it => text::duration(it),
+        },
+    )
 }
 
 /// `24 looks`.

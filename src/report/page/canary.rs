@@ -22,19 +22,15 @@ fn content(heard: &Heard, safe: &impl Fn(&str) -> String) -> String {
     let (Some(first), Some(last)) = (heard.glances.first(), heard.glances.last()) else {
         return String::new();
     };
-    let mut out = format!(
-        "<p>{} at {}: {}</p>\n",
-        told::verdict(&last.verdict),
-        told::time(last.at),
-        safe(&last.said)
-    );
+    let mut out = format!("<p>{}</p>\n", charts::last_word(heard, last, safe));
     let points: Vec<Option<Point>> = charts::points(&heard.glances, POINTS);
     let points: Vec<Option<Point>> = points.into_iter().filter(Option::is_some).collect();
     if points.len() > 1 {
         let frame = Frame::of(&points, first.at, last.at);
         out.push_str(&svg::strip(&frame, &heard.glances));
-        out.push_str("<div class=\"charts\">\n");
-        for (nth, chart) in charts::charts(&heard.glances, &points).iter().enumerate() {
+        let charts = charts::charts(&heard.glances, &points);
+        out.push_str(&format!("<div class=\"charts of-{}\">\n", charts.len()));
+        for (nth, chart) in charts.iter().enumerate() {
             out.push_str(&figure(nth, chart, &frame, heard));
         }
         out.push_str("</div>\n");
@@ -43,14 +39,6 @@ fn content(heard: &Heard, safe: &impl Fn(&str) -> String) -> String {
 }
 
 fn figure(nth: usize, chart: &Chart, frame: &Frame, heard: &Heard) -> String {
-    let legend: Vec<String> = chart.lines.iter().map(|line| key(chart, line)).collect();
-    let mut legend = legend.concat();
-    if let Some((bar, says)) = chart.bar {
-        legend.push_str(&format!(
-            "<span><i class=\"bar\"></i>{says} from <b>{}</b></span>",
-            told::odds(bar)
-        ));
-    }
     // The last look is the last that is known of the weight, but not where it went.
     let goes_to = heard
         .ending()
@@ -60,6 +48,20 @@ fn figure(nth: usize, chart: &Chart, frame: &Frame, heard: &Heard) -> String {
             Decision::RolledBack => Some(0.0),
             _ => None,
         });
+    let legend: Vec<String> = chart
+        .lines
+        .iter()
+        .map(|line| key(chart, line, goes_to))
+        .collect();
+    let mut legend = legend.concat();
+    if let Some(bar) = chart.bar {
+        legend.push_str(&format!(
+            "<span><i class=\"{}\"></i>{} from <b>{}</b></span>",
+            svg::class_of_bar(bar),
+            bar.says,
+            told::odds(bar.at)
+        ));
+    }
     format!(
         "<figure>\n<figcaption><h3>{}</h3><p class=\"legend\">{legend}</p></figcaption>\n{}</figure>\n",
         chart.title,
@@ -67,10 +69,14 @@ fn figure(nth: usize, chart: &Chart, frame: &Frame, heard: &Heard) -> String {
     )
 }
 
-/// A line's name with its last value.
-fn key(chart: &Chart, line: &Line) -> String {
+/// A line's name with its last value, and where that went.
+fn key(chart: &Chart, line: &Line, goes_to: Option<f64>) -> String {
     let last = line.values.iter().rev().copied().flatten().next();
     let last = last.map_or_else(|| "–".to_owned(), |last| chart.scale.told(last));
+    let last = match goes_to {
+        Some(goes_to) => format!("{last} → {}", chart.scale.told(goes_to)),
+        None => last,
+    };
     let (class, name) = (svg::class(line.ink), line.name);
     format!("<span><i class=\"{class}\"></i>{name} <b>{last}</b></span>")
 }
@@ -123,5 +129,8 @@ pub(super) fn numbers(heard: &Heard) -> String {
         out.push_str("<p class=\"dim\">A row with several looks in it has the highest figure of each kind.</p>\n");
     }
     out.push_str(&table(true, "Looks", &heads, &rows));
-    folded(&format!("{} in numbers", told::looks(heard.glances.len())), &out)
+    folded(
+        &format!("{} in numbers", told::looks(heard.glances.len())),
+        &out,
+    )
 }

@@ -94,8 +94,9 @@ impl Page {
         self.out.push_str("</main>\n<footer><p>");
         if !self.left_out.is_empty() {
             let names = self.left_out.join(", ");
-            self.out
-                .push_str(&format!("Left out, being too long: {names}. The log has it. "));
+            self.out.push_str(&format!(
+                "Left out, being too long: {names}. The log has it. "
+            ));
         }
         self.out.push_str(concat!(
             "Cutover ",
@@ -131,9 +132,14 @@ fn head(heard: &Heard, imprint: &Imprint<'_>, safe: &impl Fn(&str) -> String) ->
     let headline = safe(&words::headline(&heard.headline));
     let at = imprint.at.strftime("%Y-%m-%d %H:%M UTC");
     // Whatever the environment says, only a page of the web is led to.
-    let run = imprint.run_url.filter(|url| url.starts_with("https://") || url.starts_with("http://"));
+    let run = imprint
+        .run_url
+        .filter(|url| url.starts_with("https://") || url.starts_with("http://"));
     let run = run.map_or_else(String::new, |url| {
-        format!(" · <a href=\"{}\" rel=\"noreferrer\">the run</a>", escaped(url))
+        format!(
+            " · <a href=\"{}\" rel=\"noreferrer\">the run</a>",
+            escaped(url)
+        )
     });
     let mut out = format!(
         "<header class=\"{class}\">\n<h1><span class=\"word\">{sign} {word}</span> {said}</h1>\n\

@@ -26,7 +26,11 @@ pub(super) fn steps(heard: &Heard, safe: &impl Fn(&str) -> String) -> String {
                 it if it.is_zero() => String::new(),
                 it => text::duration(it),
             };
-            vec![format!("{sign} {}", safe(step.name)), safe(&step.said), took]
+            vec![
+                format!("{sign} {}", safe(step.name)),
+                safe(&step.said),
+                took,
+            ]
         })
         .collect();
     let heads = ["step", "what happened", "#time"];
@@ -52,7 +56,13 @@ pub(super) fn receipt(heard: &Heard, safe: &impl Fn(&str) -> String) -> String {
                 ]
             })
             .collect();
-        let heads = ["earlier shift", "#router's write", "#proved", "#requests failed", "#p95"];
+        let heads = [
+            "earlier shift",
+            "#router's write",
+            "#proved",
+            "#requests failed",
+            "#p95",
+        ];
         out.push_str(&table(true, "Earlier shifts", &heads, &rows));
         out.push_str(&more(earlier.len()));
     }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::model::canary::Glance;
 
-use super::super::charts::{Chart, Ink, POWERS, Point, Scale, told};
+use super::super::charts::{Bar, Chart, Ink, POWERS, Point, Scale, told};
 
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 190.0;
@@ -17,7 +17,8 @@ const BOTTOM: f64 = 164.0;
 
 /// Distances of ticks on the axis of time, in seconds.
 const TIMES: [f64; 16] = [
-    1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0, 43_200.0,
+    1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0,
+    14_400.0, 43_200.0,
 ];
 
 /// What all charts of a canary share: the axis of time, and what is marked on it.
@@ -39,7 +40,11 @@ impl Frame {
         let mut steps: Vec<(f64, u8)> = Vec::new();
         let mut before = from;
         for point in points.iter().flatten() {
-            if point.step > 0 && steps.last().is_none_or(|(_, weight)| *weight != point.weight) {
+            if point.step > 0
+                && steps
+                    .last()
+                    .is_none_or(|(_, weight)| *weight != point.weight)
+            {
                 steps.push((before, point.weight));
             }
             before = point.at;
@@ -84,6 +89,14 @@ pub(super) const fn class(ink: Ink) -> &'static str {
     }
 }
 
+/// A bar's class: what it is to go beyond it.
+pub(super) const fn class_of_bar(bar: Bar) -> &'static str {
+    match bar.is_good {
+        true => "bar good",
+        false => "bar bad",
+    }
+}
+
 /// A chart; `goes_to` is where its value went after the last look.
 pub(super) fn chart(nth: usize, chart: &Chart, frame: &Frame, goes_to: Option<f64>) -> String {
     let axis = Axis::of(chart, goes_to);
@@ -121,17 +134,27 @@ pub(super) fn chart(nth: usize, chart: &Chart, frame: &Frame, goes_to: Option<f6
             out.push_str(&stepped(&line.values, frame, &axis, goes_to));
             continue;
         }
-        let _ = writeln!(out, "<path class=\"{class}\" d=\"{}\"/>", path(&line.values, frame, &axis));
+        let _ = writeln!(
+            out,
+            "<path class=\"{class}\" d=\"{}\"/>",
+            path(&line.values, frame, &axis)
+        );
         // A value without a neighbour is no line, and the last one is what counts.
         for (i, value) in line.values.iter().enumerate() {
-            let near = |at: Option<usize>| at.and_then(|at| line.values.get(at)).is_some_and(Option::is_some);
+            let near = |at: Option<usize>| {
+                at.and_then(|at| line.values.get(at))
+                    .is_some_and(Option::is_some)
+            };
             let is_alone = !near(i.checked_sub(1)) && !near(Some(i + 1));
             let is_last = i + 1 == line.values.len();
             if let (Some(value), Some(at)) = (value, frame.times.get(i))
                 && (is_alone || is_last)
             {
                 let (x, y) = (frame.x(*at), axis.y(*value));
-                let _ = writeln!(out, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"/>");
+                let _ = writeln!(
+                    out,
+                    "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"/>"
+                );
             }
         }
     }
@@ -143,7 +166,9 @@ pub(super) fn chart(nth: usize, chart: &Chart, frame: &Frame, goes_to: Option<f6
 fn marks(chart: &Chart, frame: &Frame, axis: &Axis) -> String {
     let mut out = String::new();
     let upright = |class: &str, x: f64| {
-        format!("<line class=\"{class}\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{BOTTOM}\"/>\n")
+        format!(
+            "<line class=\"{class}\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{BOTTOM}\"/>\n"
+        )
     };
     for (nth, (at, weight)) in frame.steps.iter().enumerate() {
         if nth > 0 {
@@ -164,14 +189,14 @@ fn marks(chart: &Chart, frame: &Frame, axis: &Axis) -> String {
     if let Some(end) = frame.end {
         out.push_str(&upright(&format!("end {end}"), frame.x(frame.to)));
     }
-    if let Some((bar, _)) = chart.bar {
-        let y = axis.y(bar);
+    if let Some(bar) = chart.bar {
+        let (y, class) = (axis.y(bar.at), class_of_bar(bar));
         let _ = writeln!(
             out,
-            "<line class=\"bar\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/><text class=\"bar\" x=\"{:.0}\" y=\"{:.1}\">{}</text>",
+            "<line class=\"{class}\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/><text class=\"{class}\" x=\"{:.0}\" y=\"{:.1}\">{}</text>",
             LEFT + 4.0,
             y - 4.0,
-            told::odds(bar)
+            told::odds(bar.at)
         );
     }
     out
@@ -188,10 +213,12 @@ struct Axis {
 impl Axis {
     fn of(chart: &Chart, goes_to: Option<f64>) -> Self {
         let values = chart.lines.iter().flat_map(|line| &line.values);
-        let values = values.copied().flatten().chain(chart.bar.map(|(bar, _)| bar));
-        let (low, high) = values.chain(goes_to).fold((0.0_f64, 0.0_f64), |(low, high), it| {
-            (low.min(it), high.max(it))
-        });
+        let values = values.copied().flatten().chain(chart.bar.map(|bar| bar.at));
+        let (low, high) = values
+            .chain(goes_to)
+            .fold((0.0_f64, 0.0_f64), |(low, high), it| {
+                (low.min(it), high.max(it))
+            });
         let [least, most] = POWERS;
         let (low, high, step) = match chart.scale {
             Scale::Power => {
@@ -221,7 +248,9 @@ impl Axis {
 
     fn told(&self, tick: f64) -> String {
         match self.scale {
-            Scale::Power if tick >= 4.0 => format!("10<tspan dy=\"-4\" font-size=\"9\">{tick}</tspan><tspan dy=\"4\"> : 1</tspan>"),
+            Scale::Power if tick >= 4.0 => format!(
+                "10<tspan dy=\"-4\" font-size=\"9\">{tick}</tspan><tspan dy=\"4\"> : 1</tspan>"
+            ),
             scale => scale.told(tick),
         }
     }
@@ -230,7 +259,9 @@ impl Axis {
 /// The next of 1, 2, 2.5 and 5 times a power of ten.
 fn nice(step: f64) -> f64 {
     let unit = 10_f64.powf(step.log10().floor());
-    let found = [1.0, 2.0, 2.5, 5.0].into_iter().find(|it| it * unit >= step);
+    let found = [1.0, 2.0, 2.5, 5.0]
+        .into_iter()
+        .find(|it| it * unit >= step);
     found.unwrap_or(10.0) * unit
 }
 
@@ -291,11 +322,14 @@ fn described(chart: &Chart) -> String {
         let values = || line.values.iter().copied().flatten();
         if let (Some(last), Some(highest)) = (values().last(), values().reduce(f64::max)) {
             let (last, highest) = (chart.scale.told(last), chart.scale.told(highest));
-            parts.push(format!("{}: at the end {last}, at most {highest}", line.name));
+            parts.push(format!(
+                "{}: at the end {last}, at most {highest}",
+                line.name
+            ));
         }
     }
-    if let Some((bar, says)) = chart.bar {
-        parts.push(format!("{says} from {}", told::odds(bar)));
+    if let Some(bar) = chart.bar {
+        parts.push(format!("{} from {}", bar.says, told::odds(bar.at)));
     }
     parts.join("; ")
 }

@@ -43,7 +43,10 @@ fn read_by_mermaid(sources: &[String]) -> Vec<String> {
     );
     let tools = home.join("cutover-test-tools");
     let mermaid = tools.join("mermaid-11.17.2/package/dist/mermaid.min.js");
-    assert!(mermaid.exists(), "Mermaid is missing: `tests/run` brings it");
+    assert!(
+        mermaid.exists(),
+        "Mermaid is missing: `tests/run` brings it"
+    );
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/report/mermaid.mjs");
     let given = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(given.path(), serde_json::to_string(sources).unwrap()).unwrap();
@@ -87,7 +90,10 @@ fn the_real_mermaid_reads_every_chart() {
         look.latency.ln_worse = f64::INFINITY;
     }
     odd[5].stable.p95 = Some(1e9);
-    let odd: Vec<Event> = odd.into_iter().map(|it| Event::Glanced(Box::new(it))).collect();
+    let odd: Vec<Event> = odd
+        .into_iter()
+        .map(|it| Event::Glanced(Box::new(it)))
+        .collect();
     all.extend(sources(&markdown(&odd)));
     let good = all.len();
     assert!(good > 13, "{good}");
@@ -105,10 +111,13 @@ fn nothing_of_a_strangers_text_is_in_a_chart() {
         look.said = "x\"]\n```\n</details>\n%%{init: {}}%% |".into();
         look.verdict = "good\"\n``` |".into();
     }
-    let events: Vec<Event> = looks.into_iter().map(|it| Event::Glanced(Box::new(it))).collect();
+    let events: Vec<Event> = looks
+        .into_iter()
+        .map(|it| Event::Glanced(Box::new(it)))
+        .collect();
     let all = markdown(&events);
     assert_eq!(all.matches("```").count(), 10, "{all}");
-    assert_eq!(all.matches("%%{init").count(), 5);
+    assert_eq!(all.matches("\n%%{init").count(), 5);
     assert_eq!(all.matches("</details>").count(), 2);
     assert!(all.contains("❔ unknown at 9 m: x\""), "{all}");
     assert!(!all.contains("good\""));
@@ -120,13 +129,23 @@ fn long_canaries_are_drawn_with_few_points() {
     for nth in 0..20 {
         for look in made_up::looks(|_| 0.008) {
             let at = look.at + f64::from(nth) * 540.0;
-            looks.push(Event::Glanced(Box::new(cutover::model::canary::Glance { at, ..look })));
+            looks.push(Event::Glanced(Box::new(cutover::model::canary::Glance {
+                at,
+                ..look
+            })));
         }
     }
     let all = markdown(&looks);
     for source in sources(&all) {
-        let points = source.lines().filter(|line| line.contains("line [") || line.contains("bar ["));
-        assert!(points.into_iter().all(|line| line.matches(',').count() < 40), "{source}");
+        let points = source
+            .lines()
+            .filter(|line| line.contains("line [") || line.contains("bar ["));
+        assert!(
+            points
+                .into_iter()
+                .all(|line| line.matches(',').count() < 40),
+            "{source}"
+        );
     }
     assert!(all.len() < 20_000, "{}", all.len());
 }

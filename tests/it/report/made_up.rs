@@ -31,18 +31,21 @@ pub(super) fn looks(errors: impl Fn(u32) -> f64) -> Vec<Glance> {
     let mut judge = Judge::new(settings, Before::default(), Vec::new());
     let mut looks = Vec::new();
     let mut nth = 0;
+    // Errors are whole, and what is left of one is kept for the next look.
+    let mut rest = [0.0; 2];
     for (step, (many, weight)) in (1..).zip(STEPS) {
         for _ in 0..many {
             nth += 1;
             let share = f64::from(weight) / 100.0;
             let all = RATE * APART * (1.0 + 0.05 * wave(nth + 3));
-            let arm = |share: f64, rate: f64, phase: u32| {
+            let mut arm = |of: usize, share: f64, rate: f64| {
                 let requests = (all * share).round();
-                let errors = (requests * rate * (1.0 + 0.4 * wave(nth + phase))).round();
-                (requests, errors)
+                let due = rest[of] + requests * rate * (1.0 + 0.4 * wave(nth + 5 * of as u32));
+                rest[of] = due.fract();
+                (requests, due.trunc())
             };
-            let canary = arm(share, errors(step), 0);
-            let stable = arm(1.0 - share, 0.008, 5);
+            let canary = arm(0, share, errors(step));
+            let stable = arm(1, 1.0 - share, 0.008);
             let counted = |(requests, errors): (f64, f64), slow: f64| Arm {
                 requests,
                 errors,
@@ -120,7 +123,11 @@ fn before() -> Vec<Event> {
     vec![
         began(),
         done("preflight", "12 checks passed", 412),
-        done("deploy", "green <- 4f2a9c1      ./deploy.sh ended with 0", 21_300),
+        done(
+            "deploy",
+            "green <- 4f2a9c1      ./deploy.sh ended with 0",
+            21_300,
+        ),
         Event::Line("pulling storefront:4f2a9c1".into()),
         Event::Line("green is up".into()),
         done("serves", "green says 4f2a9c1", 38),

@@ -13,9 +13,49 @@ use crate::contract::{all_saying, any_text, config, promoted, rolled_back};
 
 /// All elements that a page may have.
 const ELEMENTS: [&str; 44] = [
-    "html", "head", "meta", "title", "style", "body", "header", "main", "footer", "section", "h1", "h2", "h3", "p",
-    "a", "b", "i", "span", "dl", "dt", "dd", "div", "ul", "li", "table", "thead", "tbody", "tr", "th", "td", "details",
-    "summary", "pre", "figure", "figcaption", "svg", "desc", "path", "line", "rect", "circle", "text", "tspan",
+    "html",
+    "head",
+    "meta",
+    "title",
+    "style",
+    "body",
+    "header",
+    "main",
+    "footer",
+    "section",
+    "h1",
+    "h2",
+    "h3",
+    "p",
+    "a",
+    "b",
+    "i",
+    "span",
+    "dl",
+    "dt",
+    "dd",
+    "div",
+    "ul",
+    "li",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+    "details",
+    "summary",
+    "pre",
+    "figure",
+    "figcaption",
+    "svg",
+    "desc",
+    "path",
+    "line",
+    "rect",
+    "circle",
+    "text",
+    "tspan",
     "!DOCTYPE",
 ];
 
@@ -51,14 +91,19 @@ fn stands_alone(page: &str) {
     let elements = [before, after].concat();
     for piece in elements.split('<').skip(1) {
         let (tag, text) = piece.split_once('>').unwrap_or_else(|| panic!("<{piece}"));
-        let name = tag.trim_start_matches('/').split([' ', '/', '\n']).next().unwrap();
+        let name = tag
+            .trim_start_matches('/')
+            .split([' ', '/', '\n'])
+            .next()
+            .unwrap();
         assert!(!name.is_empty() && ELEMENTS.contains(&name), "<{tag}>");
         // Attributes with text in them are quoted, and text has no quotes.
         assert_eq!(tag.matches('"').count() % 2, 0, "<{tag}>");
         for banned in [" on", " src", "style=", "srcset", "javascript:", "xlink"] {
             assert!(!tag.to_lowercase().contains(banned), "<{tag}>");
         }
-        let link = "a href=\"https://github.com/shop/storefront/actions/runs/7\" rel=\"noreferrer\"";
+        let link =
+            "a href=\"https://github.com/shop/storefront/actions/runs/7\" rel=\"noreferrer\"";
         assert!(!tag.contains("href") || tag == link, "<{tag}>");
         match (tag.starts_with('/'), tag.ends_with('/'), name) {
             (_, true, _) | (_, _, "meta" | "!DOCTYPE") => {}
@@ -68,7 +113,10 @@ fn stands_alone(page: &str) {
         outside.push_str(text);
     }
     assert!(open.is_empty(), "{open:?}");
-    assert!(!outside.contains('"') || !outside.contains('>'), "{outside}");
+    assert!(
+        !outside.contains('"') || !outside.contains('>'),
+        "{outside}"
+    );
     assert!(page.len() <= LIMIT, "{}", page.len());
 }
 
@@ -85,10 +133,16 @@ fn every_page_stands_alone() {
     for events in [made_up::promoted(), promoted(), rolled_back(), Vec::new()] {
         let page = plain(&events);
         stands_alone(&page);
-        assert!(page.contains("content=\"default-src 'none'; style-src 'sha256-"), "{page}");
+        assert!(
+            page.contains("content=\"default-src 'none'; style-src 'sha256-"),
+            "{page}"
+        );
     }
     let none = plain(&promoted());
-    assert!(!none.contains("<figure>") && none.contains("Receipt"), "{none}");
+    assert!(
+        !none.contains("<figure>") && none.contains("Receipt"),
+        "{none}"
+    );
 }
 
 #[test]
@@ -101,12 +155,18 @@ fn the_page_says_what_the_summary_says() {
     let table = summary.split("in numbers</summary>\n\n").nth(1).unwrap();
     for row in table.lines().skip(2).take_while(|row| row.starts_with('|')) {
         for cell in row.trim_matches('|').split('|') {
-            assert!(page.contains(&format!(">{}</td>", cell.trim())), "{cell} of {row}");
+            assert!(
+                page.contains(&format!(">{}</td>", cell.trim())),
+                "{cell} of {row}"
+            );
         }
     }
     let first = summary.lines().next().unwrap().trim_start_matches("### ");
     let (word, said) = first.split_once(": ").unwrap();
-    assert!(page.contains(&format!("<span class=\"word\">{word}</span> {said}</h1>")), "{first}");
+    assert!(
+        page.contains(&format!("<span class=\"word\">{word}</span> {said}</h1>")),
+        "{first}"
+    );
 }
 
 #[test]
@@ -130,7 +190,11 @@ fn a_long_run_has_a_page_that_is_not_too_long() {
     }
     let page = plain(&events);
     stands_alone(&page);
-    assert!(page.contains("Left out, being too long: "), "{}", page.len());
+    assert!(
+        page.contains("Left out, being too long: "),
+        "{}",
+        page.len()
+    );
     assert_eq!(page.matches("<figure>").count(), 5);
 }
 
@@ -140,7 +204,10 @@ fn no_secret_is_on_the_page() {
     vault.keep("s3cr3t<&\"word");
     let said = page(&all_saying("a s3cr3t<&\"word\u{1b}[0m b"), &vault);
     stands_alone(&said);
-    assert!(!said.contains("s3cr3t") && said.contains("a *** b"), "{said}");
+    assert!(
+        !said.contains("s3cr3t") && said.contains("a *** b"),
+        "{said}"
+    );
 }
 
 /// For `tests/look`, which says where they go; else there is nothing to do.
