@@ -15,7 +15,7 @@ use cutover::model::receipt::Receipt;
 const APART: f64 = 15.0;
 
 /// Requests a second, of both arms together.
-const RATE: f64 = 60.0;
+const RATE: f64 = 200.0;
 
 /// Looks at each step, and the canary's share in percent.
 const STEPS: [(u32, u8); 3] = [(12, 5), (12, 25), (12, 50)];
@@ -61,20 +61,21 @@ pub(super) fn looks(errors: impl Fn(u32) -> f64) -> Vec<Glance> {
                 stable: counted(stable, 0.05),
                 p95_ratio: Some(1.04),
             });
-            looks.push(Glance {
+            let mut glance = Glance {
                 at: to,
                 step,
                 weight,
-                verdict: look.verdict.name().to_owned(),
-                said: look.said.clone(),
-                canary: seen(canary, 0.182 + 0.011 * wave(nth + 2)),
-                stable: seen(stable, 0.176 + 0.006 * wave(nth + 7)),
-                errors: proved(&look.errors),
-                latency: proved(&look.latency),
-                ln_bar: BAR.ln(),
-                ln_safe_bar: SAFE_BAR.ln(),
                 ..Glance::default()
-            });
+            };
+            glance.verdict = look.verdict.name().to_owned();
+            glance.said = look.said.clone();
+            glance.canary = seen(canary, 0.182 + 0.011 * wave(nth + 2));
+            glance.stable = seen(stable, 0.176 + 0.006 * wave(nth + 7));
+            glance.errors = proved(&look.errors);
+            glance.latency = proved(&look.latency);
+            glance.ln_bar = BAR.ln();
+            glance.ln_safe_bar = SAFE_BAR.ln();
+            looks.push(glance);
             if look.verdict == Verdict::Rollback {
                 return looks;
             }
