@@ -9,6 +9,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
 use super::program::{Program, REPORT, Ran};
+use crate::world::app::{App, Reply};
 
 fn page(program: &Program, path: &str) -> String {
     let page = fs::read_to_string(program.path(path)).unwrap();
@@ -21,12 +22,22 @@ fn named(ran: &Ran) -> &str {
     &ran.outputs["report-file"]
 }
 
+/// Somebody who answers well at `/` and badly at `/bad`.
+async fn app() -> App {
+    let app = App::start().await;
+    app.route("/", Reply::with(200, "well"));
+    app.route("/bad", Reply::with(500, "badly"));
+    app
+}
+
 #[tokio::test]
 async fn a_page_is_written_whatever_the_ending_is() {
+    let app = app().await;
     let program = Program::in_a_workflow().with("INPUT_REPORT-FILE", "out/of/page.html");
+    let bad = "--checks=[{ kind: http, path: /bad, retries: 0 }]";
     for (arguments, code) in [
-        (&["rehearse"][..], 0),
-        (&["rehearse", "--fault", "wrong-version"], 20),
+        (&["smoke-test", "--url", app.url.as_str()][..], 0),
+        (&["smoke-test", "--url", app.url.as_str(), bad], 10),
         (&["rollout"], 64),
     ] {
         let ran = program.run(arguments).await;
@@ -65,9 +76,11 @@ async fn a_cancelled_run_has_a_page_too() {
 
 #[tokio::test]
 async fn a_path_that_leads_out_of_the_workspace_is_not_taken() {
+    let app = app().await;
+    let url = app.url.as_str();
     let program = Program::in_a_workflow();
     let ran = program
-        .run(&["rehearse", "--report-file", "../page.html"])
+        .run(&["smoke-test", "--url", url, "--report-file", "../page.html"])
         .await;
     ran.ends(64, "failed", "bad-input");
     ran.says(&["report-file: must be a path in the workspace"]);
@@ -75,7 +88,13 @@ async fn a_path_that_leads_out_of_the_workspace_is_not_taken() {
     let elsewhere = tempfile::tempdir().unwrap();
     symlink(elsewhere.path(), program.path("link")).unwrap();
     let ran = program
-        .run(&["rehearse", "--report-file", "link/new/page.html"])
+        .run(&[
+            "smoke-test",
+            "--url",
+            url,
+            "--report-file",
+            "link/new/page.html",
+        ])
         .await;
     ran.ends(0, "passed", "done");
     ran.says(&[
@@ -90,7 +109,7 @@ async fn a_path_that_leads_out_of_the_workspace_is_not_taken() {
     fs::write(&other, "theirs").unwrap();
     symlink(&other, program.path("page.html")).unwrap();
     let ran = program
-        .run(&["rehearse", "--report-file", "page.html"])
+        .run(&["smoke-test", "--url", url, "--report-file", "page.html"])
         .await;
     assert_eq!(named(&ran), "page.html");
     assert_eq!(fs::read_to_string(&other).unwrap(), "theirs");
@@ -99,20 +118,32 @@ async fn a_path_that_leads_out_of_the_workspace_is_not_taken() {
     // Who names an absolute path means it.
     let asked = elsewhere.path().join("page.html");
     let asked = asked.to_str().unwrap();
-    let ran = program.run(&["rehearse", "--report-file", asked]).await;
+    let ran = program
+        .run(&["smoke-test", "--url", url, "--report-file", asked])
+        .await;
     assert_eq!(named(&ran), asked);
     assert!(fs::read_to_string(asked).unwrap().contains("passed</span>"));
     let inside = program.path("inside.html");
     let ran = program
-        .run(&["rehearse", "--report-file", inside.to_str().unwrap()])
+        .run(&[
+            "smoke-test",
+            "--url",
+            url,
+            "--report-file",
+            inside.to_str().unwrap(),
+        ])
         .await;
     assert_eq!(named(&ran), "inside.html");
 }
 
 #[tokio::test]
 async fn a_page_that_cannot_be_written_changes_nothing() {
+    let app = app().await;
+    let url = app.url.as_str();
     let program = Program::in_a_workflow().file("page/of", "");
-    let ran = program.run(&["rehearse", "--report-file", "page"]).await;
+    let ran = program
+        .run(&["smoke-test", "--url", url, "--report-file", "page"])
+        .await;
     ran.ends(0, "passed", "done");
     ran.says(&["report-file: page was not written"]);
     assert_eq!(named(&ran), "");
