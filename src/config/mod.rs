@@ -26,6 +26,7 @@ pub mod patience;
 pub mod preflight;
 pub mod problem;
 pub mod protection;
+mod report_file;
 pub mod request;
 pub mod schema;
 pub mod script;

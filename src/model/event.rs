@@ -156,6 +156,8 @@ pub enum Fact {
     Failover(Cause),
     /// What waiting for the lock came to.
     Queue(Waited),
+    /// The file that has the run as a page.
+    ReportFile(String),
     /// Error rate and latencies.
     Figures(Summary),
 }

@@ -62,6 +62,10 @@ pub const OUTPUTS: &[(&str, &str)] = &[
         "failover",
         "why the secondary target deployed: primary_exit_code, primary_timeout, primary_unreachable or manual",
     ),
+    (
+        "report-file",
+        "the file that has the run as an HTML page, where one was asked for",
+    ),
     ("result", "all of it as one JSON document"),
 ];
 
@@ -324,6 +328,7 @@ pub(super) fn named(fact: &Fact) -> (&'static str, Value) {
         Fact::Approval(it) => ("approval-issue", json!(it)),
         Fact::Failover(it) => ("failover", json!(it)),
         Fact::Queue(it) => ("queue", json!(it)),
+        Fact::ReportFile(it) => ("report-file", json!(it)),
         Fact::Figures(it) => ("figures", json!(it)),
     }
 }
