@@ -17,6 +17,7 @@ use crate::platform::atomic_file;
 use crate::report::{Listener, Shared};
 use crate::rollout::canary::Kept;
 
+use super::choice::Choice;
 use super::ledgers::{directory, file_name};
 use super::session::Session;
 
@@ -35,13 +36,13 @@ impl Listener for Stays {
 impl Session {
     /// What an earlier run has left of a canary. GitHub's word comes first: it knows all runs, and
     /// this machine's file only those that were here.
-    pub(super) fn kept(&self, environment: &str, survey: Option<&Survey>) -> Option<Kept> {
+    pub(super) fn kept(&self, choice: &Choice, survey: Option<&Survey>) -> Option<Kept> {
         let record = survey.and_then(|survey| survey.canary.as_ref());
         let state = record.and_then(|record| record.content.canary.as_ref());
         if let Some(kept) = state.and_then(Kept::read) {
             return Some(kept);
         }
-        let text = fs::read_to_string(self.place(environment)).ok()?;
+        let text = fs::read_to_string(self.place(choice)).ok()?;
         Kept::read(&serde_json::from_str::<Value>(&text).ok()?)
     }
 
@@ -53,8 +54,8 @@ impl Session {
     }
 
     /// Writes down where one stays, or that none does any more.
-    pub(super) fn remember(&self, environment: &str, stays: &Shared<Stays>, ending: &Ending) {
-        let place = self.place(environment);
+    pub(super) fn remember(&self, choice: &Choice, stays: &Shared<Stays>, ending: &Ending) {
+        let place = self.place(choice);
         let state = stays.with(|stays| stays.0.as_ref().map(|it| it.state.to_string()));
         match (state, ending.decision) {
             (Some(state), _) => {
@@ -72,8 +73,9 @@ impl Session {
         }
     }
 
-    fn place(&self, environment: &str) -> PathBuf {
-        let name = format!("cutover-canary-{}.json", file_name(environment));
+    fn place(&self, choice: &Choice) -> PathBuf {
+        let [app, environment] = [&choice.config.file.app, &choice.name].map(|it| file_name(it));
+        let name = format!("cutover-canary-{app}-{environment}.json");
         directory(&self.context).join(name)
     }
 }

@@ -9,10 +9,10 @@ use crate::error::Refusal;
 use crate::judge::canary::glances::{is_audit, judged};
 use crate::judge::canary::jury::Sight;
 use crate::judge::canary::recording::read;
-use crate::judge::canary::{Look, Settings, Verdict};
-use crate::model::canary::Proved;
+use crate::judge::canary::{Arm, Interval, Look, Settings, Verdict};
+use crate::model::canary::{Glance, Proved, Seen};
 use crate::model::ending::{Account, Decision, Ending, Reason};
-use crate::model::event::Headline;
+use crate::model::event::{Event, Headline};
 
 use super::session::Session;
 
@@ -34,29 +34,32 @@ impl Session {
         let text = fs::read_to_string(&path)
             .map_err(|failed| Refusal::of_input("replay", format!("{file}: {failed}")))?;
         let wrong = |said| Refusal::of_input("replay", format!("{file}: {said}"));
-        let looks: Vec<Sight> = if is_audit(&text) {
-            let looks = judged(&text).map_err(wrong)?;
+        let (intervals, looks): (Vec<Interval>, Vec<Sight>) = if is_audit(&text) {
+            let judged = judged(&text).map_err(wrong)?;
+            let (intervals, looks): (Vec<_>, Vec<Sight>) = judged.into_iter().unzip();
             if json {
                 self.print_each(&looks);
                 return Ok(None);
             }
-            looks
+            (intervals, looks)
         } else {
-            let mut recording = read(&text, Settings::default()).map_err(wrong)?;
-            let judge = &mut recording.judge;
-            let intervals = recording.intervals.iter();
-            let looks: Vec<Look> = intervals.map(|it| judge.look(it)).collect();
+            let recording = read(&text, Settings::default()).map_err(wrong)?;
+            let (mut judge, intervals) = (recording.judge, recording.intervals);
+            let looks: Vec<Look> = intervals.iter().map(|it| judge.look(it)).collect();
             if json {
                 self.print_each(&looks);
                 return Ok(None);
             }
-            looks.into_iter().map(Sight::from).collect()
+            (intervals, looks.into_iter().map(Sight::from).collect())
         };
         self.print(&table(&looks));
         self.begin(Headline {
             mode: "replay",
             ..Headline::default()
         });
+        for (look, interval) in looks.iter().zip(&intervals) {
+            (self.say)(Event::Glanced(Box::new(glance(look, interval))));
+        }
         let ending = ending(&looks);
         self.ended(&ending);
         Ok(Some(ending))
@@ -68,6 +71,28 @@ impl Session {
             .iter()
             .filter_map(|look| serde_json::to_string(look).ok());
         self.print(&lines.map(|line| line + "\n").collect::<String>());
+    }
+}
+
+/// A look as a rollout tells it; a recording does not know of steps.
+fn glance(look: &Sight, interval: &Interval) -> Glance {
+    let seen = |arm: &Arm| Seen {
+        requests: arm.requests,
+        errors: arm.errors,
+        ..Seen::default()
+    };
+    Glance {
+        at: look.at,
+        from: interval.from,
+        verdict: look.verdict.name().to_owned(),
+        said: look.said.clone(),
+        canary: seen(&interval.canary),
+        stable: seen(&interval.stable),
+        errors: look.errors,
+        latency: look.latency,
+        ln_bar: look.bars[0],
+        ln_safe_bar: look.bars[1],
+        ..Glance::default()
     }
 }
 

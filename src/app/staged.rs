@@ -115,7 +115,7 @@ impl Session {
                 .await;
             stage.recorded = recorded;
             let kept = match mode {
-                "rollout" | "rollback" => self.kept(&choice.name, survey.as_deref()),
+                "rollout" | "rollback" => self.kept(&choice, survey.as_deref()),
                 _ => None,
             };
             let checked =
@@ -155,7 +155,7 @@ impl Session {
             (false, false) => (self.told(&audience, act).await, true),
         };
         if changes_something {
-            self.remember(&choice.name, &stays, &ending);
+            self.remember(&choice, &stays, &ending);
         }
         // A run that is stuck is tried again by the post step.
         match ending.decision {
@@ -244,6 +244,9 @@ impl Session {
             let trimmed = choice.refuse(missing);
             return Err(trimmed);
         }
+        if inputs.failover_now {
+            by_hand(&mut stage, mode)?;
+        }
         if let Some(text) = &inputs.checks {
             let checks = cast::inline_checks(text, &tools).map_err(Refusal::of_inputs)?;
             match mode {
@@ -259,6 +262,19 @@ impl Session {
         }
         Ok(stage)
     }
+}
+
+/// Gives the deployment to the secondary target at once.
+fn by_hand(stage: &mut Stage, mode: &str) -> Result<(), Refusal> {
+    let said = match (mode, &mut stage.failover) {
+        ("rollout" | "deploy-slot", Some(failover)) => {
+            failover.by_hand = true;
+            return Ok(());
+        }
+        ("rollout" | "deploy-slot", None) => "the environment has no `failover:` block",
+        _ => "is for deploy-slot and rollout, which deploy",
+    };
+    Err(Refusal::of_input("failover", said))
 }
 
 /// The strategy of the config, or another one that the input names: that has its defaults then.

@@ -51,6 +51,9 @@ pub struct Canary {
     pub window: Span,
     /// With `method: ratio`, how long a limit must be passed before it counts. Default 0s.
     pub held_for: Span,
+    /// Proved to have fewer errors than this, the release is good, whatever the ratio: where hardly
+    /// anything fails, nobody can prove a ratio. Default 1%; `0%` where the ratio is all.
+    pub negligible_error_rate: Percent,
     /// Above this share of failed requests the release is taken back, whatever the stable one
     /// does; unless that is beyond it, too. Default 5%.
     pub max_error_rate: Percent,
@@ -86,6 +89,7 @@ impl Default for Canary {
             warm_up: Span::secs(60),
             window: Span::secs(60),
             held_for: Span::secs(0),
+            negligible_error_rate: Percent::of(1.0),
             max_error_rate: Percent::of(5.0),
             max_p95: None,
             min_requests: 20,

@@ -13,7 +13,13 @@ pub(super) fn table(figures: &[Assessment], safe: impl Fn(&str) -> String) -> St
     let mut out = "#### Figures\n\n| metric | value | limit | past it for | state |\n\
                    |---|---|---|---|---|\n"
         .to_owned();
-    for figure in figures {
+    out.extend(rows(figures, safe).iter().map(|cells| row(cells)));
+    out
+}
+
+/// The cells of the rows.
+pub(super) fn rows(figures: &[Assessment], safe: impl Fn(&str) -> String) -> Vec<[String; 5]> {
+    let cells = figures.iter().map(|figure| {
         let bound = figure.bound.as_ref();
         let state = match (figure.health, bound) {
             (Health::Unhealthy, Some(bound)) => format!("❌ unhealthy, {}", bound.severity),
@@ -21,15 +27,15 @@ pub(super) fn table(figures: &[Assessment], safe: impl Fn(&str) -> String) -> St
             (Health::Healthy, None) => String::new(),
             (other, _) => format!("❔ {}", other.name()),
         };
-        out.push_str(&row(&[
+        [
             safe(&figure.metric),
             safe(&value(figure)),
             safe(&bound.map(|bound| bound.whole()).unwrap_or_default()),
             safe(&figure.lasted),
             state,
-        ]));
-    }
-    out
+        ]
+    });
+    cells.collect()
 }
 
 /// `7.3 % (183 of 2,507)`; where there is no value, why.

@@ -8,6 +8,7 @@ pub mod approval;
 pub mod arms;
 pub mod blue_green;
 pub mod canary;
+pub mod failover;
 mod faults;
 pub mod felt;
 pub mod gauges;

@@ -5,6 +5,9 @@
 //! The contract suite in `tests/it/seams` loops over the table, so the new kind is held to
 //! the same promises at once. Nothing here knows why traffic moves.
 
+mod access_log;
+pub mod caddy;
+mod flags;
 pub mod haproxy;
 pub mod http;
 mod lock;
@@ -24,8 +27,13 @@ use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 
 /// All kinds, by name.
-pub const KINDS: &[Kind<dyn Router, Tools>] =
-    &[haproxy::KIND, http::KIND, nginx::KIND, pointer::KIND];
+pub const KINDS: &[Kind<dyn Router, Tools>] = &[
+    caddy::KIND,
+    haproxy::KIND,
+    http::KIND,
+    nginx::KIND,
+    pointer::KIND,
+];
 
 /// What a router is built with.
 pub struct Tools {

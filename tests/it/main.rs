@@ -25,6 +25,8 @@ mod processes;
 #[cfg(test)]
 mod protection;
 #[cfg(test)]
+mod report;
+#[cfg(test)]
 mod seams;
 #[cfg(test)]
 mod stories;

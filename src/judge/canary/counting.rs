@@ -61,6 +61,11 @@ impl Scale {
         self.chosen.map_or(1.0, |chosen| chosen.null)
     }
 
+    /// Whether the stable release is faster than can be told.
+    pub fn is_fast(&self) -> bool {
+        self.chosen.is_some_and(|chosen| chosen.stable == 0)
+    }
+
     /// What was known of the stable release, from one interval after the other.
     pub fn before(&self, stable: &[Counters]) -> Before {
         let pairs = |bad: &dyn Fn(&Counters) -> Option<f64>| {
@@ -72,6 +77,7 @@ impl Scale {
             error_burst: pairs(&|it| Some(it.errors)),
             slow_burst: pairs(&|it| self.beyond(it, self.chosen?.stable)),
             slow_null: self.slow_null(),
+            fast: self.is_fast(),
             ..Before::default()
         }
     }

@@ -86,6 +86,20 @@ pub struct Evidence {
     starts: Vec<Vec<f64>>,
 }
 
+/// Bets that it is well within a limit.
+pub const BELOW: &[f64] = &[0.2, 0.35, 0.5, 0.65, 0.8];
+
+/// The natural logarithm of the evidence that fewer than `limit` of all are bad, on one release
+/// alone; no evidence where there is no limit.
+pub fn ln_few(all: f64, bad: f64, limit: f64) -> f64 {
+    if limit <= 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    let worth = |ratio: &f64| bad * ratio.ln() + all * limit * (1.0 - ratio);
+    let worths: Vec<f64> = BELOW.iter().map(worth).collect();
+    ln_sum(&worths) - (BELOW.len() as f64).ln()
+}
+
 /// Evidence at a look.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Strength {

@@ -29,7 +29,7 @@ pub fn is_audit(text: &str) -> bool {
 ///
 /// # Errors
 /// The line and what is wrong with it.
-pub fn judged(text: &str) -> Result<Vec<Sight>, String> {
+pub fn judged(text: &str) -> Result<Vec<(Interval, Sight)>, String> {
     let mut jury: Option<Jury> = None;
     let mut looks = Vec::new();
     for (i, line) in text.lines().enumerate() {
@@ -51,7 +51,8 @@ pub fn judged(text: &str) -> Result<Vec<Sight>, String> {
         let jury = jury.as_mut().ok_or_else(|| {
             place(&"nobody says what the judge knew before this look; the beginning of the run is missing")
         })?;
-        looks.push(jury.look(&interval));
+        let look = jury.look(&interval);
+        looks.push((interval, look));
     }
     if looks.is_empty() {
         return Err("it has no look at a canary".to_owned());

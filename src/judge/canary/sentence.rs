@@ -50,7 +50,7 @@ pub(super) fn of(
         Verdict::Safe => {
             let least = errors.ln_within.min(latency.ln_within);
             format!(
-                "evidence {} that it is within both limits (needs {SAFE_BAR}:1)",
+                "evidence {} that it is within both limits, or too little to matter (needs {SAFE_BAR}:1)",
                 odds(least)
             )
         }

@@ -5,6 +5,8 @@ mod before;
 mod kept;
 mod observe;
 mod opinion;
+#[cfg(test)]
+mod scripted;
 mod start;
 mod trial;
 mod watch;
@@ -66,6 +68,7 @@ impl Plan {
             max_p95_ratio: settings.max_p95_ratio,
             warm_up: settings.warm_up.get().as_secs_f64(),
             at_least: first.unwrap_or_default().as_secs_f64(),
+            negligible_error_rate: settings.negligible_error_rate.share(),
         }
     }
 

@@ -94,10 +94,12 @@ impl Trial {
         let pairs = hour.iter().zip(hour.iter().skip(1));
         let intervals = pairs.filter_map(|(then, now)| now.of(stable).since(then.of(stable)));
         let intervals: Vec<Counters> = intervals.collect();
-        scale.calibrate(&intervals, settings.max_p95_ratio);
         let mut sum = Counters::default();
         for interval in &intervals {
             sum.include(interval);
+        }
+        if sum.requests >= ENOUGH {
+            scale.calibrate(&intervals, settings.max_p95_ratio);
         }
         let before = Before {
             latency: !scale.edges().is_empty(),
@@ -216,14 +218,15 @@ impl Trial {
             judge: judge.and_then(|judge| serde_json::to_value(judge).ok()),
             ..Glance::default()
         };
-        let [beyond, incident] = self.against(limits);
+        let against = self.against(limits);
+        let incident = against.as_ref().is_some_and(|(_, too)| *too);
         let found = Found {
             glance,
             verdict: look.verdict,
             silent,
             within_limits: self.within(&look),
-            beyond,
-            incident: incident.is_some(),
+            beyond: against.map(|(beyond, _)| beyond),
+            incident,
         };
         self.learn();
         found
@@ -242,10 +245,14 @@ impl Trial {
             return;
         }
         self.scale = scale;
-        self.scale
-            .calibrate([&self.hour], self.settings.max_p95_ratio);
+        if self.hour.requests >= ENOUGH {
+            self.scale
+                .calibrate([&self.hour], self.settings.max_p95_ratio);
+        }
         let edges = self.scale.edges().to_vec();
-        self.judge.count_between(edges, self.scale.slow_null());
+        let fast = self.scale.is_fast();
+        self.judge
+            .count_between(edges, self.scale.slow_null(), fast);
         self.begins = true;
     }
 
@@ -283,7 +290,8 @@ impl Trial {
             return;
         }
         self.scale.calibrate([stable], self.settings.max_p95_ratio);
-        self.judge.tolerate(self.scale.slow_null());
+        self.judge
+            .tolerate(self.scale.slow_null(), self.scale.is_fast());
         self.begins = true;
     }
 
@@ -293,21 +301,24 @@ impl Trial {
             && fine(&look.latency, self.settings.max_p95_ratio)
     }
 
-    /// Both arms since the step began, held against limits that know no other release.
-    fn against(&self, limits: &Limits) -> [Option<[String; 2]>; 2] {
-        [&self.step[0], &self.step[1]].map(|arm| {
-            if proves(arm.errors, arm.requests, limits.error_rate) {
-                let measured = format!("errors {}", share(arm.errors, arm.requests));
-                let limit = format!("errors at most {}", text::percent(limits.error_rate));
-                return Some([measured, limit]);
-            }
-            let (limit, warm) = (limits.p95?, self.at >= self.settings.warm_up);
-            let slow = self.scale.slower_than(arm, limit).filter(|_| warm)?;
-            proves(slow, arm.requests, SLOW).then(|| {
-                let limit = text::duration(std::time::Duration::from_secs_f64(limit));
-                let measured = format!("slower than {limit}: {}", share(slow, arm.requests));
-                [measured, format!("p95 at most {limit}")]
-            })
+    /// The canary since the step began, held against limits that know no other release: what it
+    /// is proved to be beyond, and whether the stable release is so, too, by what is seen of it.
+    fn against(&self, limits: &Limits) -> Option<([String; 2], bool)> {
+        let [canary, stable] = &self.step;
+        let limit = limits.error_rate;
+        if proves(canary.errors, canary.requests, limit) {
+            let measured = format!("errors {}", share(canary.errors, canary.requests));
+            let told = format!("errors at most {}", text::percent(limit));
+            return Some(([measured, told], stable.errors > stable.requests * limit));
+        }
+        let limit = limits.p95.filter(|_| self.at >= self.settings.warm_up)?;
+        let slow = self.scale.slower_than(canary, limit)?;
+        proves(slow, canary.requests, SLOW).then(|| {
+            let too = self.scale.slower_than(stable, limit).unwrap_or_default();
+            let limit = text::duration(std::time::Duration::from_secs_f64(limit));
+            let measured = format!("slower than {limit}: {}", share(slow, canary.requests));
+            let told = format!("p95 at most {limit}");
+            ([measured, told], too > stable.requests * SLOW)
         })
     }
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::cli::{Cli, refused};
+use super::cli::{Cli, harmless, refused};
+use super::counted::{Rows, counted};
 use super::entries::{Entry, Versions, filed, only_weight, shown, versions, with_entry};
 use super::lines;
 use super::state_file::StateFile;
@@ -31,6 +32,7 @@ pub(super) struct MapEntry {
     pub(super) map: String,
     pub(super) key: String,
     pub(super) file: Option<StateFile>,
+    pub(super) backends: [String; 2],
     pub(super) slots: Slots,
 }
 
@@ -252,13 +254,6 @@ fn no_file(file: &StateFile) -> RouterError {
     ))
 }
 
-fn harmless(failed: RouterError) -> RouterError {
-    match failed {
-        RouterError::Lost(said) => RouterError::OutOfReach(said),
-        other => other,
-    }
-}
-
 #[async_trait]
 impl Router for MapEntry {
     fn told(&self) -> String {
@@ -283,7 +278,7 @@ impl Router for MapEntry {
     }
 
     fn counting(&self) -> Counting<'_> {
-        Counting::Not("this is not built yet")
+        counted(&self.cli, Rows::Backends(&self.backends))
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

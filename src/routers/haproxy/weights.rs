@@ -8,6 +8,7 @@
 use async_trait::async_trait;
 
 use super::cli::{Cli, refused};
+use super::counted::{Rows, counted};
 use super::lines;
 use super::pair::{Pair, pair_of, split_of, steps};
 use super::state_file::StateFile;
@@ -230,7 +231,7 @@ impl Router for ServerWeights {
     }
 
     fn counting(&self) -> Counting<'_> {
-        Counting::Not("this is not built yet")
+        counted(&self.cli, Rows::Servers(&self.backend, &self.servers))
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

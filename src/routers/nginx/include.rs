@@ -21,6 +21,7 @@ use super::live_file::Live;
 use crate::model::slot::Slots;
 use crate::model::split::Split;
 use crate::platform::atomic_file::{directory_of, replace_aside};
+use crate::routers::access_log::Log;
 use crate::routers::lock;
 use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 
@@ -41,6 +42,7 @@ pub(super) struct Include {
     pub(super) generations: Asked,
     pub(super) error_log: ErrorLog,
     pub(super) split_by: String,
+    pub(super) log: Log,
     pub(super) slots: Slots,
 }
 
@@ -167,11 +169,12 @@ impl Router for Include {
             self.generations.path(),
             &self.slots,
             &self.split_by,
+            &self.log,
         )
     }
 
     fn counting(&self) -> Counting<'_> {
-        Counting::Not("this is not built yet")
+        self.log.counting(&self.slots)
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -13,6 +13,7 @@ mod many_checks;
 mod outputs;
 mod program;
 mod refusals;
+mod report_file;
 mod shipped;
 mod summary;
 mod telling;
@@ -31,7 +32,7 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 
 /// No files beside the tests: a failing case is printed in full anyway.
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config {
         failure_persistence: None,
         ..Config::default()
@@ -39,7 +40,7 @@ fn config() -> Config {
 }
 
 /// Text as somebody would write it who wants to break out of where it is quoted.
-fn any_text() -> impl Strategy<Value = String> {
+pub(crate) fn any_text() -> impl Strategy<Value = String> {
     let barbs = prop::sample::select(vec![
         "\n",
         "\r",
@@ -128,7 +129,7 @@ fn felt() -> figures::Summary {
 }
 
 /// A rollout that went well.
-fn promoted() -> Vec<Event> {
+pub(crate) fn promoted() -> Vec<Event> {
     vec![
         began(),
         Event::Learned(Fact::Environment("production".into())),
@@ -166,7 +167,7 @@ fn promoted() -> Vec<Event> {
 }
 
 /// A rollout that was taken back.
-fn rolled_back() -> Vec<Event> {
+pub(crate) fn rolled_back() -> Vec<Event> {
     vec![
         began(),
         Event::Failed {
@@ -190,7 +191,7 @@ fn rolled_back() -> Vec<Event> {
 }
 
 /// One of every event, with `text` wherever somebody else's text may be.
-fn all_saying(text: &str) -> Vec<Event> {
+pub(crate) fn all_saying(text: &str) -> Vec<Event> {
     let some = || Some(text.to_owned());
     vec![
         Event::Began(Headline {

@@ -2,21 +2,48 @@
 //! was sent. A restart is counting anew, and no data is not zero.
 
 mod chosen;
+mod documents;
+mod of_haproxy;
+mod of_nginx;
 mod own_requests;
 mod prometheus;
 
 use std::time::{Duration, Instant};
 
-use cutover::metrics::{BySlot, Counter, Source};
+use cutover::metrics::{BySlot, Counter, NoData, Source};
 use cutover::model::arms::{Counters, Stand};
 use cutover::model::slot::Side;
 use cutover::platform::http::{Http, Look};
+use cutover::routers::{Counting, Router, RouterError, Tally};
 
 /// The counter that a source is.
 fn counter(source: &dyn Source) -> Box<dyn Counter + '_> {
     match source.by_slot(Side::Second) {
         BySlot::Counted(counter) => counter,
         _ => panic!("{} does not count", source.told()),
+    }
+}
+
+/// What a router counts.
+fn tally(router: &dyn Router) -> Box<dyn Tally + '_> {
+    match router.counting() {
+        Counting::By(tally) => tally,
+        Counting::Not(why) => panic!("{} does not count: {why}", router.told()),
+    }
+}
+
+/// A router's counts as those of a source.
+struct OfRouter<'a>(Box<dyn Tally + 'a>);
+
+#[async_trait::async_trait]
+impl Counter for OfRouter<'_> {
+    async fn now(&self) -> Result<Stand, NoData> {
+        let failed = |failed: RouterError| NoData::because(failed.to_string());
+        self.0.stand().await.map_err(failed)
+    }
+
+    async fn before(&self, _: Duration, _: Duration) -> Result<Vec<Stand>, NoData> {
+        unreachable!("a router has no memory")
     }
 }
 

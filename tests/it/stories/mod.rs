@@ -3,9 +3,11 @@
 
 mod ages;
 mod app;
+mod caddy;
 mod calls;
 mod canaries;
 mod docker;
+mod failover;
 mod gates;
 mod guardrails;
 mod hosts;
