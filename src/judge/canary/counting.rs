@@ -56,14 +56,16 @@ impl Scale {
             .or_else(|| Edges::choose(&self.edges, &all, limit));
     }
 
-    /// How many times as many slow requests are tolerated.
-    pub fn slow_null(&self) -> f64 {
-        self.chosen.map_or(1.0, |chosen| chosen.null)
-    }
-
-    /// Whether the stable release is faster than can be told.
-    pub fn is_fast(&self) -> bool {
-        self.chosen.is_some_and(|chosen| chosen.stable == 0)
+    /// What is known of slow requests, beside how they come.
+    pub fn tolerance(&self) -> Before {
+        let known = |chosen: Edges| Before {
+            slow_null: chosen.null,
+            slow_within: chosen.within,
+            // It is faster than can be told.
+            fast: chosen.stable == 0,
+            ..Before::default()
+        };
+        self.chosen.map_or_else(Before::default, known)
     }
 
     /// What was known of the stable release, from one interval after the other.
@@ -76,9 +78,7 @@ impl Scale {
         Before {
             error_burst: pairs(&|it| Some(it.errors)),
             slow_burst: pairs(&|it| self.beyond(it, self.chosen?.stable)),
-            slow_null: self.slow_null(),
-            fast: self.is_fast(),
-            ..Before::default()
+            ..self.tolerance()
         }
     }
 

@@ -56,9 +56,9 @@ impl Jury {
     }
 
     /// Learns how many slow requests are tolerated, where that was not known before.
-    pub fn tolerate(&mut self, slow_null: f64, fast: bool) {
+    pub fn tolerate(&mut self, before: Before) {
         match self {
-            Self::Evidence(judge) => judge.tolerate(slow_null, fast),
+            Self::Evidence(judge) => judge.tolerate(before),
             Self::Ratio(_) => {}
         }
     }
@@ -72,9 +72,9 @@ impl Jury {
     }
 
     /// Learns between which edges latency is counted. What was seen of latency is nothing then.
-    pub fn count_between(&mut self, edges: Vec<f64>, slow_null: f64, fast: bool) {
+    pub fn count_between(&mut self, edges: Vec<f64>, before: Before) {
         match self {
-            Self::Evidence(judge) => judge.count_between(edges, slow_null, fast),
+            Self::Evidence(judge) => judge.count_between(edges, before),
             Self::Ratio(judge) => judge.count_between(edges),
         }
     }

@@ -138,16 +138,17 @@ impl Judge {
     }
 
     /// Learns how many slow requests are tolerated, where that was not known before.
-    pub const fn tolerate(&mut self, slow_null: f64, fast: bool) {
-        self.before.slow_null = slow_null;
-        self.before.fast = fast;
+    pub const fn tolerate(&mut self, before: Before) {
+        self.before.slow_null = before.slow_null;
+        self.before.slow_within = before.slow_within;
+        self.before.fast = before.fast;
     }
 
     /// Learns between which edges latency is counted, where the canary counts by others than were
     /// expected. What was proved of latency is nothing then.
-    pub fn count_between(&mut self, edges: Vec<f64>, slow_null: f64, fast: bool) {
+    pub fn count_between(&mut self, edges: Vec<f64>, before: Before) {
         self.before.latency = !edges.is_empty();
-        self.tolerate(slow_null, fast);
+        self.tolerate(before);
         self.limited = (0.0, 0.0);
         self.edges = edges;
         self.slow = Track::after(self.before.slow_burst);
@@ -263,8 +264,8 @@ impl Judge {
             null: self.before.slow_null,
             ..ERRORS
         };
-        // The limit is in the edge that slow requests are counted by.
-        [worse, within(1.0)]
+        // The limit is in the edge that slow requests are counted by, where edges are fine enough.
+        [worse, within(self.before.slow_within)]
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Before {
     pub slow_burst: f64,
     /// How many times as many slow requests are tolerated; 1 where edges are fine enough.
     pub slow_null: f64,
+    /// How many times as many are within the limit; 1 likewise.
+    pub slow_within: f64,
     /// Whether latency is counted at all; where it is not, errors alone decide.
     pub latency: bool,
     /// Whether the stable release is faster than the lowest edge: then how much slower the canary
@@ -56,6 +58,7 @@ impl Default for Before {
             error_burst: 1.0,
             slow_burst: 1.0,
             slow_null: 1.0,
+            slow_within: 1.0,
             latency: true,
             fast: false,
         }

@@ -165,6 +165,7 @@ impl Trial {
             Err(said) => Err(said),
             Ok(stand) => {
                 let last = self.last.replace(stand.clone());
+                let last = last.map(|last| from_zero(last, &stand));
                 let since = last.and_then(|last| stand.since(&last));
                 since.ok_or_else(|| "counting began anew".to_owned())
             }
@@ -250,9 +251,7 @@ impl Trial {
                 .calibrate([&self.hour], self.settings.max_p95_ratio);
         }
         let edges = self.scale.edges().to_vec();
-        let fast = self.scale.is_fast();
-        self.judge
-            .count_between(edges, self.scale.slow_null(), fast);
+        self.judge.count_between(edges, self.scale.tolerance());
         self.begins = true;
     }
 
@@ -290,8 +289,7 @@ impl Trial {
             return;
         }
         self.scale.calibrate([stable], self.settings.max_p95_ratio);
-        self.judge
-            .tolerate(self.scale.slow_null(), self.scale.is_fast());
+        self.judge.tolerate(self.scale.tolerance());
         self.begins = true;
     }
 
@@ -358,6 +356,19 @@ impl Trial {
         (self.hours > 0.0 && requests > 0.0)
             .then(|| (requests / self.hours, (errors + 0.5) / (requests + 1.0)))
     }
+}
+
+/// Of a slot that had not been seen before, the edges were not known: it stands at zero on all.
+fn from_zero(mut last: Stand, now: &Stand) -> Stand {
+    for (then, now) in [
+        (&mut last.first, &now.first),
+        (&mut last.second, &now.second),
+    ] {
+        if then.requests <= 0.0 && then.buckets.is_empty() {
+            then.buckets = now.buckets.iter().map(|(edge, _)| (*edge, 0.0)).collect();
+        }
+    }
+    last
 }
 
 /// From the first of them to the last, in seconds.

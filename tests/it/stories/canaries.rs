@@ -264,16 +264,16 @@ fn a_run_that_ends_at_any_step_leaves_traffic_on_the_old_release() {
     for (way, step) in [(Way::Flags, 1), (Way::Map, 2), (Way::Flags, 3)] {
         for signal in [Signal::TERM, Signal::KILL] {
             let shop = shop(way, "watch: 700ms, source: none");
-            let mut run = command(&shop, "rollout --version=v2").spawn().unwrap();
-            let mut printed = BufReader::new(run.stdout.take().unwrap()).lines();
+            let mut child = command(&shop, "rollout --version=v2").spawn().unwrap();
+            let mut printed = BufReader::new(child.stdout.take().unwrap()).lines();
             let mut proved = 0;
             while proved < step {
                 let line = printed.next().unwrap().unwrap();
                 proved += usize::from(line.starts_with("  proved"));
             }
-            kill_process(Pid::from_child(&run), signal).unwrap();
+            kill_process(Pid::from_child(&child), signal).unwrap();
             let rest: Vec<String> = printed.map(Result::unwrap).collect();
-            let code = run.wait().unwrap().code();
+            let code = child.wait().unwrap().code();
             if signal == Signal::TERM {
                 assert_eq!(code, Some(130), "{rest:?}");
             } else {
