@@ -39,13 +39,18 @@ const ROWS: [Row; 14] = [
 
 fn main() -> ExitCode {
     let mut met = true;
-    for (days, title) in [(7, "seven days of baseline"), (2, "two days: the 2 h before")] {
+    for (days, title) in [
+        (7, "seven days of baseline"),
+        (2, "two days: the 2 h before"),
+    ] {
         println!(
             "{WEEKS} weeks, {FUTURES} deployments each, {WATCHED} minutes; {title}\n\
              {:27} {:>16} {:>9} {:>16} {:>9} {:>8}",
             "case", "flagged", "bar", "taken back", "bar", "forest"
         );
-        let weeks: Vec<Week> = (0..WEEKS).map(|seed| Week::new(seed, days, days == 7)).collect();
+        let weeks: Vec<Week> = (0..WEEKS)
+            .map(|seed| Week::new(seed, days, days == 7))
+            .collect();
         for (name, case, flagged, taken_back) in ROWS {
             let outcomes: Vec<Outcome> = weeks
                 .iter()
@@ -71,7 +76,11 @@ fn main() -> ExitCode {
         }
         println!();
     }
-    if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if met {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn bar([least, most]: [f64; 2]) -> String {

@@ -219,7 +219,10 @@ pub(super) fn meaning(anomaly: &Anomaly, watch: Duration) -> Vec<(String, String
     }
     for (i, interval) in anomaly.exclude.iter().enumerate() {
         if interval.to <= interval.from {
-            add(&format!("exclude[{i}].to"), "is not after `from`".to_owned());
+            add(
+                &format!("exclude[{i}].to"),
+                "is not after `from`".to_owned(),
+            );
         }
     }
     let least = Duration::from_millis(anomaly.rules().shortest().unsigned_abs());

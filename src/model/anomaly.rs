@@ -79,7 +79,11 @@ impl Deviation {
     /// The p-value with two digits after the zeros: `0.00012`, `0.031`.
     pub fn p_told(&self) -> String {
         let zeros = -self.p_value.clamp(1e-9, 1.0).log10().floor();
-        let text = format!("{:.*}", (zeros + 1.0).clamp(1.0, 9.0) as usize, self.p_value);
+        let text = format!(
+            "{:.*}",
+            (zeros + 1.0).clamp(1.0, 9.0) as usize,
+            self.p_value
+        );
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     }
 }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::actions::commands;
+use crate::model::anomaly::Deviation;
 use crate::model::assessment::Assessment;
 use crate::model::ending::{Decision, Ending};
 use crate::model::event::{Event, Fact, Headline};
@@ -38,6 +39,7 @@ pub struct Summary {
     comparisons: Vec<Comparison>,
     receipts: Vec<Receipt>,
     gauges: Vec<Assessment>,
+    anomalies: Vec<Deviation>,
     figures: Option<figures::Summary>,
     ending: Option<Ending>,
 }
@@ -63,6 +65,7 @@ impl Summary {
             comparisons: Vec::new(),
             receipts: Vec::new(),
             gauges: Vec::new(),
+            anomalies: Vec::new(),
             figures: None,
             ending: None,
         }
@@ -77,6 +80,7 @@ impl Summary {
             self.steps(),
             self.receipt(),
             gauges::table(&self.gauges, |text| self.text(text)),
+            gauges::anomalies(&self.anomalies, |text| self.text(text)),
             self.remarks(),
             self.output(),
         ];
@@ -269,6 +273,7 @@ impl Listener for Summary {
             }),
             Event::Found(finding) => self.checked(finding),
             Event::Assessed(figure) => self.gauges.push(figure.clone()),
+            Event::Deviated(deviation) => self.anomalies.push(deviation.clone()),
             Event::Compared(comparison) => self.comparisons.push(comparison.clone()),
             Event::Line(line) => {
                 self.lines_heard += 1;

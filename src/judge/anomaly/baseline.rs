@@ -5,6 +5,10 @@
 //! of the baseline kept, and 3 at least. A window of the baseline is held against the
 //! other days, as a new one will be: held against its own as well it would seem too usual.
 
+use std::fmt;
+
+use crate::platform::text;
+
 use super::course::Course;
 use super::robust::{middle_and_spread, quantile};
 use super::{DAY, MINUTE, Part, Rules, Spot};
@@ -51,6 +55,13 @@ pub struct TooLittle {
     pub needed: usize,
 }
 
+impl fmt::Display for TooLittle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let figures = text::count(self.figures as u64, "figure");
+        write!(f, "{figures} of baseline, and {} are needed", self.needed)
+    }
+}
+
 /// What is expected at a time, and how much it usually strays.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Level {
@@ -85,11 +96,7 @@ impl Baseline {
         excluded: &[(i64, i64)],
         rules: &Rules,
     ) -> Result<Self, TooLittle> {
-        let counts = |it: &Spot| {
-            let inside = |(from, to): &(i64, i64)| it.at > *from && it.at - rules.step < *to;
-            it.at <= before && it.value.is_finite() && !excluded.iter().any(inside)
-        };
-        let mut figures: Vec<Spot> = figures.iter().copied().filter(counts).collect();
+        let mut figures = counted(figures, before, excluded, rules);
         let has = |figures: &[Spot]| figures.len() as i64 * rules.step;
         let basis = if has(&figures) >= SEASON_FROM {
             Basis::Season(has(&figures))
@@ -112,14 +119,17 @@ impl Baseline {
         };
         let (windows, least) = match basis {
             Basis::Season(_) => {
-                let days = Days::of(&figures, before);
-                let windows = (0..days.0.len()).flat_map(|day| {
-                    learnt.levels = days.levels(part, Some(day));
-                    let own = figures.iter().filter(|it| day_of(it.at, before) == day);
+                let end = figures.last().map_or(before, |it| it.at);
+                let days = Days::of(&figures, end);
+                let mut windows = Vec::new();
+                for day in 0..days.0.len() {
+                    let own = figures.iter().filter(|it| day_of(it.at, end) == day);
                     let own: Vec<Spot> = own.copied().collect();
-                    Course::new(&learnt, &own, rules).all()
-                });
-                let windows: Vec<_> = windows.collect();
+                    if !own.is_empty() {
+                        learnt.levels = days.levels(part, Some(day));
+                        windows.extend(Course::new(&learnt, &own, rules).all());
+                    }
+                }
                 learnt.levels = days.levels(part, None);
                 (windows, LEAST)
             }
@@ -178,13 +188,23 @@ impl Baseline {
     }
 }
 
+/// The figures of a baseline: those up to a time, without what is excluded.
+pub fn counted(figures: &[Spot], before: i64, excluded: &[(i64, i64)], rules: &Rules) -> Vec<Spot> {
+    let counts = |it: &Spot| {
+        // A figure stands for the step before it.
+        let inside = |(from, to): &(i64, i64)| it.at > *from && it.at - rules.step < *to;
+        it.at <= before && it.value.is_finite() && !excluded.iter().any(inside)
+    };
+    figures.iter().copied().filter(counts).collect()
+}
+
 fn piece_of_day(at: i64) -> usize {
     usize::try_from(at.rem_euclid(DAY) / PIECE).unwrap_or(0)
 }
 
-/// So many whole days before a time.
-fn day_of(at: i64, before: i64) -> usize {
-    usize::try_from((before - at) / DAY).unwrap_or(0)
+/// So many whole days before the end.
+fn day_of(at: i64, end: i64) -> usize {
+    usize::try_from((end - at) / DAY).unwrap_or(0)
 }
 
 fn level(part: Part, values: &mut [f64]) -> Option<Level> {
@@ -199,11 +219,11 @@ fn level(part: Part, values: &mut [f64]) -> Option<Level> {
 struct Days(Vec<Vec<Vec<f64>>>);
 
 impl Days {
-    fn of(figures: &[Spot], before: i64) -> Self {
-        let first = figures.first().map_or(0, |it| day_of(it.at, before));
+    fn of(figures: &[Spot], end: i64) -> Self {
+        let first = figures.first().map_or(0, |it| day_of(it.at, end));
         let mut days = vec![vec![Vec::new(); PIECES]; first + 1];
         for spot in figures {
-            let day = days.get_mut(day_of(spot.at, before));
+            let day = days.get_mut(day_of(spot.at, end));
             if let Some(piece) = day.and_then(|day| day.get_mut(piece_of_day(spot.at))) {
                 piece.push(spot.value);
             }

@@ -88,7 +88,11 @@ impl Forest {
         let trees = (0..TREES).map(tree).collect();
         let features = old.first().map_or(0, Vec::len);
         let usual = |feature: usize| {
-            let mut all: Vec<f64> = old.iter().filter_map(|it| it.get(feature)).copied().collect();
+            let mut all: Vec<f64> = old
+                .iter()
+                .filter_map(|it| it.get(feature))
+                .copied()
+                .collect();
             median(&mut all).unwrap_or_default()
         };
         let mut forest = Self {

@@ -9,12 +9,13 @@ mod baseline;
 mod course;
 pub mod forest;
 pub mod robust;
+pub mod second;
 mod sentence;
 mod verdict;
 
-pub use baseline::{Baseline, Basis, Level, TooLittle};
+pub use baseline::{Baseline, Basis, Level, TooLittle, counted};
 pub use course::{Course, Window};
-pub use verdict::{Finding, Verdict, Watched, judge};
+pub use verdict::{BACK, BEFORE, Finding, Verdict, Watched, judge};
 
 use crate::model::metric::{self, ERROR_RATE, P95, RPS, Unit};
 

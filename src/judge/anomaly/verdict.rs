@@ -13,10 +13,10 @@ use super::sentence;
 use super::{Baseline, Course, IN_A_ROW, MINUTE, Part, Rules, Spot, Window};
 
 /// So far before a deployment is compared.
-const BEFORE: i64 = 15 * MINUTE;
+pub const BEFORE: i64 = 15 * MINUTE;
 
 /// So far is looked back where nothing was deployed, and for since when it is so.
-const BACK: i64 = 30 * MINUTE;
+pub const BACK: i64 = 30 * MINUTE;
 
 /// Errors: at least so many times what is expected, and so much more of all requests.
 const ERRORS: (f64, f64) = (1.5, 0.001);
@@ -132,7 +132,8 @@ impl<'a> Look<'a> {
             None => now - BACK,
         };
         let all = watched.figures;
-        let figures = all.partition_point(|it| it.at < from)..all.partition_point(|it| it.at <= now);
+        let figures =
+            all.partition_point(|it| it.at < from)..all.partition_point(|it| it.at <= now);
         let figures = all.get(figures).unwrap_or_default();
         let mut windows = Course::new(watched.baseline, figures, rules).all();
         if windows.last().is_some_and(|it| it.at < now - rules.window) {

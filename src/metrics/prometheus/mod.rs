@@ -177,8 +177,8 @@ impl Prometheus {
                 .collect(),
         };
         let step = match times {
-            Times::Now => ms(self::step(ask)),
-            Times::Range(_, _, step) => step,
+            Times::Now => ms(step(ask)),
+            Times::Range(.., step) => step,
         };
         let sample = |at: i64| {
             let near = step / 2;

@@ -28,7 +28,10 @@ impl Prometheus {
         let mut why = NoData::because("no time was asked for");
         while from <= last {
             let to = last.min(from + (PIECE - 1) * step);
-            match self.reading_of(&ask, Times::Range(from, to, step), to).await {
+            match self
+                .reading_of(&ask, Times::Range(from, to, step), to)
+                .await
+            {
                 Ok(reading) => figures.extend(reading.series.points.iter().filter_map(|point| {
                     let sample = point.sample.filter(|it| it.requests != Some(0.0))?;
                     Some((point.at, sample.value))

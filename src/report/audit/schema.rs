@@ -112,6 +112,34 @@ pub const EVENTS: &[Row] = &[
         ],
     ),
     (
+        "anomaly",
+        "a metric is not as it always is at this time",
+        &[
+            ("metric", TEXT, "the metric"),
+            ("unit", TEXT, "percent, duration or number"),
+            (
+                "measured",
+                &["number"],
+                "the median of the last window: a share of 1, seconds, or a number",
+            ),
+            ("expected", &["number"], "what it is when all is well"),
+            ("threshold", &["number"], "from here on it is unusual"),
+            (
+                "p-value",
+                &["number"],
+                "the share of windows that are as unusual when nothing is wrong",
+            ),
+            ("severity", &["number"], "from 0 to 100"),
+            ("grade", TEXT, "low, medium, high or critical"),
+            (
+                "before-deployment",
+                &["boolean"],
+                "whether it began before the deployment",
+            ),
+            ("said", TEXT, "all of that in a line"),
+        ],
+    ),
+    (
         "measured",
         "a switch was measured",
         &[("receipt", &["object"], "the receipt")],

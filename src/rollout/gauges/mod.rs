@@ -108,6 +108,11 @@ impl Gauges {
         self.sources.is_empty()
     }
 
+    /// The sources.
+    pub fn sources(&self) -> &[Named] {
+        &self.sources
+    }
+
     /// Looks at all of them, at the public URL or at a slot's own.
     pub async fn look(&self, at: &Url, slot: Option<&str>) -> Looked {
         let mut looked = Looked::default();
