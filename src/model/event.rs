@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::anomaly::Deviation;
 use super::approval::Figure;
 use super::assessment::Assessment;
+use super::canary::Glance;
 use super::ending::Ending;
 use super::figures::Summary;
 use super::finding::Finding;
@@ -106,6 +107,8 @@ pub enum Event {
         /// The figures.
         figures: Summary,
     },
+    /// Both arms of a canary were looked at.
+    Glanced(Box<Glance>),
     /// A figure was read, and held against its threshold if it has one.
     Assessed(Assessment),
     /// A metric is not as it always is; said once for each.

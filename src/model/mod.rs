@@ -5,7 +5,9 @@
 
 pub mod anomaly;
 pub mod approval;
+pub mod arms;
 pub mod assessment;
+pub mod canary;
 pub mod chain;
 pub mod claim;
 pub mod ending;

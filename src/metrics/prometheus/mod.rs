@@ -18,7 +18,7 @@ use reqwest::header::HeaderMap;
 use url::Url;
 
 use super::figure::{Measure, Share};
-use super::{Ask, NoData, Reading, Source, Stretch, Tools, ms, now};
+use super::{Ask, Counter, NoData, Reading, Source, Stretch, Tools, ms, now};
 use crate::config::kinds::{Kind, plain_schema};
 use crate::model::metric::Unit;
 use crate::model::series::{Point, Sample, Series};
@@ -281,6 +281,10 @@ impl Source for Prometheus {
 
     async fn past(&self, stretch: &Stretch) -> Result<Vec<(i64, f64)>, NoData> {
         self.pieces(stretch).await
+    }
+
+    fn counter(&self) -> Option<&dyn Counter> {
+        None
     }
 
     async fn read(&self, asks: &[Ask], _: &Url) -> Vec<Result<Reading, NoData>> {

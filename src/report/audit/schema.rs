@@ -12,7 +12,7 @@ type Field = (&'static str, &'static [&'static str], &'static str);
 
 const TEXT: &[&str] = &["string"];
 const MAYBE: &[&str] = &["string", "null"];
-const NUMBER: &[&str] = &["number"];
+const NUMBER: &[&str] = NUMBER;
 /// A number in which the vault may have found a secret is a text.
 const ANY: &[&str] = &["object", "string", "number", "boolean", "null"];
 
@@ -119,17 +119,17 @@ pub const EVENTS: &[Row] = &[
             ("unit", TEXT, "percent, duration or number"),
             (
                 "measured",
-                &["number"],
+                NUMBER,
                 "the median of the last window: a share of 1, seconds, or a number",
             ),
-            ("expected", &["number"], "what it is when all is well"),
-            ("threshold", &["number"], "from here on it is unusual"),
+            ("expected", NUMBER, "what it is when all is well"),
+            ("threshold", NUMBER, "from here on it is unusual"),
             (
                 "p-value",
-                &["number"],
+                NUMBER,
                 "the share of windows that are as unusual when nothing is wrong",
             ),
-            ("severity", &["number"], "from 0 to 100"),
+            ("severity", NUMBER, "from 0 to 100"),
             ("grade", TEXT, "low, medium, high or critical"),
             (
                 "before-deployment",
@@ -137,6 +137,35 @@ pub const EVENTS: &[Row] = &[
                 "whether it began before the deployment",
             ),
             ("said", TEXT, "all of that in a line"),
+        ],
+    ),
+    (
+        "glanced",
+        "both arms of a canary were looked at",
+        &[
+            (
+                "at",
+                NUMBER,
+                "seconds since the canary got its first traffic",
+            ),
+            ("step", NUMBER, "the step of the ladder, from 1"),
+            (
+                "weight",
+                NUMBER,
+                "the canary's share of traffic, in percent",
+            ),
+            (
+                "verdict",
+                TEXT,
+                "rollback, warn, safe, inconclusive or no-data",
+            ),
+            ("said", TEXT, "why"),
+            ("canary", &["object"], "what the canary did"),
+            ("stable", &["object"], "what the stable release did"),
+            ("errors", &["object"], "what is proved of errors"),
+            ("latency", &["object"], "what is proved of slow requests"),
+            ("ln-bar", NUMBER, "the bar for \"worse\", as a logarithm"),
+            ("ln-safe-bar", NUMBER, "the bar for \"within the limits\""),
         ],
     ),
     (
