@@ -43,19 +43,19 @@ pub(super) fn usual(baseline: &Baseline, unit: Unit, newest: &Window, row: usize
         limit(baseline, unit, newest.limit),
     );
     if row > 0 {
-        said.push_str(&format!("; so in {row} of {IN_A_ROW} windows"));
+        said.push_str(&format!("; past that in {row} of {IN_A_ROW} windows"));
     }
     said
 }
 
-/// `2 of the 4 figures in 5 m that a window needs`.
+/// `2 figures in the last 5 m, and 4 are needed`.
 pub(super) fn unknown(figures: usize, rules: &Rules) -> String {
     let window = Duration::from_millis(rules.window.unsigned_abs());
     format!(
-        "{} where {} in {} that are not older make a window",
+        "{} in the last {}, and {} are needed",
         text::count(figures as u64, "figure"),
+        text::duration(window),
         rules.enough(),
-        text::duration(window)
     )
 }
 
@@ -83,7 +83,7 @@ fn when(baseline: &Baseline) -> String {
     match baseline.basis() {
         Basis::Season(_) => "at this time of day".to_owned(),
         Basis::Short(ms) => format!(
-            "by the {} before (too little is known for the time of day)",
+            "by the {} before, for too little is known of the time of day",
             text::long(Duration::from_millis(ms.unsigned_abs()))
         ),
     }

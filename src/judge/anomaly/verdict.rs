@@ -120,6 +120,8 @@ struct Look<'a> {
     deployed: Option<i64>,
     /// The figures that count.
     figures: &'a [Spot],
+    /// How many of them are not older than a window.
+    recent: usize,
     /// The windows of them, the newest last; empty where the newest is old.
     windows: Vec<Window>,
 }
@@ -139,11 +141,13 @@ impl<'a> Look<'a> {
         if windows.last().is_some_and(|it| it.at < now - rules.window) {
             windows.clear();
         }
+        let old = figures.partition_point(|it| it.at <= now - rules.window);
         Self {
             watched,
             rules,
             deployed,
             figures,
+            recent: figures.len() - old,
             windows,
         }
     }
@@ -184,7 +188,7 @@ impl<'a> Look<'a> {
             (None, Some(newest)) => {
                 sentence::usual(self.watched.baseline, self.unit(), newest, row)
             }
-            (None, None) => sentence::unknown(self.figures.len(), self.rules),
+            (None, None) => sentence::unknown(self.recent, self.rules),
         };
         Finding {
             metric: self.watched.metric.to_owned(),

@@ -12,7 +12,7 @@ type Field = (&'static str, &'static [&'static str], &'static str);
 
 const TEXT: &[&str] = &["string"];
 const MAYBE: &[&str] = &["string", "null"];
-const NUMBER: &[&str] = NUMBER;
+const NUMBER: &[&str] = &["number"];
 /// A number in which the vault may have found a secret is a text.
 const ANY: &[&str] = &["object", "string", "number", "boolean", "null"];
 

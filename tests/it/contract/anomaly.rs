@@ -119,7 +119,7 @@ async fn a_week_of_prometheus_knows_what_is_unusual() {
 #[tokio::test]
 async fn what_is_not_known_is_no_anomaly() {
     let mut history = History::new();
-    history.series_every(60, "p95_seconds", &[""], 20, |_, ago| {
+    history.series_every(60, "p95_seconds", &[""], 50, |_, ago| {
         Some(usual(0.18, ago))
     });
     let prometheus = history.start();

@@ -75,9 +75,9 @@ async fn a_release_that_is_unlike_the_days_before_is_taken_back() {
     assert_eq!(ran.code, 20, "{}", ran.log);
     for said in [
         "rolled back: the release is not as the service always is at this time",
-        "error-rate 3 %, 1 % is expected by the 2 h before (too little is known for the time of day)",
+        "error-rate 3 %, 1 % is expected by the 2 h before, for too little is known of the time of day",
         "3.0 times what is expected",
-        "unusual",
+        "::warning::error-rate 3 %25",
     ] {
         assert!(ran.log.contains(said), "{said}: {}", ran.log);
     }
@@ -90,7 +90,7 @@ async fn where_the_config_says_warn_it_is_told_and_stays() {
     let ran = service.rollout().await;
     assert_eq!(ran.code, 0, "{}", ran.log);
     for said in [
-        "error-rate 3 %, 1 % is expected",
+        "::warning::error-rate 3 %25, 1 %25 is expected",
         "anomaly    0 of 1 metric as expected, 1 not: severity",
         "promoted",
     ] {
