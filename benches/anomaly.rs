@@ -1,6 +1,12 @@
 //! The anomaly rule on 60 simulated weeks, beside what it has to reach. Ends with 1 where a bar
 //! is missed. A number as argument is the seed of the first week.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench prints, and ends where it cannot go on"
+)]
+
 #[path = "../tests/it/anomaly/weeks.rs"]
 mod weeks;
 
