@@ -7,6 +7,7 @@
 pub mod anomaly;
 pub mod approval;
 pub mod blue_green;
+pub mod failover;
 mod faults;
 pub mod felt;
 pub mod gauges;

@@ -25,7 +25,7 @@ impl Prometheus {
         let mut from = (stretch.from.div_euclid(step) + 1) * step;
         let last = stretch.to.div_euclid(step) * step;
         let mut figures = Vec::new();
-        let mut why = NoData::because("no time was asked for");
+        let mut why = None;
         while from <= last {
             let to = last.min(from + (PIECE - 1) * step);
             match self
@@ -37,13 +37,13 @@ impl Prometheus {
                     Some((point.at, sample.value))
                 })),
                 Err(none) if none.out_of_reach => return Err(none),
-                Err(none) => why = none,
+                Err(none) => why = Some(none),
             }
             from = to + step;
         }
-        match figures.is_empty() {
-            true => Err(why),
-            false => Ok(figures),
+        match why {
+            Some(none) if figures.is_empty() => Err(none),
+            _ => Ok(figures),
         }
     }
 }

@@ -74,7 +74,7 @@ async fn a_release_that_is_unlike_the_days_before_is_taken_back() {
     let ran = service.rollout().await;
     assert_eq!(ran.code, 20, "{}", ran.log);
     for said in [
-        "rolled back: the release is not as the service always is at this time",
+        "the release is not as the service always is at this time",
         "error-rate 3 %, 1 % is expected by the 2 h before, for too little is known of the time of day",
         "3.0 times what is expected",
         "::warning::error-rate 3 %25",

@@ -6,6 +6,7 @@ mod anomaly;
 mod app;
 mod calls;
 mod docker;
+mod failover;
 mod gates;
 mod guardrails;
 mod hosts;
