@@ -5,6 +5,7 @@
 //! and the seam's table of kinds builds it (`kinds`). No network, no file but the config.
 
 pub mod address;
+pub mod anomaly;
 pub mod app;
 pub mod approval;
 pub mod audit;

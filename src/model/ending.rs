@@ -82,6 +82,8 @@ pub enum Reason {
     Unhealthy,
     /// A figure passed its limit.
     LimitPassed,
+    /// A figure is not what it always is at this time.
+    Anomaly,
     /// Nothing could be measured.
     NoData,
     /// An environment at GitHub is not protected as the config says.

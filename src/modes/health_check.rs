@@ -11,6 +11,7 @@ use crate::model::fault::Fault;
 use crate::model::severity::Severity;
 use crate::platform::text;
 use crate::probes::Subject;
+use crate::rollout::anomaly::glance;
 use crate::rollout::gauges::{Finding, Looked};
 use crate::rollout::patience::pass_all;
 use crate::rollout::saga::{Halt, Saga};
@@ -58,6 +59,14 @@ pub async fn run(stage: &Stage, slot: Option<&str>) -> Ending {
         () = stage.cancelled.cancelled() => return smoke_test::from(Fault::cancelled()),
         both = both => both,
     };
+    // A source that knows the past knows the environment, and no slot alone.
+    if slot.is_none() {
+        tokio::select! {
+            biased;
+            () = stage.cancelled.cancelled() => return smoke_test::from(Fault::cancelled()),
+            () = glance(stage) => {}
+        }
+    }
     let checked = (!stage.health.is_empty())
         .then(|| smoke_test::told(passed, stage.health.len(), "health", took, &stage.say));
     tell(stage, &looked, began);

@@ -1,6 +1,8 @@
 //! All integration tests, in one binary: real parts, real sockets, the real program.
 
 #[cfg(test)]
+mod anomaly;
+#[cfg(test)]
 mod approvals;
 #[cfg(test)]
 mod audit;
