@@ -1,10 +1,11 @@
 //! `cargo bench --bench canary`: the judge of canaries, tried on thousands of them, and how many
 //! looks a second it takes. It ends with 1 where a bar was missed. `-- --runs 100` is quicker.
 
-#![allow(
+#![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "it is run by hand, for what it prints"
+    clippy::unwrap_used,
+    reason = "it is run by hand, for what it prints, and may stop where something is wrong"
 )]
 
 use std::process::ExitCode;

@@ -38,7 +38,7 @@ const LEAST_DIFFERENCE: f64 = 0.001;
 const ERRORS: Claim = Claim {
     null: 1.1,
     alternatives: &[
-        Bet::on(1.4, 0.336_472_236_621_212_93),
+        Bet::on(1.4, 0.336_472_236_621_212_9),
         Bet::on(2.0, LN_2),
         Bet::on(4.0, 2.0 * LN_2),
         Bet::on(10.0, LN_10),
@@ -49,10 +49,10 @@ const ERRORS: Claim = Claim {
 /// Bets that it is well within a limit.
 const BELOW: &[Bet] = &[
     Bet::on(0.2, -1.609_437_912_434_100_3),
-    Bet::on(0.35, -1.049_822_124_498_677_7),
+    Bet::on(0.35, -1.049_822_124_498_677_8),
     Bet::on(0.5, -LN_2),
-    Bet::on(0.65, -0.430_782_916_092_454_25),
-    Bet::on(0.8, -0.223_143_551_314_209_76),
+    Bet::on(0.65, -0.430_782_916_092_454_2),
+    Bet::on(0.8, -0.223_143_551_314_209_7),
 ];
 
 /// What the user wants.

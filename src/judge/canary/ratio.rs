@@ -2,7 +2,7 @@
 //! percentile, over a window, for as long as it takes.
 //!
 //! It is what people write by hand, and easy to read. It proves nothing: with few requests it
-//! takes back most good releases, or, held for minutes, misses most bad ones. `Judge` is better.
+//! takes back most good releases, or, held for minutes, misses most bad ones. [`super::Judge`] is better.
 
 use std::collections::VecDeque;
 use std::time::Duration;

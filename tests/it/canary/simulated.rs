@@ -43,7 +43,12 @@ fn the_judge_tells_good_ones_from_bad_ones() {
     let (said, missed) = simulation::told(&results);
     assert_eq!(missed, 0, "{said}");
     let ours = said.lines().filter(|line| line.starts_with("| d |"));
-    insta::assert_snapshot!(ours.collect::<Vec<_>>().join("\n"), @"");
+    insta::assert_snapshot!(ours.collect::<Vec<_>>().join("\n"), @r"
+    | d | **Cutover** | 0/-/- | -/-/- | -/-/- | -/-/- | -/-/- | -/-/- |
+    | d | **Cutover** | -/-/- | -/-/- | -/-/- | -/-/- | 83/-/- | -/-/- | 83/-/- |
+    | d | the same, or warned of | -/-/- | -/-/- | -/-/- | -/-/- | 83/-/- | -/-/- | 83/-/- |
+    | d | **Cutover** | -; -; - | -; -; - | 120 s 154; -; - | 195 s 190; -; - |
+    ");
 }
 
 #[test]
@@ -55,5 +60,5 @@ fn a_bad_one_is_taken_back_with_reasons() {
     let back = looks
         .into_iter()
         .find(|look| look.verdict == Verdict::Rollback);
-    insta::assert_snapshot!(back.unwrap().said(), @"");
+    insta::assert_snapshot!(back.unwrap().said(), @"errors: canary 11/185 (5.9 %) vs stable 17/1,785 (0.95 %), ratio 6.1 (limit 1.5); evidence 281:1 that the canary is worse than is tolerated (needs 40:1); 20 s, 2 looks; looking often does not weaken this");
 }
