@@ -102,7 +102,10 @@ fn times(results: &Results, agreement: &mut Agreement) -> String {
             let what = format!("{} {} median", method.key, scenario.name());
             agreement.compare_times(&what, &medians, known.map(|it| it.1[nth]));
             let both = medians.iter().zip(&exposed).map(|both| match both {
-                (Some(median), Some(exposed)) => format!("{} s {exposed:.0}", number(*median)),
+                (Some(median), Some(exposed)) if median.is_finite() => {
+                    format!("{} s {exposed:.0}", number(*median))
+                }
+                (Some(_), Some(exposed)) => format!("never {exposed:.0}"),
                 _ => "-".to_owned(),
             });
             let _ = write!(row, " {} |", both.collect::<Vec<_>>().join("; "));
