@@ -135,7 +135,7 @@ fn ending(looks: &[Look]) -> Ending {
             "{}: at {}: {}",
             look.verdict.name(),
             time(look.at),
-            look.said
+            look.said()
         )
     };
     let bad = first(Verdict::Rollback);
