@@ -2,7 +2,7 @@
 //!
 //! Every problem is reported, and no problem quotes a value, because a value may be a secret
 //! that was put into the wrong place. Where the values come from is `command_line`'s matter; their
-//! names are in `offered`.
+//! names are in `input_table`.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -18,8 +18,6 @@ use super::app::{App, whole_number};
 use super::preflight::Migration;
 use super::problem::Problem;
 use super::report_file;
-
-pub use super::offered::{INPUTS, Input};
 
 /// The raw inputs, as envy reads them. Every field is optional: what is not given is decided
 /// in [`Inputs`].
@@ -54,6 +52,7 @@ struct Raw {
     app_private_key: Option<String>,
     app_installation_id: Option<String>,
     check_run_id: Option<String>,
+    failover: Option<String>,
     report_file: Option<String>,
     fault: Option<String>,
 }
@@ -99,6 +98,8 @@ pub struct Inputs {
     pub reason: Option<String>,
     /// What the release does to data that the old one uses, too.
     pub migration: Option<Migration>,
+    /// Whether the secondary target deploys at once.
+    pub failover_now: bool,
     /// Why a closed window, a holiday, a freeze or an unhealthy active slot is passed over.
     pub override_reason: Option<String>,
     /// Change what differs at GitHub.
@@ -179,6 +180,14 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
         }
         found.map(|(_, migration)| *migration)
     });
+    let failover_now = match raw.failover.as_deref() {
+        None | Some("auto") => false,
+        Some("now") => true,
+        Some(_) => {
+            complain("failover", "must be auto or now");
+            false
+        }
+    };
     let alert = raw.alert.as_deref().and_then(|text| {
         let found = Alert::NAMES.iter().find(|(name, _)| *name == text);
         if found.is_none() {
@@ -242,6 +251,7 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
         issue,
         reason: raw.reason,
         migration,
+        failover_now,
         override_reason: raw
             .override_reason
             .map(|reason| reason.trim().to_owned())

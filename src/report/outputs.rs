@@ -59,6 +59,10 @@ pub const OUTPUTS: &[(&str, &str)] = &[
         "why a closed window, a holiday, a freeze or an unhealthy slot was passed over",
     ),
     (
+        "failover",
+        "why the secondary target deployed: primary_exit_code, primary_timeout, primary_unreachable or manual",
+    ),
+    (
         "report-file",
         "the file that has the run as an HTML page, where one was asked for",
     ),
@@ -322,6 +326,7 @@ pub(super) fn named(fact: &Fact) -> (&'static str, Value) {
         Fact::Healthy(it) => ("healthy", json!(it)),
         Fact::Override(it) => ("override", json!(it)),
         Fact::Approval(it) => ("approval-issue", json!(it)),
+        Fact::Failover(it) => ("failover", json!(it)),
         Fact::Queue(it) => ("queue", json!(it)),
         Fact::ReportFile(it) => ("report-file", json!(it)),
         Fact::Figures(it) => ("figures", json!(it)),

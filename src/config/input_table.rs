@@ -1,5 +1,4 @@
-//! The inputs that are offered: names, defaults, and a line on each. What their values mean is
-//! `inputs`' matter.
+//! The list of inputs, as `action.yml`, `--help` and the README show them.
 
 /// An input as people see it.
 pub struct Input {
@@ -100,6 +99,11 @@ pub const INPUTS: &[Input] = &[
         "migration",
         "",
         "for preflight and rollout: none, expand or contract; the config's, if not given",
+    ),
+    input(
+        "failover",
+        "auto",
+        "for deploy-slot and rollout: now, if the secondary target shall deploy without a try of the primary",
     ),
     input(
         "override",
