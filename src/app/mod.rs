@@ -7,6 +7,7 @@
 mod approvals;
 mod audits;
 mod choice;
+pub mod diary;
 mod dispatch;
 mod environments;
 mod finish;
@@ -27,6 +28,8 @@ mod telemetry;
 mod tellers;
 mod trace;
 mod unlocked;
+mod vigil;
+mod way_back;
 
 use std::ffi::OsString;
 use std::io::Write as _;

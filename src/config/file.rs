@@ -17,6 +17,7 @@ use crate::platform::secret::Vault;
 use super::approval::Approval;
 use super::audit::AuditOptions;
 use super::check;
+use super::clock::Clock;
 use super::interpolate::{Lookup, interpolate};
 use super::kinds::{
     CheckBlock, ExporterBlock, MetricBlock, NotifierBlock, RouterBlock, TargetBlock,
@@ -138,6 +139,8 @@ pub struct Health {
     /// How much of a metric is too much, for `health-check`.
     #[serde(default)]
     pub thresholds: Vec<Threshold>,
+    /// For a `health-check` that runs again and again: it remembers, and tells of changes.
+    pub clock: Option<Clock>,
 }
 
 /// How a rollout moves traffic.

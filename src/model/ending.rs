@@ -80,6 +80,10 @@ pub enum Reason {
     Unhealthy,
     /// A figure passed its limit.
     LimitPassed,
+    /// A figure passed a limit that is a warning.
+    Degraded,
+    /// A look was bad, and it takes more than one to be sure.
+    Suspected,
     /// Nothing could be measured.
     NoData,
     /// An environment at GitHub is not protected as the config says.

@@ -24,3 +24,4 @@ pub mod series;
 pub mod severity;
 pub mod slot;
 pub mod split;
+pub mod vigil;

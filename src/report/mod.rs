@@ -18,6 +18,7 @@ pub mod outputs;
 pub mod summary;
 pub mod tally;
 pub mod telling;
+pub mod vigil;
 mod words;
 
 use std::sync::{Arc, Mutex, PoisonError};

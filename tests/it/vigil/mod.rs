@@ -1,0 +1,5 @@
+//! A health check on a clock: what it remembers, whom it tells, and when.
+
+mod day;
+mod rules;
+mod runs;

@@ -1,0 +1,1 @@
+//! The built program as a workflow starts it by its schedule.
