@@ -77,10 +77,12 @@ impl Diary for IssueDiary {
             return Ok(Recalled::Nothing);
         };
         *self.number.lock().unwrap_or_else(PoisonError::into_inner) = Some(issue.number);
-        Ok(match hidden::find(issue.body.as_deref().unwrap_or_default()) {
-            Ok(memory) => Recalled::Memory(Box::new(memory)),
-            Err(said) => Recalled::Spoiled(format!("{said} (#{})", issue.number)),
-        })
+        Ok(
+            match hidden::find(issue.body.as_deref().unwrap_or_default()) {
+                Ok(memory) => Recalled::Memory(Box::new(memory)),
+                Err(said) => Recalled::Spoiled(format!("{said} (#{})", issue.number)),
+            },
+        )
     }
 
     async fn open_incident(&self) -> Result<Option<(State, Incident)>, String> {
@@ -188,7 +190,10 @@ impl Speaker<'_> {
     /// What was deployed since then, in a line; `None` where nobody knows.
     async fn deployed(&self, since: i64) -> Option<String> {
         let deployments = self.deployments.as_ref()?;
-        let counted = deployments.since(&self.place.environment, since).await.ok()?;
+        let counted = deployments
+            .since(&self.place.environment, since)
+            .await
+            .ok()?;
         Some(format!(
             "{} went well, {} did not",
             text::thousands(counted.well),

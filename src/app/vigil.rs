@@ -2,6 +2,8 @@
 //!
 //! Where nothing can be remembered it is a health check like any other, and says why.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::cast::{self, Audience};
@@ -13,7 +15,7 @@ use crate::github::diary::Diary as Issues;
 use crate::judge::vigil::{Round, Verdict};
 use crate::model::ending::{Decision, Ending, Reason};
 use crate::model::event::{Event, Fact, Headline};
-use crate::model::vigil::{Seen, Sight, State};
+use crate::model::vigil::{Act, Figure, Seen, Sight, State};
 use crate::modes::health_check::{self, Look};
 use crate::platform::text;
 use crate::report::vigil::Place;
@@ -55,7 +57,7 @@ impl Session {
         self.open_telemetry(choice).await?;
         let at = jiff::Timestamp::now().as_second();
         // What is told of this look alone waits until it is known whether others are remembered.
-        let (outbox, inbox) = telling::boxes();
+        let (outbox, mut inbox) = telling::boxes();
         let context = &self.context;
         let (listener, closer) =
             news::reporter(outbox, context.run_url.clone(), context.actor.clone());
@@ -97,6 +99,7 @@ impl Session {
             at,
             schedule: schedule.as_ref().filter(|_| by_schedule),
         };
+        let began = Instant::now();
         let diary = self.diary(inputs, &place);
         let outcome = match &diary {
             Ok(diary) => remember(diary, &speaker, &sight, &round, clock, &self.say).await,
@@ -119,14 +122,22 @@ impl Session {
                 )));
                 self.ended(&ending);
                 closer.close();
-                tokio::join!(speaker.soon.deliver(inbox), async {
-                    // Who is only called later hears nothing of a look that knows no later.
-                });
+                // Nobody can be called later by a look that knows of no other.
+                while let Ok(news) = inbox.try_recv() {
+                    tokio::join!(speaker.soon.tell(&news), speaker.later.tell(&news));
+                }
                 return Ok(ending);
             }
         };
         // It was told already what changed.
         drop(inbox);
+        let figure = figure(&verdict);
+        (self.say)(Event::Done {
+            step: "memory",
+            said: said(&figure),
+            took: began.elapsed(),
+        });
+        stage.learned(Fact::Clock(figure));
         let ending = ended(&verdict, &sight, ending, clock);
         let issue = verdict.memory.incident.as_ref().and_then(|it| it.issue);
         let ending = match (went_down, &diary) {
@@ -169,7 +180,8 @@ impl Session {
         match (&clock.schedule, of_event) {
             (Some(ours), of_event) => {
                 let text = ours.to_string();
-                if let Some(other) = of_event.filter(|it| it.split_whitespace().ne(text.split(' '))) {
+                if let Some(other) = of_event.filter(|it| it.split_whitespace().ne(text.split(' ')))
+                {
                     (self.say)(Event::Noticed(format!(
                         "the workflow was started by `{}`, and `health.clock.schedule` is `{text}`: that one counts",
                         text::excerpt(&other, 100)
@@ -191,7 +203,10 @@ impl Session {
     /// The line of `on: schedule` that started the run.
     fn event_schedule(&self) -> Option<String> {
         let event = self.event()?;
-        event.get("schedule").and_then(Value::as_str).map(ToOwned::to_owned)
+        event
+            .get("schedule")
+            .and_then(Value::as_str)
+            .map(ToOwned::to_owned)
     }
 
     fn place(
@@ -230,6 +245,34 @@ impl Session {
     }
 }
 
+fn figure(verdict: &Verdict) -> Figure {
+    let memory = &verdict.memory;
+    Figure {
+        state: memory.state,
+        since: moment(memory.since),
+        changed: verdict
+            .acts
+            .iter()
+            .any(|act| matches!(act, Act::Changed { .. })),
+        late_s: verdict.late,
+        missed: verdict.missed.many,
+        issue: memory.incident.as_ref().and_then(|it| it.issue),
+    }
+}
+
+/// `down since 2026-03-02 10:15Z, #12; 40 s after its time`.
+fn said(figure: &Figure) -> String {
+    let mut said = format!("{} since {}", figure.state.name(), figure.since);
+    if let Some(issue) = figure.issue {
+        said.push_str(&format!(", #{issue}"));
+    }
+    if let Some(late) = figure.late_s {
+        let late = Duration::from_secs(late.unsigned_abs());
+        said.push_str(&format!("; {} after its time", text::long(late)));
+    }
+    said
+}
+
 /// How a run ends that remembers others: as the state is, and not as its own look.
 fn ended(verdict: &Verdict, sight: &Sight, look: Ending, clock: &Clock) -> Ending {
     let memory = &verdict.memory;
@@ -247,12 +290,16 @@ fn ended(verdict: &Verdict, sight: &Sight, look: Ending, clock: &Clock) -> Endin
             let said = format!("up since {since}; this look is bad, {many}: {}", sight.said);
             passed(Reason::Suspected, said)
         }
-        (State::Degraded, _) => {
-            passed(Reason::Degraded, format!("degraded since {since}: {}", sight.said))
-        }
+        (State::Degraded, _) => passed(
+            Reason::Degraded,
+            format!("degraded since {since}: {}", sight.said),
+        ),
         (State::Unknown, _) => {
             let many = of(memory.well.max(memory.ill), clock.rise);
-            let said = format!("unknown since {since}; this look saw something, {many}: {}", sight.said);
+            let said = format!(
+                "unknown since {since}; this look saw something, {many}: {}",
+                sight.said
+            );
             passed(Reason::Suspected, said)
         }
         (State::Down, Seen::Bad) => Ending {

@@ -101,7 +101,9 @@ impl Session {
     /// Whether a slot serves nothing else than that version. It is down, and may say nothing.
     async fn serves(&self, stage: &Stage, side: Side, version: &str) -> Result<(), String> {
         let served = stage.served_by(side, PATIENCE).await;
-        let other = served.release().filter(|release| release.as_str() != version);
+        let other = served
+            .release()
+            .filter(|release| release.as_str() != version);
         match other {
             Some(other) => Err(format!(
                 "{} serves {other}, and the last deployment was {version}",
@@ -126,8 +128,16 @@ pub(super) fn by_itself(ending: Ending) -> Ending {
 }
 
 fn told(ending: &Ending) -> String {
-    let traffic = ending.account.traffic.as_ref().map(|it| format!("; traffic: {it}"));
-    let next = ending.account.next.as_ref().map(|it| format!("; next: {it}"));
+    let traffic = ending
+        .account
+        .traffic
+        .as_ref()
+        .map(|it| format!("; traffic: {it}"));
+    let next = ending
+        .account
+        .next
+        .as_ref()
+        .map(|it| format!("; next: {it}"));
     format!(
         "{}{}{}",
         ending.said,

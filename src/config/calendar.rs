@@ -28,7 +28,9 @@ impl Days {
     pub fn one(day: Weekday) -> Self {
         let at = usize::from(day.to_monday_zero_offset().unsigned_abs());
         Self {
-            text: NAMES.get(at).map_or_else(String::new, |name| (*name).to_owned()),
+            text: NAMES
+                .get(at)
+                .map_or_else(String::new, |name| (*name).to_owned()),
             set: std::array::from_fn(|i| i == at),
         }
     }

@@ -138,14 +138,17 @@ pub(super) struct Beside<'a> {
 pub(super) fn meaning(clock: &Clock, beside: &Beside<'_>) -> Vec<(String, String)> {
     let mut wrong = Vec::new();
     if !beside.looks {
-        let said = "there is nothing to look at; add `checks` beside it, or `metrics` with `thresholds`";
+        let said =
+            "there is nothing to look at; add `checks` beside it, or `metrics` with `thresholds`";
         wrong.push((String::new(), said.to_owned()));
     }
     for (i, name) in clock.escalate_to.iter().enumerate() {
         if !beside.channels.contains(&name.as_str()) {
             let near = nearest(name, beside.channels.iter().copied());
             let said = match (near, beside.channels.is_empty()) {
-                (Some(near), _) => format!("no entry of `notify` is \"{name}\", did you mean \"{near}\"?"),
+                (Some(near), _) => {
+                    format!("no entry of `notify` is \"{name}\", did you mean \"{near}\"?")
+                }
                 (None, true) => format!("no entry of `notify` is \"{name}\"; there is none at all"),
                 (None, false) => format!(
                     "no entry of `notify` is \"{name}\"; by name and kind there are: {}",
@@ -164,8 +167,11 @@ pub(super) fn meaning(clock: &Clock, beside: &Beside<'_>) -> Vec<(String, String
         wrong.push(("younger-than".to_owned(), said.to_owned()));
     }
     let plain = |c: char| !c.is_control() && c != ',';
-    if clock.label.trim().is_empty() || clock.label.chars().count() > 50 || !clock.label.chars().all(plain) {
-        let said = "a label has 1 to 50 characters and no comma";
+    if clock.label.trim().is_empty()
+        || clock.label.chars().count() > 43
+        || !clock.label.chars().all(plain)
+    {
+        let said = "a label has 1 to 43 characters and no comma";
         wrong.push(("label".to_owned(), said.to_owned()));
     }
     if let Some(weekly) = &clock.weekly

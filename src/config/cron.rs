@@ -183,7 +183,9 @@ impl FromStr for Cron {
 /// The bits of a field.
 fn field(noun: &str, text: &str, least: u32, most: u32, names: &[&str]) -> Result<u64, String> {
     let wrong = || {
-        format!("\"{text}\" is not a {noun} of a schedule: {least} to {most}, as *, 1,2, 1-3 or */2")
+        format!(
+            "\"{text}\" is not a {noun} of a schedule: {least} to {most}, as *, 1,2, 1-3 or */2"
+        )
     };
     let number = |text: &str| {
         let name = text.to_ascii_lowercase();
@@ -270,15 +272,39 @@ mod tests {
     fn slots_are_where_github_has_them() {
         let now = at("2026-03-02T10:07:31Z");
         for (text, slot, next) in [
-            ("*/15 * * * *", "2026-03-02T10:00:00Z", "2026-03-02T10:15:00Z"),
+            (
+                "*/15 * * * *",
+                "2026-03-02T10:00:00Z",
+                "2026-03-02T10:15:00Z",
+            ),
             ("7 * * * *", "2026-03-02T10:07:00Z", "2026-03-02T11:07:00Z"),
-            ("30 6 * * mon-fri", "2026-03-02T06:30:00Z", "2026-03-03T06:30:00Z"),
+            (
+                "30 6 * * mon-fri",
+                "2026-03-02T06:30:00Z",
+                "2026-03-03T06:30:00Z",
+            ),
             ("0 0 * * 0", "2026-03-01T00:00:00Z", "2026-03-08T00:00:00Z"),
-            ("0 12 29 feb *", "2024-02-29T12:00:00Z", "2028-02-29T12:00:00Z"),
-            ("10/20 10 * * *", "2026-03-01T10:50:00Z", "2026-03-02T10:10:00Z"),
+            (
+                "0 12 29 feb *",
+                "2024-02-29T12:00:00Z",
+                "2028-02-29T12:00:00Z",
+            ),
+            (
+                "10/20 10 * * *",
+                "2026-03-01T10:50:00Z",
+                "2026-03-02T10:10:00Z",
+            ),
             // Either kind of day is enough.
-            ("0 0 13 * FRI", "2026-02-27T00:00:00Z", "2026-03-06T00:00:00Z"),
-            ("0 0 */2 * 1", "2026-02-23T00:00:00Z", "2026-03-09T00:00:00Z"),
+            (
+                "0 0 13 * FRI",
+                "2026-02-27T00:00:00Z",
+                "2026-03-06T00:00:00Z",
+            ),
+            (
+                "0 0 */2 * 1",
+                "2026-02-23T00:00:00Z",
+                "2026-03-09T00:00:00Z",
+            ),
         ] {
             let cron: Cron = text.parse().unwrap();
             assert_eq!(told(cron.slot_of(now)), slot, "{text}");

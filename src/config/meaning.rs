@@ -154,7 +154,9 @@ impl Found<'_> {
 
     /// Only of a clock that the schema has nothing against; else it has said so.
     fn clock(&mut self, path: &str, environment: &Value) {
-        let block = environment.pointer("/health/clock").filter(|it| !it.is_null());
+        let block = environment
+            .pointer("/health/clock")
+            .filter(|it| !it.is_null());
         let Some(Ok(block)) = block.map(Clock::deserialize) else {
             return;
         };

@@ -168,12 +168,7 @@ impl Diary {
         })
     }
 
-    async fn first(
-        &self,
-        number: u64,
-        mark: &str,
-        since: At,
-    ) -> Result<Option<Word>, GithubError> {
+    async fn first(&self, number: u64, mark: &str, since: At) -> Result<Option<Word>, GithubError> {
         let what = format!("list the comments of issue {number}");
         let route = format!("/issues/{number}/comments?per_page=100&since={since}");
         let path = self.client.path(&route);

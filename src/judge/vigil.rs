@@ -78,7 +78,11 @@ pub fn check(memory: &Memory, at: i64) -> Result<(), String> {
         return Err(format!(
             "it says {}, and has {} incident",
             memory.state.name(),
-            if memory.incident.is_none() { "no" } else { "an" }
+            if memory.incident.is_none() {
+                "no"
+            } else {
+                "an"
+            }
         ));
     }
     let counted = week.bad.checked_add(week.degraded);
@@ -140,7 +144,10 @@ pub fn judge(
     }
     let state = next(&memory, sight, clock);
     if state == memory.state {
-        acts.extend(escalation(&mut memory, clock));
+        // A good look may be the beginning of its end.
+        if sight.seen != Seen::Well {
+            acts.extend(escalation(&mut memory, clock));
+        }
     } else {
         acts.push(change(&mut memory, state));
     }
@@ -212,7 +219,10 @@ fn count(memory: &mut Memory, sight: &Sight, missed: Missed, late: Option<i64>) 
         }
     }
     for (name, value) in &sight.figures {
-        week.figures.entry((*name).to_owned()).or_default().add(*value);
+        week.figures
+            .entry((*name).to_owned())
+            .or_default()
+            .add(*value);
     }
 }
 

@@ -13,6 +13,7 @@ use super::finding::Finding;
 use super::protection::Comparison;
 use super::queue::Waited;
 use super::receipt::Receipt;
+use super::vigil;
 
 /// The first line of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -150,6 +151,8 @@ pub enum Fact {
     Approval(Figure),
     /// What waiting for the lock came to.
     Queue(Waited),
+    /// What a look on a clock came to.
+    Clock(vigil::Figure),
     /// Error rate and latencies.
     Figures(Summary),
 }

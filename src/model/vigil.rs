@@ -237,6 +237,24 @@ pub struct Missed {
     pub last: i64,
 }
 
+/// What a look came to beside those before it, for the outputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Figure {
+    /// How it is.
+    pub state: State,
+    /// Since when that was told: `2026-03-02 10:15Z`.
+    pub since: String,
+    /// Whether this look changed it.
+    pub changed: bool,
+    /// Seconds after its time, where the run was started by a schedule.
+    pub late_s: Option<i64>,
+    /// Runs that did not come since the last one.
+    pub missed: u64,
+    /// The number of the incident's issue.
+    pub issue: Option<u64>,
+}
+
 /// Something that follows from a look.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {

@@ -127,7 +127,10 @@ fn sight(failing: Vec<String>, looked: &Looked, ending: &Ending) -> Sight {
         seen,
         kinds,
         said,
-        figures: ["p50", "p95", "p99"].into_iter().filter_map(latency).collect(),
+        figures: ["p50", "p95", "p99"]
+            .into_iter()
+            .filter_map(latency)
+            .collect(),
     }
 }
 

@@ -316,6 +316,7 @@ pub(super) fn named(fact: &Fact) -> (&'static str, Value) {
         Fact::Override(it) => ("override", json!(it)),
         Fact::Approval(it) => ("approval-issue", json!(it)),
         Fact::Queue(it) => ("queue", json!(it)),
+        Fact::Clock(it) => ("clock", json!(it)),
         Fact::Figures(it) => ("figures", json!(it)),
     }
 }

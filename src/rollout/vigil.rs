@@ -258,12 +258,14 @@ async fn keep(diary: &dyn Diary, memory: &Memory, took_long: bool, say: &Say) ->
 fn tell_of_the_clock(verdict: &Verdict, clock: &Clock, say: &Say) {
     if let Some(late) = verdict.late {
         let late = std::time::Duration::from_secs(late.unsigned_abs());
-        let said = format!("it began {} after its time", text::long(late));
-        say(if late >= clock.late_after.get() {
-            Event::Warned(format!("{said}; {} is allowed", clock.late_after))
-        } else {
-            Event::Noticed(said)
-        });
+        // Less than that stands in the line of what is remembered.
+        if late >= clock.late_after.get() {
+            say(Event::Warned(format!(
+                "it began {} after its time; {} is allowed",
+                text::long(late),
+                clock.late_after
+            )));
+        }
     }
     if verdict.missed.many > 0 {
         say(Event::Warned(missed(verdict.missed)));

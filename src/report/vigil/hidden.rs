@@ -116,7 +116,10 @@ fn wrap(begin: &str, what: &impl Serialize) -> String {
 }
 
 fn unwrap<T: DeserializeOwned>(begin: &str, body: &str) -> Result<T, String> {
-    let mut parts = body.split(begin).skip(1).filter(|part| part.starts_with('{'));
+    let mut parts = body
+        .split(begin)
+        .skip(1)
+        .filter(|part| part.starts_with('{'));
     let part = parts.next().ok_or("it is not there any more")?;
     if parts.next().is_some() {
         return Err("it is there twice".to_owned());
@@ -174,12 +177,18 @@ mod tests {
         let body = hide(&full());
         for (spoiled, why) in [
             (String::new(), "not there"),
-            ("<!-- cutover memory of app=x environment=y -->".to_owned(), "not there"),
+            (
+                "<!-- cutover memory of app=x environment=y -->".to_owned(),
+                "not there",
+            ),
             (body.replace(" -->", ""), "end is missing"),
             (body.replace("\"at\"", "\"att\""), "cannot be read"),
             (body.replace("degraded", "fine"), "cannot be read"),
             (format!("{body}\n{body}"), "twice"),
-            (body.replacen('{', &format!("{{{}", " ".repeat(MOST)), 1), "bytes"),
+            (
+                body.replacen('{', &format!("{{{}", " ".repeat(MOST)), 1),
+                "bytes",
+            ),
             (body.replacen(":1,", ":-1,", 1), "cannot be read"),
         ] {
             let said = find(&spoiled).unwrap_err();
@@ -193,7 +202,10 @@ mod tests {
         assert_eq!(mark.matches("-->").count(), 1, "{mark}");
         let change = change(7, "down");
         let body = format!("Text.\n\n{}", said(&change, "42-1 -->", 17));
-        assert_eq!(said_by(&change, &body), Some(("42_2d1_20_2d_2d_3e".to_owned(), 17)));
+        assert_eq!(
+            said_by(&change, &body),
+            Some(("42_2d1_20_2d_2d_3e".to_owned(), 17))
+        );
         assert_eq!(said_by(&self::change(71, "down"), &body), None);
     }
 }

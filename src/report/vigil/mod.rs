@@ -59,7 +59,10 @@ impl Place {
 
     /// The title of the issue with the memory.
     pub fn memory_title(&self, vault: &Vault) -> String {
-        self.title(format!("Health of {}, {}", self.app, self.environment), vault)
+        self.title(
+            format!("Health of {}, {}", self.app, self.environment),
+            vault,
+        )
     }
 
     /// Its text, with what is remembered.
@@ -81,9 +84,17 @@ impl Place {
         let mut rows = vec![
             ("state", state),
             ("last look", moment(memory.at)),
-            ("looks", format!("{} since {}", looks(week), moment(week.from))),
+            (
+                "looks",
+                format!("{} since {}", looks(week), moment(week.from)),
+            ),
         ];
-        rows.extend(self.schedule.as_deref().map(|it| ("schedule", plain(it))));
+        // A schedule has no character that would end a span of code.
+        rows.extend(
+            self.schedule
+                .as_ref()
+                .map(|it| ("schedule", format!("`{it}`"))),
+        );
         rows.extend(runs(week).map(|it| ("runs", it)));
         rows.extend(figures(week).map(|it| ("latency", it)));
         rows.extend(week.past.iter().rev().map(|past| ("incident", over(past))));
@@ -210,11 +221,11 @@ impl Place {
     }
 }
 
-/// `99.4 % of 672 looks were good, 2 saw nothing`; what could not be seen is counted by itself.
+/// `99.4 % of 672 looks passed, 2 more saw nothing`; what could not be seen is counted by itself.
 pub fn looks(week: &Tally) -> String {
     let mut said = match available(week) {
         Some(share) => format!(
-            "{} of {} did not find it down",
+            "{} of {} passed",
             text::percent(share),
             text::count(week.looks - week.blind, "look")
         ),
@@ -229,14 +240,18 @@ pub fn looks(week: &Tally) -> String {
     said
 }
 
-/// The share of the looks that saw something and did not find it down.
+/// The share of the looks that saw something and did not see it fail.
 pub fn available(week: &Tally) -> Option<f64> {
-    let seen = week.looks.checked_sub(week.blind).filter(|seen| *seen > 0)?;
+    let seen = week
+        .looks
+        .checked_sub(week.blind)
+        .filter(|seen| *seen > 0)?;
     Some(1.0 - week.bad as f64 / seen as f64)
 }
 
 fn runs(week: &Tally) -> Option<String> {
-    let late = (week.latest > 0).then(|| format!("the latest began {} after its time", long(week.latest)));
+    let late =
+        (week.latest > 0).then(|| format!("the latest began {} after its time", long(week.latest)));
     let missed = (week.missed > 0).then(|| format!("{} did not come", week.missed));
     let said: Vec<String> = [missed, late].into_iter().flatten().collect();
     (!said.is_empty()).then(|| said.join(", "))

@@ -102,20 +102,26 @@ impl Place {
             }
             Act::Week(week) => {
                 news.title = match available(week) {
-                    Some(share) => format!("the week of {whose}: {} available", text::percent(share)),
+                    Some(share) => {
+                        format!("the week of {whose}: {} available", text::percent(share))
+                    }
                     None => format!("the week of {whose}: nothing is known"),
                 };
                 news.message = self.week(week, deployed);
             }
         }
-        news.facts.extend(issue.map(|url| ("issue".to_owned(), url)));
+        news.facts
+            .extend(issue.map(|url| ("issue".to_owned(), url)));
         news
     }
 
     /// That traffic was put back, or was not, because it was down.
     pub fn news_of_traffic(&self, title: &str, message: &str, issue: Option<String>) -> News {
         let fact = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let mut facts = vec![fact("app", &self.app), fact("environment", &self.environment)];
+        let mut facts = vec![
+            fact("app", &self.app),
+            fact("environment", &self.environment),
+        ];
         facts.extend(issue.map(|url| ("issue".to_owned(), url)));
         News {
             severity: Severity::Critical,

@@ -54,7 +54,10 @@ impl Notifier for Ear {
     }
 
     async fn tell(&self, news: &News) -> Result<(), NotifyError> {
-        let mut lines = vec![format!("{} hears ({}): {}", self.0, news.severity, news.title)];
+        let mut lines = vec![format!(
+            "{} hears ({}): {}",
+            self.0, news.severity, news.title
+        )];
         lines.extend(news.message.lines().map(|line| format!("    {line}")));
         self.1.lock().unwrap().push(lines.join("\n"));
         Ok(())
@@ -89,7 +92,10 @@ fn weather(app: &App, beat: &Path, minute: i64) {
     let p95 = if slow { 900 } else { 184 };
     let gone = within(at(21, 0), at(22, 0));
     let figures = format!("{{ \"p95\": {p95} }}");
-    app.route("/figures", Reply::with(if gone { 500 } else { 200 }, figures));
+    app.route(
+        "/figures",
+        Reply::with(if gone { 500 } else { 200 }, figures),
+    );
 }
 
 /// When the run of a slot begins; `None` where it does not come.
@@ -271,7 +277,8 @@ async fn a_day_of_checks_reads_like_a_log_book() {
         let hidden = |text: &str| {
             let lines = text.lines().filter(|line| !line.starts_with("<!--"));
             let lines: Vec<&str> = lines.collect();
-            took.replace_all(&lines.join("\n"), " in [time]").into_owned()
+            took.replace_all(&lines.join("\n"), " in [time]")
+                .into_owned()
         };
         for line in hidden(&text("body")).trim().lines() {
             shelf.push_str(&format!("    {line}\n"));
@@ -283,4 +290,3 @@ async fn a_day_of_checks_reads_like_a_log_book() {
     }
     assert_snapshot!("issues", shelf);
 }
-

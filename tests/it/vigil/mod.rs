@@ -3,3 +3,4 @@
 mod day;
 mod rules;
 mod runs;
+mod way_back;

@@ -163,7 +163,10 @@ fn two_kinds_of_evidence_are_enough_and_one_look_is_not() {
         ["up", "up", "degraded"],
         "bad and degraded looks together are something"
     );
-    assert_eq!(states(&[gap, gap, gap, well]), ["up", "up", "unknown", "unknown"]);
+    assert_eq!(
+        states(&[gap, gap, gap, well]),
+        ["up", "up", "unknown", "unknown"]
+    );
 }
 
 #[test]
@@ -172,7 +175,9 @@ fn an_older_look_changes_nothing() {
     let clock = Clock::default();
     let of = |at| Round { at, schedule: None };
     let good = sight(Seen::Well, 1);
-    let newer = judge(&memory, &good, &of(START + 60), &clock).unwrap().memory;
+    let newer = judge(&memory, &good, &of(START + 60), &clock)
+        .unwrap()
+        .memory;
     for at in [START, START + 60] {
         let stale = judge(&newer, &sight(Seen::Bad, 2), &of(at), &clock);
         assert_eq!(stale, Err(Stale { newer: START + 60 }));
