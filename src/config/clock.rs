@@ -132,6 +132,8 @@ pub(super) struct Beside<'a> {
     pub(super) looks: bool,
     /// Whether there is a router.
     pub(super) routes: bool,
+    /// Whether deployments are recorded.
+    pub(super) records: bool,
 }
 
 /// What a schema cannot say of a clock: the key below it, and what is wrong.
@@ -160,6 +162,10 @@ pub(super) fn meaning(clock: &Clock, beside: &Beside<'_>) -> Vec<(String, String
     }
     if clock.rollback_on.is_some() && !beside.routes {
         let said = "nothing can put traffic back: the environment has no `router`";
+        wrong.push(("rollback-on".to_owned(), said.to_owned()));
+    }
+    if clock.rollback_on.is_some() && !beside.records {
+        let said = "the age of the last deployment is not known: `records` is none";
         wrong.push(("rollback-on".to_owned(), said.to_owned()));
     }
     if clock.younger_than.is_some() && clock.rollback_on.is_none() {

@@ -167,6 +167,7 @@ impl Found<'_> {
         let beside = clock::Beside {
             channels: names.flatten().filter_map(Value::as_str).collect(),
             looks: some("/health/checks") || some("/health/thresholds"),
+            records: environment.get("records").and_then(Value::as_str) != Some("none"),
             routes: environment.get("router").is_some_and(|it| !it.is_null()),
         };
         for (below, said) in clock::meaning(&block, &beside) {

@@ -185,7 +185,7 @@ fn count(memory: &mut Memory, sight: &Sight, missed: Missed, late: Option<i64>) 
     let at = memory.at;
     let more = |n: &mut u32| *n = n.saturating_add(1);
     let week = &mut memory.week;
-    week.looks += 1;
+    week.looks = week.looks.saturating_add(1);
     week.missed = week.missed.saturating_add(missed.many);
     week.latest = week.latest.max(late.unwrap_or_default());
     if sight.seen != Seen::Well {
@@ -193,7 +193,7 @@ fn count(memory: &mut Memory, sight: &Sight, missed: Missed, late: Option<i64>) 
     }
     if sight.seen == Seen::Nothing {
         // It decides nothing, and takes nothing back.
-        week.blind += 1;
+        week.blind = week.blind.saturating_add(1);
         more(&mut memory.blind);
         return;
     }
@@ -206,13 +206,13 @@ fn count(memory: &mut Memory, sight: &Sight, missed: Missed, late: Option<i64>) 
             (memory.bad, memory.ill) = (0, 0);
         }
         Seen::Degraded => {
-            week.degraded += 1;
+            week.degraded = week.degraded.saturating_add(1);
             more(&mut memory.ill);
             more(&mut memory.calm);
             (memory.bad, memory.well, memory.first_well) = (0, 0, None);
         }
         Seen::Bad | Seen::Nothing => {
-            week.bad += 1;
+            week.bad = week.bad.saturating_add(1);
             more(&mut memory.ill);
             more(&mut memory.bad);
             (memory.calm, memory.well, memory.first_well) = (0, 0, None);
@@ -247,7 +247,7 @@ fn change(memory: &mut Memory, to: State) -> Act {
     let (from, at) = (memory.state, memory.at);
     memory.state = to;
     memory.since = at;
-    memory.changes += 1;
+    memory.changes = memory.changes.saturating_add(1);
     let mut incident = memory.incident.take().unwrap_or_else(|| Incident {
         began: memory.first_ill.unwrap_or(at),
         ..Incident::default()
@@ -261,7 +261,7 @@ fn change(memory: &mut Memory, to: State) -> Act {
             until: memory.first_well.unwrap_or(at),
             worst: incident.worst,
         };
-        memory.week.incidents += 1;
+        memory.week.incidents = memory.week.incidents.saturating_add(1);
         memory.week.past.push(past.clone());
         if memory.week.past.len() > PAST {
             memory.week.past.remove(0);
