@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::file::Environment;
 use crate::config::kinds::{
-    Block, CheckBlock, Kind, MetricBlock, NotifierBlock, build, plain_schema,
+    Block, CheckBlock, Kind, MetricBlock, NotifierBlock, TargetBlock, build, plain_schema,
 };
 use crate::config::patience::Patience;
 use crate::config::preflight::Window;
@@ -23,6 +23,7 @@ use crate::notifiers::Routing;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 use crate::report::telling::Channel;
+use crate::rollout::failover::Failover;
 use crate::rollout::gauges::{Gauges, Named};
 use crate::rollout::ledger::Ledger;
 use crate::rollout::lock::keeper::Keeper;
@@ -103,18 +104,26 @@ pub fn stage(
         let block = &environment.router.as_ref()?.0;
         fitting("router", build(routers::KINDS, block, &with), &mut misfits)
     });
-    let target = environment.target.as_ref().and_then(|block| {
-        let with = targets::Tools {
-            http: tools.http.clone(),
-            directory: tools.directory.clone(),
-            vault: tools.vault.clone(),
-        };
-        fitting(
-            "target",
-            build(targets::KINDS, &block.0, &with),
-            &mut misfits,
-        )
+    let with = targets::Tools {
+        http: tools.http.clone(),
+        directory: tools.directory.clone(),
+        vault: tools.vault.clone(),
+    };
+    let mut one = |path: &str, block: &TargetBlock| {
+        let built = build(targets::KINDS, &block.0, &with);
+        fitting(path, built, &mut misfits)
+    };
+    let failover = environment.failover.as_ref().and_then(|block| {
+        Some(Failover {
+            to: one("failover.to", &block.to)?,
+            wait: block.wait.get(),
+            deadline: block.deadline.get(),
+            fenced: block.fenced,
+            by_hand: false,
+        })
     });
+    let target = environment.target.as_ref();
+    let target = target.and_then(|block| one("target", block));
     let smoke = checks("smoke", &environment.smoke, tools, &mut misfits);
     let health = checks(
         "health.checks",
@@ -132,6 +141,7 @@ pub fn stage(
             mark: environment.release.clone(),
             router,
             target,
+            failover,
             smoke,
             health,
             gauges,

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::approval::Figure;
 use super::assessment::Assessment;
+use super::canary::Glance;
 use super::ending::Ending;
+use super::failover::Cause;
 use super::figures::Summary;
 use super::finding::Finding;
 use super::protection::Comparison;
@@ -106,6 +108,8 @@ pub enum Event {
         /// The figures.
         figures: Summary,
     },
+    /// Both arms of a canary were looked at.
+    Glanced(Box<Glance>),
     /// A figure was read, and held against its threshold if it has one.
     Assessed(Assessment),
     /// An environment of GitHub was held against the config.
@@ -149,6 +153,8 @@ pub enum Fact {
     Override(String),
     /// The issue in which people approve.
     Approval(Figure),
+    /// The secondary target deploys, and why.
+    Failover(Cause),
     /// What waiting for the lock came to.
     Queue(Waited),
     /// What a look on a clock came to.

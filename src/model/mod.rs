@@ -4,11 +4,14 @@
 //! over these words are in `judge`; what happens with them is in `rollout`.
 
 pub mod approval;
+pub mod arms;
 pub mod assessment;
+pub mod canary;
 pub mod chain;
 pub mod claim;
 pub mod ending;
 pub mod event;
+pub mod failover;
 pub mod fault;
 pub mod figures;
 pub mod finding;

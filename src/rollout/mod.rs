@@ -6,6 +6,7 @@
 
 pub mod approval;
 pub mod blue_green;
+pub mod failover;
 mod faults;
 pub mod felt;
 pub mod gauges;

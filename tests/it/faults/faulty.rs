@@ -116,6 +116,10 @@ impl Target for FaultyTarget {
         self.0.told()
     }
 
+    fn ends_what_it_begins(&self) -> bool {
+        self.0.ends_what_it_begins()
+    }
+
     async fn prepare(&self, order: &Order) -> Result<(), TargetError> {
         self.0.prepare(order).await
     }

@@ -5,6 +5,7 @@ mod ages;
 mod app;
 mod calls;
 mod docker;
+mod failover;
 mod gates;
 mod guardrails;
 mod hosts;
