@@ -81,7 +81,8 @@ async fn an_outage_is_told_once_escalated_once_and_closed_with_its_length() {
 
 #[tokio::test]
 async fn the_week_is_summed_up_with_what_was_deployed() {
-    let scene = Scene::set("clock: { missed-alert: 1000, weekly: { day: daily, at: '00:00' } }").await;
+    let scene =
+        Scene::set("clock: { missed-alert: 1000, weekly: { day: daily, at: '00:00' } }").await;
     scene.run("1", 0).await;
     scene.later(86_400);
     let issue = scene.issue("Health of");
