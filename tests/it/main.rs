@@ -37,6 +37,8 @@ mod thresholds;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
+mod vigil;
+#[cfg(test)]
 mod windows;
 #[cfg(test)]
 mod world;
