@@ -10,6 +10,8 @@ pub mod http;
 mod lock;
 pub mod nginx;
 pub mod pointer;
+pub mod traefik;
+mod watched;
 
 use std::path::PathBuf;
 
@@ -23,8 +25,13 @@ use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 
 /// All kinds, by name.
-pub const KINDS: &[Kind<dyn Router, Tools>] =
-    &[haproxy::KIND, http::KIND, nginx::KIND, pointer::KIND];
+pub const KINDS: &[Kind<dyn Router, Tools>] = &[
+    haproxy::KIND,
+    http::KIND,
+    nginx::KIND,
+    pointer::KIND,
+    traefik::KIND,
+];
 
 /// What a router is built with.
 pub struct Tools {

@@ -28,5 +28,6 @@ mod routers_http;
 mod routers_nginx;
 mod routers_nginx_reload;
 mod routers_pointer;
+mod routers_traefik;
 mod targets;
 mod telling;

@@ -1,0 +1,187 @@
+//! Real proxies that watch a file, Traefik and Envoy, in front of two slots.
+//!
+//! Both come from PyPI; `tests/run` puts them where they are found here. Each is started with the
+//! lines that a router printed, and with what every installation has beside them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use cutover::model::slot::Slots;
+use cutover::platform::http::{Http, Look};
+use tempfile::TempDir;
+use url::Url;
+
+use super::nginx::{Lines, Nginx};
+use super::ports;
+
+/// How long one may take to begin on a machine that does much else.
+const START: Duration = Duration::from_secs(30);
+
+/// A place for a proxy, with the slots already running.
+pub(crate) struct Place {
+    directory: TempDir,
+    pub(crate) slots: Nginx,
+    /// Where users come in.
+    pub(crate) front: u16,
+    /// Where the proxy tells about itself.
+    pub(crate) admin: u16,
+}
+
+/// A running one. It ends with its owner.
+pub(crate) struct Watching {
+    pub(crate) place: Place,
+    http: Http,
+    child: Child,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let slots = Nginx::start(|_| Lines {
+            http: String::new(),
+            server: "return 404;".to_owned(),
+        });
+        Self::before(slots)
+    }
+
+    /// In front of slots that are there already.
+    pub(crate) fn before(slots: Nginx) -> Self {
+        let place = Self {
+            directory: tempfile::tempdir().unwrap(),
+            slots,
+            front: ports::free(),
+            admin: ports::free(),
+        };
+        fs::create_dir(place.path("watched")).unwrap();
+        place
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn slots(&self) -> Slots {
+        self.slots.site.slots()
+    }
+
+    pub(crate) fn admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin)
+    }
+
+    /// Starts Traefik with a router's lines. With `throttle`, changes are held back so long.
+    pub(crate) fn traefik(self, lines: &str, throttle: &str) -> Watching {
+        let (settings, rest) = lines.split_once("# 2. ").unwrap();
+        let (routers, first) = rest.split_once("# 3. ").unwrap();
+        let (_, first) = first.split_once(":\n").unwrap();
+        let quick = "providersThrottleDuration: 0s";
+        assert!(settings.contains(quick), "{settings}");
+        let settings = settings.replace(quick, &format!("providersThrottleDuration: {throttle}"));
+        let (front, admin) = (self.front, self.admin);
+        let usual = format!(
+            "entryPoints:\n  web: {{ address: \"127.0.0.1:{front}\", asDefault: true }}\n  \
+             api: {{ address: \"127.0.0.1:{admin}\" }}\n\
+             global: {{ checkNewVersion: false, sendAnonymousUsage: false }}\n"
+        );
+        fs::write(self.path("traefik.yml"), settings + &usual).unwrap();
+        fs::write(self.path("watched/shop.yml"), format!("# {routers}")).unwrap();
+        fs::write(self.path("watched/live.yml"), first).unwrap();
+        let api = "http: { routers: { api: { rule: \"PathPrefix(`/api`)\", \
+                   service: \"api@internal\", entryPoints: [api] } } }\n";
+        fs::write(self.path("watched/api.yml"), api).unwrap();
+        self.start("traefik", &["--configFile=traefik.yml"])
+    }
+
+    fn start(self, program: &str, arguments: &[&str]) -> Watching {
+        let log = fs::File::create(self.path("log")).unwrap();
+        let child = Command::new(tool(program))
+            .args(arguments)
+            .current_dir(self.directory())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut watching = Watching {
+            place: self,
+            http: Http::default(),
+            child,
+        };
+        watching.wait_until_it_answers();
+        watching
+    }
+}
+
+impl Watching {
+    fn wait_until_it_answers(&mut self) {
+        let began = Instant::now();
+        while self
+            .get("/")
+            .is_none_or(|answer| !answer.starts_with("HTTP/1.1 200"))
+        {
+            let ended = self.child.try_wait().unwrap();
+            assert!(
+                ended.is_none() && began.elapsed() < START,
+                "it does not answer: {}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What the public port answers, if anything.
+    fn get(&self, path: &str) -> Option<String> {
+        use std::io::{Read as _, Write as _};
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.place.front)).ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.place.path("log")).unwrap_or_default()
+    }
+
+    pub(crate) fn url(&self) -> Url {
+        let front = self.place.front;
+        format!("http://127.0.0.1:{front}/").parse().unwrap()
+    }
+
+    /// Asks the public port `times` times, each on a new connection; counts who answered.
+    pub(crate) async fn answers(&self, times: usize) -> BTreeMap<String, usize> {
+        let look = Look::at(self.url(), Duration::from_secs(5));
+        let mut counted = BTreeMap::new();
+        for _ in 0..times {
+            let answer = self.http.look(&look).await.unwrap();
+            let slot = answer.header("x-slot").unwrap_or("nobody").to_owned();
+            *counted.entry(slot).or_default() += 1;
+        }
+        counted
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let group = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// A program that `tests/run` got from PyPI.
+pub(crate) fn tool(name: &str) -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+    let ours = cache.map(|cache| cache.join("cutover-test-tools/bin").join(name));
+    ours.filter(|tool| tool.exists())
+        .unwrap_or_else(|| PathBuf::from(name))
+}
