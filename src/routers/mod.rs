@@ -5,6 +5,7 @@
 //! The contract suite in `tests/it/seams` loops over the table, so the new kind is held to
 //! the same promises at once. Nothing here knows why traffic moves.
 
+pub mod envoy;
 pub mod haproxy;
 pub mod http;
 mod lock;
@@ -26,6 +27,7 @@ use crate::platform::secret::Vault;
 
 /// All kinds, by name.
 pub const KINDS: &[Kind<dyn Router, Tools>] = &[
+    envoy::KIND,
     haproxy::KIND,
     http::KIND,
     nginx::KIND,

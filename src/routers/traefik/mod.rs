@@ -58,6 +58,11 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
         ));
     }
     let children = names("services", options.services, &tools.slots)?;
+    if children.contains(&service) {
+        return Err(format!(
+            "service: \"{service}\" is the service of a slot too; the one that divides traffic needs a name of its own"
+        ));
+    }
     let api = options
         .api
         .map(|url| Api::new(tools.http.clone(), url.get(), &service));
@@ -152,7 +157,7 @@ impl Watcher for Traefik {
 
     fn held_back(&self, late: Duration) -> Option<String> {
         Some(format!(
-            "Traefik took a change {} late: set `providersThrottleDuration` to 0s, or a way back right after a switch waits as long",
+            "Traefik took a change {} late: unless `providersThrottleDuration` is 0s it holds changes back, and so a way back right after a switch",
             text::duration(late)
         ))
     }

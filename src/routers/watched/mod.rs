@@ -27,10 +27,13 @@ use crate::platform::text;
 /// back is 2 s, and a busy machine needs a while.
 const TAKEN: Duration = Duration::from_secs(5);
 
+/// How long it may say nothing at all.
+const ANSWERS: Duration = Duration::from_secs(3);
+
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A file that was taken later than this was held back.
+/// A file that was taken later than this was held back, or the machine is very busy.
 const HELD_BACK: Duration = Duration::from_millis(700);
 
 /// How long another writer is waited for: as long as a change that has to be taken back takes.
@@ -148,7 +151,8 @@ impl<W: Watcher> ByFile<W> {
                 }
                 Some(Has::Silent(said)) => said,
             };
-            if began.elapsed() + PAUSE > TAKEN {
+            let patience = if answered { TAKEN } else { ANSWERS };
+            if began.elapsed() + PAUSE > patience {
                 return Err(Unsettled {
                     silent: !answered,
                     said: format!("{said}, for {}", text::duration(began.elapsed())),

@@ -21,6 +21,7 @@ mod probes_postgres;
 mod probes_redis;
 mod recorder;
 mod routers;
+mod routers_envoy;
 mod routers_haproxy;
 mod routers_haproxy_faults;
 mod routers_haproxy_live;

@@ -15,3 +15,4 @@ mod refusals;
 mod rollouts;
 mod switches;
 mod telemetry;
+mod watchers;

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::haproxy::{Ground, HaProxy};
 use super::nginx::{Lines, Nginx, Site};
+use super::watchers::{Place, Watching};
 
 /// Names another build of the program than the one that was built with the tests.
 pub(crate) const PROGRAM: &str = "CUTOVER_PROGRAM";
@@ -29,6 +30,10 @@ pub(crate) enum Way {
     Include,
     /// HAProxy, an entry of a map.
     Map,
+    /// Traefik, a file that it watches.
+    Traefik,
+    /// Envoy, a file that it watches.
+    Envoy,
 }
 
 /// Everything that runs, and the directory where a user would call the program.
@@ -42,6 +47,7 @@ pub(crate) struct Shop {
 enum Proxy {
     Nginx(Nginx),
     HaProxy(HaProxy),
+    Watching(Watching),
 }
 
 /// What a run of the program came to.
@@ -86,6 +92,7 @@ impl Shop {
         let proxy = match way {
             Way::Flags | Way::Include => Proxy::Nginx(nginx(way, &slots.site)),
             Way::Map => Proxy::HaProxy(haproxy(&slots.site)),
+            Way::Traefik | Way::Envoy => Proxy::Watching(watching(way, &slots.site)),
         };
         Self { slots, proxy }
     }
@@ -100,6 +107,7 @@ impl Shop {
         match &self.proxy {
             Proxy::Nginx(nginx) => nginx.site.port,
             Proxy::HaProxy(haproxy) => haproxy.ground.front,
+            Proxy::Watching(watching) => watching.place.front,
         }
     }
 
@@ -108,6 +116,7 @@ impl Shop {
         match &self.proxy {
             Proxy::Nginx(nginx) => nginx.site.directory(),
             Proxy::HaProxy(haproxy) => haproxy.ground.directory.path(),
+            Proxy::Watching(watching) => watching.place.directory(),
         }
     }
 
@@ -142,6 +151,8 @@ impl Shop {
             self.path("green/release"),
             self.path("live.conf"),
             self.proxy().join("weight.map"),
+            self.proxy().join("watched/live.yml"),
+            self.proxy().join("watched/live.json"),
         ];
         if let Ok(flags) = fs::read_dir(self.path("flags")) {
             files.extend(flags.map(|flag| flag.unwrap().path()));
@@ -184,6 +195,7 @@ impl Shop {
             (r"slowest \d[\d.]* m?s", "slowest [time]"),
             (r"after \d[\d.]* m?s", "after [time]"),
             (r"generation \d+-[0-9a-f]+", "generation [generation]"),
+            (r"version cutover-\d+-[0-9a-f]+", "version [version]"),
             (r"p95 \d[\d.]* m?s", "p95 [time]"),
         ] {
             text = Regex::new(pattern)
@@ -282,6 +294,21 @@ fn haproxy(slots: &Site) -> HaProxy {
     });
     furnish(slots, &router, ground.front);
     ground.start(&router_config(slots))
+}
+
+fn watching(way: Way, slots: &Site) -> Watching {
+    let place = Place::new();
+    let at = place.path("watched");
+    let (admin, at) = (place.admin_url(), at.display());
+    if way == Way::Traefik {
+        let router = json!({ "kind": "traefik", "file": format!("{at}/live.yml"), "api": admin });
+        furnish(slots, &router, place.front);
+        place.traefik(&router_config(slots), "0s")
+    } else {
+        let router = json!({ "kind": "envoy", "file": format!("{at}/live.json"), "admin": admin });
+        furnish(slots, &router, place.front);
+        place.envoy(&router_config(slots))
+    }
 }
 
 fn command(site: &Site, arguments: &str) -> Command {

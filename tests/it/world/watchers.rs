@@ -10,21 +10,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cutover::model::slot::Slots;
 use cutover::platform::http::{Http, Look};
 use tempfile::TempDir;
 use url::Url;
 
-use super::nginx::{Lines, Nginx};
 use super::ports;
 
 /// How long one may take to begin on a machine that does much else.
 const START: Duration = Duration::from_secs(30);
 
-/// A place for a proxy, with the slots already running.
+/// A place for a proxy.
 pub(crate) struct Place {
     directory: TempDir,
-    pub(crate) slots: Nginx,
     /// Where users come in.
     pub(crate) front: u16,
     /// Where the proxy tells about itself.
@@ -40,18 +37,8 @@ pub(crate) struct Watching {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let slots = Nginx::start(|_| Lines {
-            http: String::new(),
-            server: "return 404;".to_owned(),
-        });
-        Self::before(slots)
-    }
-
-    /// In front of slots that are there already.
-    pub(crate) fn before(slots: Nginx) -> Self {
         let place = Self {
             directory: tempfile::tempdir().unwrap(),
-            slots,
             front: ports::free(),
             admin: ports::free(),
         };
@@ -65,10 +52,6 @@ impl Place {
 
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
-    }
-
-    pub(crate) fn slots(&self) -> Slots {
-        self.slots.site.slots()
     }
 
     pub(crate) fn admin_url(&self) -> String {
@@ -96,6 +79,37 @@ impl Place {
                    service: \"api@internal\", entryPoints: [api] } } }\n";
         fs::write(self.path("watched/api.yml"), api).unwrap();
         self.start("traefik", &["--configFile=traefik.yml"])
+    }
+
+    /// Starts Envoy with a router's lines.
+    pub(crate) fn envoy(self, lines: &str) -> Watching {
+        fs::write(self.path("envoy.yaml"), self.bootstrap(lines)).unwrap();
+        let (_, first) = lines.split_once("# 3. ").unwrap();
+        let (_, first) = first.split_once(":\n").unwrap();
+        fs::write(self.path("watched/live.json"), first).unwrap();
+        let arguments = ["-c", "envoy.yaml", "--concurrency", "2", "-l", "warn"];
+        // The base id keeps those that run side by side apart.
+        let own = ["--use-dynamic-base-id"];
+        self.start("envoy", &[&arguments[..], &own].concat())
+    }
+
+    /// A bootstrap with the lines in it.
+    pub(crate) fn bootstrap(&self, lines: &str) -> String {
+        let (bootstrap, rest) = lines.split_once("# 2. ").unwrap();
+        let (rds, _) = rest.split_once("# 3. ").unwrap();
+        let (_, rds) = rds.split_once("\nrds:\n").unwrap();
+        let indented = |line: &str| format!("          {line}\n");
+        let rds: String = rds.lines().map(indented).collect();
+        let front = self.front;
+        format!(
+            "{bootstrap}  listeners:\n  - name: web\n    address: {{ socket_address: {{ address: \
+             127.0.0.1, port_value: {front} }} }}\n    filter_chains:\n    - filters:\n      - name: \
+             envoy.filters.network.http_connection_manager\n        typed_config:\n          \
+             \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager\n          \
+             stat_prefix: web\n          http_filters:\n          - name: envoy.filters.http.router\n            \
+             typed_config: {{ \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }}\n          \
+             rds:\n{rds}node: {{ id: shop, cluster: shop }}\n"
+        )
     }
 
     fn start(self, program: &str, arguments: &[&str]) -> Watching {
@@ -154,6 +168,17 @@ impl Watching {
     pub(crate) fn url(&self) -> Url {
         let front = self.place.front;
         format!("http://127.0.0.1:{front}/").parse().unwrap()
+    }
+
+    /// A header of the public port's answer to a client with that cookie.
+    pub(crate) async fn header(&self, name: &str, cookie: Option<&str>) -> Option<String> {
+        let mut look = Look::at(self.url(), Duration::from_secs(5));
+        if let Some(cookie) = cookie {
+            let (pair, _) = cookie.split_once(';').unwrap_or((cookie, ""));
+            look.headers.insert("cookie", pair.parse().unwrap());
+        }
+        let answer = self.http.look(&look).await.unwrap();
+        answer.header(name).map(str::to_owned)
     }
 
     /// Asks the public port `times` times, each on a new connection; counts who answered.
