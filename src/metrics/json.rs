@@ -13,7 +13,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::figure::{In, Measure, Share};
-use super::{Ask, NoData, Reading, Source, Tools, ms, now};
+use super::{Ask, Counter, NoData, Reading, Source, Tools, ms, now};
 use crate::config::kinds::{Kind, plain_schema};
 use crate::config::request::Headers;
 use crate::config::units::{HttpUrl, Span};
@@ -241,6 +241,10 @@ impl Source for Json {
 
     fn follows_the_address(&self) -> bool {
         false
+    }
+
+    fn counter(&self) -> Option<&dyn Counter> {
+        None
     }
 
     async fn read(&self, asks: &[Ask], _: &Url) -> Vec<Result<Reading, NoData>> {

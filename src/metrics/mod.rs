@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use url::Url;
 
 use crate::config::kinds::Kind;
+use crate::model::arms::Stand;
 use crate::model::metric::Unit;
 use crate::model::series::Series;
 use crate::platform::http::Http;
@@ -102,8 +103,29 @@ pub trait Source: Send + Sync {
     /// for; else it knows the environment as a whole.
     fn follows_the_address(&self) -> bool;
 
+    /// Whether it can count for each slot apart, and how; `None` where it knows the environment
+    /// as a whole only.
+    fn counter(&self) -> Option<&dyn Counter>;
+
     /// Reads several metrics. There is an answer for each ask, in their order.
     async fn read(&self, asks: &[Ask], at: &Url) -> Vec<Result<Reading, NoData>>;
+}
+
+/// Who counts what each slot does, so that two releases can be compared over the same time.
+#[async_trait]
+pub trait Counter: Send + Sync {
+    /// Where the counters of both slots stand now, at one and the same instant.
+    ///
+    /// # Errors
+    /// When nothing is known of a slot. That is no zero.
+    async fn now(&self) -> Result<Stand, NoData>;
+
+    /// Where they stood before, the oldest first and so far apart; empty for a source without a
+    /// memory.
+    ///
+    /// # Errors
+    /// When the source has a memory, and could not be asked for it.
+    async fn before(&self, back: Duration, every: Duration) -> Result<Vec<Stand>, NoData>;
 }
 
 /// The time now, in milliseconds since 1970.

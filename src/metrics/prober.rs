@@ -14,7 +14,7 @@ use url::Url;
 
 use super::figure::{Measure, Share};
 use super::load::{HttpGun, Load, Outcome, Pace, Shot};
-use super::{Ask, NoData, Reading, Source, Tools, ms, now};
+use super::{Ask, Counter, NoData, Reading, Source, Tools, ms, now};
 use crate::config::kinds::{Kind, plain_schema};
 use crate::config::request::Headers;
 use crate::config::units::{HttpUrl, Span};
@@ -150,6 +150,10 @@ impl Source for Prober {
 
     fn follows_the_address(&self) -> bool {
         self.options.url.is_none()
+    }
+
+    fn counter(&self) -> Option<&dyn Counter> {
+        None
     }
 
     async fn read(&self, asks: &[Ask], at: &Url) -> Vec<Result<Reading, NoData>> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::approval::Figure;
 use super::assessment::Assessment;
+use super::canary::Glance;
 use super::ending::Ending;
 use super::figures::Summary;
 use super::finding::Finding;
@@ -105,6 +106,8 @@ pub enum Event {
         /// The figures.
         figures: Summary,
     },
+    /// Both arms of a canary were looked at.
+    Glanced(Box<Glance>),
     /// A figure was read, and held against its threshold if it has one.
     Assessed(Assessment),
     /// An environment of GitHub was held against the config.

@@ -4,7 +4,9 @@
 //! over these words are in `judge`; what happens with them is in `rollout`.
 
 pub mod approval;
+pub mod arms;
 pub mod assessment;
+pub mod canary;
 pub mod chain;
 pub mod claim;
 pub mod ending;

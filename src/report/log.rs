@@ -309,7 +309,10 @@ impl Listener for Log {
             Event::Warned(said) => self.remark(Ink::Red, "warning", commands::warning, said),
             Event::Wrong { file, line, said } => self.wrong(file.as_deref(), *line, said),
             // Said for records; the rows of the steps have it in short.
-            Event::Checked { .. } | Event::Changed { .. } | Event::Judged { .. } => {}
+            Event::Checked { .. }
+            | Event::Changed { .. }
+            | Event::Judged { .. }
+            | Event::Glanced(_) => {}
             Event::Learned(_) | Event::Measured(_) => {}
             Event::Ended(ending) => self.ended(ending),
         }

@@ -278,7 +278,10 @@ impl Listener for Outputs {
                 self.receipt = Some(receipt.clone());
             }
             Event::Ended(ending) => self.ending = Some(ending.clone()),
-            Event::Checked { .. } | Event::Changed { .. } | Event::Judged { .. } => {}
+            Event::Checked { .. }
+            | Event::Changed { .. }
+            | Event::Judged { .. }
+            | Event::Glanced(_) => {}
             Event::Working { .. } | Event::Line(_) => {}
         }
     }

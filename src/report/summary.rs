@@ -298,7 +298,10 @@ impl Listener for Summary {
                 }
             }
             Event::Ended(ending) => self.ending = Some(ending.clone()),
-            Event::Checked { .. } | Event::Changed { .. } | Event::Judged { .. } => {}
+            Event::Checked { .. }
+            | Event::Changed { .. }
+            | Event::Judged { .. }
+            | Event::Glanced(_) => {}
             Event::Working { .. } | Event::Learned(_) => {}
         }
     }

@@ -17,7 +17,7 @@ use reqwest::header::HeaderMap;
 use url::Url;
 
 use super::figure::{Measure, Share};
-use super::{Ask, NoData, Reading, Source, Tools, ms, now};
+use super::{Ask, Counter, NoData, Reading, Source, Tools, ms, now};
 use crate::config::kinds::{Kind, plain_schema};
 use crate::model::metric::Unit;
 use crate::model::series::{Point, Sample, Series};
@@ -261,6 +261,10 @@ impl Source for Prometheus {
 
     fn follows_the_address(&self) -> bool {
         false
+    }
+
+    fn counter(&self) -> Option<&dyn Counter> {
+        None
     }
 
     async fn read(&self, asks: &[Ask], _: &Url) -> Vec<Result<Reading, NoData>> {

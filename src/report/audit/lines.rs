@@ -52,6 +52,7 @@ pub(super) fn of(event: &Event) -> Option<(&'static str, Value)> {
                 json!({ "step": step, "verdict": verdict, "said": said, "figures": figures });
             ("judged", data)
         }
+        Event::Glanced(glance) => ("glanced", json!(glance)),
         Event::Assessed(figure) => ("figure", figure_data(figure)),
         Event::Learned(fact) => ("learned", learned(fact)),
         Event::Measured(receipt) => ("measured", json!({ "receipt": receipt })),

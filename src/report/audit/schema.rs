@@ -112,6 +112,35 @@ pub const EVENTS: &[Row] = &[
         ],
     ),
     (
+        "glanced",
+        "both arms of a canary were looked at",
+        &[
+            (
+                "at",
+                NUMBER,
+                "seconds since the canary got its first traffic",
+            ),
+            ("step", NUMBER, "the step of the ladder, from 1"),
+            (
+                "weight",
+                NUMBER,
+                "the canary's share of traffic, in percent",
+            ),
+            (
+                "verdict",
+                TEXT,
+                "rollback, warn, safe, inconclusive or no-data",
+            ),
+            ("said", TEXT, "why"),
+            ("canary", &["object"], "what the canary did"),
+            ("stable", &["object"], "what the stable release did"),
+            ("errors", &["object"], "what is proved of errors"),
+            ("latency", &["object"], "what is proved of slow requests"),
+            ("ln-bar", NUMBER, "the bar for \"worse\", as a logarithm"),
+            ("ln-safe-bar", NUMBER, "the bar for \"within the limits\""),
+        ],
+    ),
+    (
         "measured",
         "a switch was measured",
         &[("receipt", &["object"], "the receipt")],
