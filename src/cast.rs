@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::file::Environment;
 use crate::config::kinds::{
-    Block, CheckBlock, Kind, MetricBlock, NotifierBlock, build, plain_schema,
+    Block, CheckBlock, Kind, MetricBlock, NotifierBlock, TargetBlock, build, plain_schema,
 };
 use crate::config::patience::Patience;
 use crate::config::preflight::Window;
@@ -23,6 +23,7 @@ use crate::notifiers::Routing;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 use crate::report::telling::Channel;
+use crate::rollout::failover::Failover;
 use crate::rollout::gauges::{Gauges, Named};
 use crate::rollout::ledger::Ledger;
 use crate::rollout::lock::keeper::Keeper;
@@ -103,18 +104,26 @@ pub fn stage(
         let block = &environment.router.as_ref()?.0;
         fitting("router", build(routers::KINDS, block, &with), &mut misfits)
     });
-    let target = environment.target.as_ref().and_then(|block| {
-        let with = targets::Tools {
-            http: tools.http.clone(),
-            directory: tools.directory.clone(),
-            vault: tools.vault.clone(),
-        };
-        fitting(
-            "target",
-            build(targets::KINDS, &block.0, &with),
-            &mut misfits,
-        )
+    let with = targets::Tools {
+        http: tools.http.clone(),
+        directory: tools.directory.clone(),
+        vault: tools.vault.clone(),
+    };
+    let mut one = |path: &str, block: &TargetBlock| {
+        let built = build(targets::KINDS, &block.0, &with);
+        fitting(path, built, &mut misfits)
+    };
+    let failover = environment.failover.as_ref().and_then(|block| {
+        Some(Failover {
+            to: one("failover.to", &block.to)?,
+            wait: block.wait.get(),
+            deadline: block.deadline.get(),
+            fenced: block.fenced,
+            by_hand: false,
+        })
     });
+    let target = environment.target.as_ref();
+    let target = target.and_then(|block| one("target", block));
     let smoke = checks("smoke", &environment.smoke, tools, &mut misfits);
     let health = checks(
         "health.checks",
@@ -122,7 +131,7 @@ pub fn stage(
         tools,
         &mut misfits,
     );
-    let gauges = gauges(environment, tools, &mut misfits);
+    let gauges = gauges(environment, slots.as_ref(), tools, &mut misfits);
     match slots {
         Some(slots) if misfits.is_empty() => Ok(Stage {
             app: app.to_owned(),
@@ -132,6 +141,7 @@ pub fn stage(
             mark: environment.release.clone(),
             router,
             target,
+            failover,
             smoke,
             health,
             gauges,
@@ -277,10 +287,19 @@ fn checks(
     blocks.iter().enumerate().filter_map(one).collect()
 }
 
-fn gauges(environment: &Environment, tools: &Tools, misfits: &mut Vec<Misfit>) -> Gauges {
+fn gauges(
+    environment: &Environment,
+    slots: Option<&Slots>,
+    tools: &Tools,
+    misfits: &mut Vec<Misfit>,
+) -> Gauges {
+    let Some(slots) = slots else {
+        return Gauges::default();
+    };
     let with = metrics::Tools {
         http: tools.http.clone(),
         vault: tools.vault.clone(),
+        slots: slots.clone(),
     };
     let named = |(i, block): (usize, &MetricBlock)| {
         let built = build(metrics::KINDS, &block.0, &with);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use crate::config::inputs::INPUTS;
+use crate::config::input_table::INPUTS;
 use crate::modes::MODES;
 use crate::rehearsal::faults::FAULTS;
 
@@ -17,7 +17,7 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("check", "is the config right? 0 if so, 64 if not"),
     (
         "lock",
-        "who has the environment's lock, and who waits; `lock hold [8h] --reason WHY`, `lock release [CLAIM]`",
+        "who has the environment's lock, and who waits; `lock hold [8h] --reason WHY`, `lock release [CLAIM]`, `lock check FENCE`",
     ),
     (
         "replay FILE",

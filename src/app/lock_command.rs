@@ -27,6 +27,7 @@ enum Wish {
     Show,
     Hold(Duration),
     Release(Option<String>),
+    Check(String),
 }
 
 impl Session {
@@ -52,6 +53,7 @@ impl Session {
                 let reason = reason.unwrap_or_else(|| "held by hand".to_owned());
                 hold(&stage, slate, self.claim(reason, lease)).await
             }
+            Wish::Check(fence) => check(&stage, &slate, &fence).await,
             Wish::Release(id) => {
                 let ours = (self.owner(), self.run_name());
                 release(&stage, slate, id.as_deref(), &ours).await
@@ -80,9 +82,10 @@ fn wish(operands: &[String]) -> Result<Wish, Refusal> {
         },
         ["release"] => Ok(Wish::Release(None)),
         ["release", id] => Ok(Wish::Release(Some((*id).to_owned()))),
+        ["check", fence] if !fence.is_empty() => Ok(Wish::Check((*fence).to_owned())),
         _ => Err(Refusal::of_input(
             "lock",
-            "is followed by `show`, `hold`, `hold 8h`, `release` or `release CLAIM`, or by nothing",
+            "is followed by `show`, `hold`, `hold 8h`, `release`, `release CLAIM` or `check FENCE`, or by nothing",
         )),
     }
 }
@@ -178,6 +181,23 @@ async fn release(
         .await
         .map_err(|said| failed(SlateError::OutOfReach(said)))?;
     Ok(format!("{} is free; it was {told}", stage.environment))
+}
+
+/// Whether it is still the turn of whoever was given that fence.
+async fn check(stage: &Stage, slate: &LockRef, fence: &str) -> Result<String, Fault> {
+    let now = held(stage, slate).await?;
+    let now = now.map(|(_, claim)| claim.fence());
+    if now.as_deref() == Some(fence) {
+        return Ok(format!("{fence} has the turn in {}", stage.environment));
+    }
+    let now = now.unwrap_or_else(|| "nobody".to_owned());
+    Err(Fault::new(
+        Reason::LockLost,
+        "the turn is over: change nothing any more",
+    )
+    .measured(format!("{now} has the turn in {}", stage.environment))
+    .wanted(fence)
+    .next("end here; the run that has the turn does the rest"))
 }
 
 fn failed(why: SlateError) -> Fault {

@@ -227,6 +227,9 @@ impl Session {
             let trimmed = choice.refuse(missing);
             return Err(trimmed);
         }
+        if inputs.failover_now {
+            by_hand(&mut stage, mode)?;
+        }
         if let Some(text) = &inputs.checks {
             let checks = cast::inline_checks(text, &tools).map_err(Refusal::of_inputs)?;
             match mode {
@@ -242,6 +245,19 @@ impl Session {
         }
         Ok(stage)
     }
+}
+
+/// Gives the deployment to the secondary target at once.
+fn by_hand(stage: &mut Stage, mode: &str) -> Result<(), Refusal> {
+    let said = match (mode, &mut stage.failover) {
+        ("rollout" | "deploy-slot", Some(failover)) => {
+            failover.by_hand = true;
+            return Ok(());
+        }
+        ("rollout" | "deploy-slot", None) => "the environment has no `failover:` block",
+        _ => "is for deploy-slot and rollout, which deploy",
+    };
+    Err(Refusal::of_input("failover", said))
 }
 
 /// The strategy of the config, which the input may name but not exchange for one without settings.

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use crate::platform::text::nearest;
 
-use super::inputs::{INPUTS, Inputs};
+use super::input_table::INPUTS;
+use super::inputs::Inputs;
 use super::problem::Problem;
 
 /// What the command line and the environment ask for.

@@ -17,6 +17,7 @@ use crate::platform::secret::Vault;
 use super::approval::Approval;
 use super::audit::AuditOptions;
 use super::check;
+use super::failover::Failover;
 use super::interpolate::{Lookup, interpolate};
 use super::kinds::{
     CheckBlock, ExporterBlock, MetricBlock, NotifierBlock, RouterBlock, TargetBlock,
@@ -56,6 +57,8 @@ pub struct Environment {
     pub release: Mark,
     /// How a release gets into a slot. `deploy-slot` and `rollout` need it.
     pub target: Option<TargetBlock>,
+    /// Who puts it there when the target cannot. Default: nobody.
+    pub failover: Option<Failover>,
     /// Who decides which slot gets traffic. `switch-traffic`, `rollout` and `rollback` need it.
     pub router: Option<RouterBlock>,
     /// What must be right on a slot before it gets traffic.

@@ -16,149 +16,6 @@ use super::app::{App, whole_number};
 use super::preflight::Migration;
 use super::problem::Problem;
 
-/// An input as people see it.
-pub struct Input {
-    /// Its name, the same in `action.yml`, on the command line and, upper-cased behind
-    /// `INPUT_`, in the environment.
-    pub name: &'static str,
-    /// What holds when it is not given; empty where nothing does.
-    pub default: &'static str,
-    /// What it is.
-    pub about: &'static str,
-}
-
-const fn input(name: &'static str, default: &'static str, about: &'static str) -> Input {
-    Input {
-        name,
-        default,
-        about,
-    }
-}
-
-/// All inputs, in the order in which they are shown.
-pub const INPUTS: &[Input] = &[
-    input("mode", "", "what to do, one of the modes"),
-    input(
-        "config",
-        ".github/cutover.yml",
-        "the config file, relative to the workspace",
-    ),
-    input(
-        "environment",
-        "",
-        "which environment of the config; the only one, if there is one",
-    ),
-    input(
-        "version",
-        "",
-        "the release: what the slot must say that it serves; the commit SHA inside a workflow",
-    ),
-    input(
-        "slot",
-        "auto",
-        "for deploy-slot, smoke-test, health-check: a slot's name, or auto for the idle one (for health-check: the public URL)",
-    ),
-    input(
-        "to",
-        "idle",
-        "for switch-traffic: a slot's name, idle or previous",
-    ),
-    input(
-        "weight",
-        "100",
-        "for switch-traffic: percent of traffic for `to`, 0 to 100",
-    ),
-    input(
-        "expect-active",
-        "",
-        "for preflight, switch-traffic, rollout and rollback: refuse unless this slot is active now",
-    ),
-    input(
-        "strategy",
-        "",
-        "for rollout: the strategy; the config's, if not given",
-    ),
-    input(
-        "url",
-        "",
-        "for smoke-test and health-check without a config file: look at this",
-    ),
-    input(
-        "checks",
-        "",
-        "for smoke-test and health-check: checks as inline YAML, as in the config",
-    ),
-    input("title", "", "for notify: the first line"),
-    input("message", "", "for notify: the text"),
-    input("severity", "info", "for notify: info, warning or critical"),
-    input(
-        "webhook",
-        "",
-        "for notify without a config file: a Slack, Discord or other webhook",
-    ),
-    input(
-        "alert",
-        "",
-        "for notify: what becomes of an incident: trigger, acknowledge or resolve",
-    ),
-    input(
-        "issue",
-        "",
-        "for the channel github-comment: the pull request's or issue's number",
-    ),
-    input(
-        "reason",
-        "",
-        "for `cutover lock hold`: why, for those who wait",
-    ),
-    input(
-        "migration",
-        "",
-        "for preflight and rollout: none, expand or contract; the config's, if not given",
-    ),
-    input(
-        "override",
-        "",
-        "for preflight and rollout: why a closed window, a holiday, a freeze or an unhealthy active slot is passed over",
-    ),
-    input(
-        "apply",
-        "false",
-        "for environments: change what differs at GitHub; it needs an admin token",
-    ),
-    input("dry-run", "false", "say what would change, change nothing"),
-    input(
-        "token",
-        "",
-        "the token for the GitHub API; without one, records are skipped with a notice",
-    ),
-    input(
-        "app-id",
-        "",
-        "the number of a GitHub App that asks GitHub instead of the token",
-    ),
-    input(
-        "app-private-key",
-        "",
-        "the App's private key, the whole PEM file",
-    ),
-    input(
-        "app-installation-id",
-        "",
-        "the number of the App's installation; found by the repository, if not given",
-    ),
-    input(
-        "check-run-id",
-        "",
-        "the id of this job's check run: by it links lead to the job, and its Deployment is found",
-    ),
-    input(
-        "fault",
-        "",
-        "for rehearse: what goes wrong, such as errors=5% or wrong-version; several with commas",
-    ),
-];
-
 /// The raw inputs, as envy reads them. Every field is optional: what is not given is decided
 /// in [`Inputs`].
 #[derive(Default, Deserialize)]
@@ -192,6 +49,7 @@ struct Raw {
     app_private_key: Option<String>,
     app_installation_id: Option<String>,
     check_run_id: Option<String>,
+    failover: Option<String>,
     fault: Option<String>,
 }
 
@@ -236,6 +94,8 @@ pub struct Inputs {
     pub reason: Option<String>,
     /// What the release does to data that the old one uses, too.
     pub migration: Option<Migration>,
+    /// Whether the secondary target deploys at once.
+    pub failover_now: bool,
     /// Why a closed window, a holiday, a freeze or an unhealthy active slot is passed over.
     pub override_reason: Option<String>,
     /// Change what differs at GitHub.
@@ -314,6 +174,14 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
         }
         found.map(|(_, migration)| *migration)
     });
+    let failover_now = match raw.failover.as_deref() {
+        None | Some("auto") => false,
+        Some("now") => true,
+        Some(_) => {
+            complain("failover", "must be auto or now");
+            false
+        }
+    };
     let alert = raw.alert.as_deref().and_then(|text| {
         let found = Alert::NAMES.iter().find(|(name, _)| *name == text);
         if found.is_none() {
@@ -373,6 +241,7 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
         issue,
         reason: raw.reason,
         migration,
+        failover_now,
         override_reason: raw
             .override_reason
             .map(|reason| reason.trim().to_owned())

@@ -24,6 +24,8 @@ pub fn severity_of(ending: &Ending, mode: &str) -> Severity {
         (Decision::RolledBack, Reason::Cancelled) => Severity::Warning,
         (Decision::RolledBack, _) => Severity::Critical,
         (_, Reason::Cancelled) => Severity::Info,
+        // Whoever was to help could not.
+        (_, Reason::FailoverFailed) => Severity::Critical,
         // Here it is the live service that was looked at.
         (_, Reason::Unhealthy | Reason::LimitPassed) if mode == "health-check" => {
             Severity::Critical
@@ -47,6 +49,12 @@ mod tests {
                 Reason::SmokeFailed,
                 "rollout",
                 Severity::Warning,
+            ),
+            (
+                Decision::Failed,
+                Reason::FailoverFailed,
+                "rollout",
+                Severity::Critical,
             ),
             (
                 Decision::Failed,

@@ -42,6 +42,9 @@ pub struct Claim {
     pub since: String,
     /// How long it holds without being renewed.
     pub lease_ms: u64,
+    /// Whose turn it is within the run: 0 is the primary target's, 1 the secondary's.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub turn: u32,
     /// When its owner wrote it, in seconds by the clock that leases are measured by. Only where
     /// somebody who waits has written it anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,6 +84,11 @@ impl Claim {
         self.state == State::Held && self.id == id
     }
 
+    /// What a target is told, to see later whether it is still its turn.
+    pub fn fence(&self) -> String {
+        format!("{}.{}", self.id, self.turn)
+    }
+
     /// The message of its commit.
     pub fn message(&self) -> String {
         let word = match self.state {
@@ -112,6 +120,12 @@ impl Claim {
     }
 }
 
+/// The form of a claim whose first turn is not over.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_first(turn: &u32) -> bool {
+    *turn == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +141,7 @@ mod tests {
             reason: "rollout of {x}\nv2".into(),
             since: "2026-11-21T08:00:00Z".into(),
             lease_ms: 600_000,
+            turn: 0,
             at: None,
             queue: Queue::default(),
         }

@@ -52,6 +52,8 @@ pub enum Reason {
     RouterDrifted,
     /// The target could not put the release into the slot.
     DeployFailed,
+    /// The secondary target could not either.
+    FailoverFailed,
     /// The slot serves another release than the one deployed.
     WrongVersion,
     /// A smoke check failed.

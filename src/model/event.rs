@@ -9,6 +9,7 @@ use super::approval::Figure;
 use super::assessment::Assessment;
 use super::canary::Glance;
 use super::ending::Ending;
+use super::failover::Cause;
 use super::figures::Summary;
 use super::finding::Finding;
 use super::protection::Comparison;
@@ -151,6 +152,8 @@ pub enum Fact {
     Override(String),
     /// The issue in which people approve.
     Approval(Figure),
+    /// The secondary target deploys, and why.
+    Failover(Cause),
     /// What waiting for the lock came to.
     Queue(Waited),
     /// Error rate and latencies.

@@ -49,6 +49,10 @@ instruments! {
         "Deployments that did not, by their reason-code.";
     TOOK = "deployment_duration_seconds" Histogram(&[60.0, 300.0, 600.0, 1200.0, 1800.0]), None,
         "How long deployments took, from the first word of the run to its last.";
+    FAILED_OVER = "deployment_failover_total" Counter, Some("reason"),
+        "Deployments that went from the primary target to the secondary, by why.";
+    FAILOVERS = "failover_events_total" Counter, Some("failover_reason"),
+        "Failovers to a secondary target, by why.";
     REFUSED = "preflight_check_failures_total" Counter, Some("check_type"),
         "Checks of a preflight that said no, by their kind.";
     UNHEALTHY = "health_gate_failures_total" Counter, Some("service"),

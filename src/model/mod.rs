@@ -11,6 +11,7 @@ pub mod chain;
 pub mod claim;
 pub mod ending;
 pub mod event;
+pub mod failover;
 pub mod fault;
 pub mod figures;
 pub mod finding;

@@ -93,6 +93,9 @@ impl Script {
             "http",
             json!({ "url": world.deploy.as_str() }),
         )));
+        if staged.failover.take().is_some() {
+            self.left_out.push("the failover".to_owned());
+        }
         staged
             .smoke
             .retain(|check: &CheckBlock| answerable(&check.0));

@@ -58,6 +58,10 @@ pub const OUTPUTS: &[(&str, &str)] = &[
         "override",
         "why a closed window, a holiday, a freeze or an unhealthy slot was passed over",
     ),
+    (
+        "failover",
+        "why the secondary target deployed: primary_exit_code, primary_timeout, primary_unreachable or manual",
+    ),
     ("result", "all of it as one JSON document"),
 ];
 
@@ -318,6 +322,7 @@ pub(super) fn named(fact: &Fact) -> (&'static str, Value) {
         Fact::Healthy(it) => ("healthy", json!(it)),
         Fact::Override(it) => ("override", json!(it)),
         Fact::Approval(it) => ("approval-issue", json!(it)),
+        Fact::Failover(it) => ("failover", json!(it)),
         Fact::Queue(it) => ("queue", json!(it)),
         Fact::Figures(it) => ("figures", json!(it)),
     }

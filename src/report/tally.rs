@@ -7,7 +7,8 @@ use crate::model::ending::{Decision, Ending, Reason};
 use crate::model::event::{Event, Fact, Headline};
 use crate::model::finding::Verdict;
 use crate::model::measure::{
-    DEPLOYED, LOST, Measure, NOT_DEPLOYED, QUEUED, REFUSED, SWITCHED, TOOK, UNHEALTHY,
+    DEPLOYED, FAILED_OVER, FAILOVERS, LOST, Measure, NOT_DEPLOYED, QUEUED, REFUSED, SWITCHED, TOOK,
+    UNHEALTHY,
 };
 use crate::model::receipt::Receipt;
 
@@ -101,6 +102,12 @@ impl Listener for Tally {
             }
             Event::Learned(Fact::Queue(waited)) => {
                 self.queued = waited.depth;
+            }
+            Event::Learned(Fact::Failover(cause)) => {
+                if counts(self.mode) {
+                    self.add(Measure::one(&FAILED_OVER, cause.name()));
+                }
+                self.add(Measure::one(&FAILOVERS, cause.name()));
             }
             Event::Measured(receipt) => self.receipt = Some(receipt.clone()),
             Event::Ended(ending) => self.end(ending),

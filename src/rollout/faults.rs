@@ -70,6 +70,10 @@ impl From<TargetError> for Fault {
                 .wanted(format!("an end within {}", text::duration(*after)));
                 with(fault, last_words).next(again)
             }
+            TargetError::Lost { last_words, .. } => {
+                let fault = Self::new(Reason::DeployFailed, "how the deployment ends is not known");
+                with(fault, last_words).next("the slot receives no traffic: see how the deployment ends there, then run again")
+            }
             TargetError::OutOfReach(what) => {
                 Self::new(Reason::OutOfReach, "the deployment could not begin")
                     .measured(what.clone())

@@ -5,7 +5,9 @@
 //! unwinds. A lock keeps other runs away. Nothing here knows a vendor, the runner, GitHub, or how anything is shown.
 
 pub mod approval;
+pub mod arms;
 pub mod blue_green;
+pub mod failover;
 mod faults;
 pub mod felt;
 pub mod gauges;

@@ -17,6 +17,7 @@ use crate::probes::Subject;
 use crate::routers::Router;
 use crate::targets::Target;
 
+use super::failover::Failover;
 use super::gauges::Gauges;
 use super::ledger::Ledger;
 use super::lock::keeper::Keeper;
@@ -41,6 +42,8 @@ pub struct Stage {
     pub router: Option<Box<dyn Router>>,
     /// How a release gets into a slot.
     pub target: Option<Box<dyn Target>>,
+    /// Who puts it there when the target cannot.
+    pub failover: Option<Failover>,
     /// What must be right on a slot before it gets traffic.
     pub smoke: Vec<Check>,
     /// What must be right while the environment is live.

@@ -1,7 +1,7 @@
 //! A release gets into a slot by the user's own command, which is told what goes where.
 //!
-//! The command runs in a shell with `APP`, `ENVIRONMENT`, `SLOT`, `SLOT_URL` and `VERSION` in
-//! its environment. What it does is its own matter; here it is run, heard and ended.
+//! The command runs in a shell with `APP`, `ENVIRONMENT`, `SLOT`, `SLOT_URL`, `VERSION` and
+//! `FENCE` in its environment. What it does is its own matter; here it is run, heard and ended.
 
 use std::path::PathBuf;
 
@@ -41,8 +41,8 @@ pub(super) const KIND: Kind<dyn Target, Tools> = Kind {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Options {
-    /// The command, for `sh`. It finds `APP`, `ENVIRONMENT`, `SLOT`, `SLOT_URL` and `VERSION` in
-    /// its environment. What it leaves running in the background must not keep its output open.
+    /// The command, for `sh`. It finds `APP`, `ENVIRONMENT`, `SLOT`, `SLOT_URL`, `VERSION`
+    /// and `FENCE` in its environment. What it leaves running in the background must not keep its output open.
     #[schemars(length(min = 1))]
     run: String,
     /// How long it may take before it is ended with all its children. Default 10m.
@@ -70,6 +70,10 @@ struct Command {
 impl Target for Command {
     fn told(&self) -> String {
         self.told.clone()
+    }
+
+    fn ends_what_it_begins(&self) -> bool {
+        true
     }
 
     async fn prepare(&self, _: &Order) -> Result<(), TargetError> {

@@ -94,6 +94,10 @@ impl Target for Directory {
         self.told.clone()
     }
 
+    fn ends_what_it_begins(&self) -> bool {
+        true
+    }
+
     async fn prepare(&self, order: &Order) -> Result<(), TargetError> {
         self.slot_folder(order).map(drop)
     }

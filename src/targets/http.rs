@@ -39,8 +39,8 @@ const MANNER: Manner = Manner {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Options {
-    /// Where to. `{{app}}`, `{{environment}}`, `{{slot}}` and `{{version}}` are filled in, here
-    /// percent-encoded.
+    /// Where to. `{{app}}`, `{{environment}}`, `{{slot}}`, `{{version}}` and `{{fence}}` are
+    /// filled in, here percent-encoded.
     #[schemars(with = "HttpUrl")]
     url: String,
     /// The method. Default POST.
@@ -144,7 +144,7 @@ impl Request {
                 last_words: Vec::new(),
             };
         }
-        TargetError::Failed {
+        TargetError::Lost {
             said: format!(
                 "the answer to {} was lost ({failed}); the deployment may have begun",
                 self.told
@@ -158,6 +158,10 @@ impl Request {
 impl Target for Request {
     fn told(&self) -> String {
         self.told.clone()
+    }
+
+    fn ends_what_it_begins(&self) -> bool {
+        false
     }
 
     async fn prepare(&self, order: &Order) -> Result<(), TargetError> {
@@ -175,21 +179,24 @@ impl Target for Request {
         if wanted.welcome(answer.status) {
             return Ok(format!("{} answered {}", self.told, answer.status));
         }
-        Err(TargetError::Failed {
-            said: format!(
-                "{} answered {} after {}, wanted {wanted}",
-                self.told,
-                answer.status,
-                text::duration(answer.took)
-            ),
-            last_words: self.first_bytes(&answer),
+        let said = format!(
+            "{} answered {} after {}, wanted {wanted}",
+            self.told,
+            answer.status,
+            text::duration(answer.took)
+        );
+        let last_words = self.first_bytes(&answer);
+        // A gateway says so of somebody behind it, who may be at work.
+        Err(match answer.status {
+            502 | 504 => TargetError::Lost { said, last_words },
+            _ => TargetError::Failed { said, last_words },
         })
     }
 }
 
 /// Replaces every `{{name}}` once; what is filled in is not looked at again.
 fn fill(template: &str, value: impl Fn(&str) -> Result<String, String>) -> Result<String, String> {
-    const NAMES: [&str; 4] = ["app", "environment", "slot", "version"];
+    const NAMES: [&str; 5] = ["app", "environment", "slot", "version", "fence"];
     let mut out = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once("{{") {
@@ -213,6 +220,7 @@ fn value_of<'a>(order: &'a Order, name: &str) -> &'a str {
         "app" => &order.app,
         "environment" => &order.environment,
         "slot" => &order.slot,
+        "fence" => order.fence.as_deref().unwrap_or_default(),
         _ => order.release.as_str(),
     }
 }

@@ -47,17 +47,21 @@ pub struct Order {
     pub slot_url: url::Url,
     /// The release.
     pub release: Release,
+    /// Whose turn it is, as `cutover lock check` takes it; `None` without a lock.
+    pub fence: Option<String>,
 }
 
 impl Order {
-    /// The order as variables, for scripts: `APP`, `ENVIRONMENT`, `SLOT`, `SLOT_URL`, `VERSION`.
-    pub fn variables(&self) -> [(&'static str, &str); 5] {
+    /// The order as variables, for scripts: `APP`, `ENVIRONMENT`, `SLOT`, `SLOT_URL`,
+    /// `VERSION`, and `FENCE`, which is empty without a lock.
+    pub fn variables(&self) -> [(&'static str, &str); 6] {
         [
             ("APP", &self.app),
             ("ENVIRONMENT", &self.environment),
             ("SLOT", &self.slot),
             ("SLOT_URL", self.slot_url.as_str()),
             ("VERSION", self.release.as_str()),
+            ("FENCE", self.fence.as_deref().unwrap_or_default()),
         ]
     }
 }
@@ -81,14 +85,22 @@ pub enum TargetError {
         /// The last lines that were printed, or the first bytes that were answered.
         last_words: Vec<String>,
     },
-    /// It took longer than its timeout and was ended.
+    /// It took longer than its timeout, and was ended if it can be.
     #[error("{said}")]
     TimedOut {
-        /// What was ended.
+        /// What took so long.
         said: String,
         /// The timeout.
         after: Duration,
         /// The last lines that were printed.
+        last_words: Vec<String>,
+    },
+    /// It was begun, and how it ends is not known: its answer was lost.
+    #[error("{said}")]
+    Lost {
+        /// What happened, in a line.
+        said: String,
+        /// The first bytes that were answered, if any were.
         last_words: Vec<String>,
     },
     /// It could not be begun: no such program, no such directory, no connection.
@@ -104,6 +116,9 @@ pub enum TargetError {
 pub trait Target: Send + Sync {
     /// What it is, for a line of log: `./scripts/deploy.sh`.
     fn told(&self) -> String;
+
+    /// Whether nothing of what it began goes on when it has returned, also after a timeout.
+    fn ends_what_it_begins(&self) -> bool;
 
     /// Checks what can be checked without changing anything.
     ///

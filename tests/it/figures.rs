@@ -18,6 +18,7 @@ use cutover::report::audit::{Audit, Origin};
 use crate::prober_figures;
 use crate::stories::load::under_load;
 use crate::switch_figures;
+use crate::world::caddy;
 use crate::world::load::Manner;
 use crate::world::nginx::{Lines, Nginx, Site};
 use crate::world::shop::{self, Ran, Shop, Way, program};
@@ -69,7 +70,8 @@ async fn of_the_readme() {
         &duration(took),
     );
     tables += &goal("peak memory of it", bytes < 60 << 20, "60 MB", &mb(bytes));
-    for (way, name) in switch_figures::WAYS {
+    let admin = (Way::CaddyHandler, "Caddy, admin API");
+    for (way, name) in switch_figures::WAYS.into_iter().chain([admin]) {
         let (writes, runs) = rollbacks(way);
         let (write, run) = (middle(&writes), middle(&runs));
         let slowest = runs.last().copied().unwrap();
@@ -97,7 +99,8 @@ async fn of_the_readme() {
     tables += "| | kept connections | new connections | POST | one switch, to the last check |\n";
     tables += "| --- | --- | --- | --- | --- |\n";
     let reload = (Way::Include, "nginx, include and reload");
-    for (way, name) in switch_figures::WAYS.into_iter().chain([reload]) {
+    let admin = (Way::CaddyHandler, "Caddy, admin API");
+    for (way, name) in switch_figures::WAYS.into_iter().chain([reload, admin]) {
         tables += &switched(way, name).await;
     }
     let script = Script::open();
@@ -146,10 +149,16 @@ fn place() -> String {
         ))
     };
     let (traefik, envoy) = (version("traefik", "version"), version("envoy", "--version"));
+    let caddy = said(&format!("{} version", caddy::program().display()));
+    let caddy = caddy
+        .split(' ')
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches('v');
     let cores = std::thread::available_parallelism().unwrap();
     format!(
-        "Measured by `tests/bench` on {cores} cores, nginx {nginx}, HAProxy {haproxy}, Traefik {traefik} and \
-         Envoy {envoy}; users, proxies and slots share the machine. Users never repeat a request."
+        "Measured by `tests/bench` on {cores} cores, nginx {nginx}, HAProxy {haproxy}, Caddy {caddy}, \
+         Traefik {traefik} and Envoy {envoy}; users, proxies and slots share the machine. Users never repeat a request."
     )
 }
 

@@ -9,6 +9,8 @@ mod canary;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod counters;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod figures;

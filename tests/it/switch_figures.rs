@@ -15,9 +15,10 @@ use crate::world::haproxy::KeptAlive;
 use crate::world::shop::{Shop, Way};
 
 /// The ways to switch that lose nothing.
-pub(crate) const WAYS: [(Way, &str); 4] = [
+pub(crate) const WAYS: [(Way, &str); 5] = [
     (Way::Flags, "nginx, flag file"),
     (Way::Map, "HAProxy, map"),
+    (Way::CaddyFlags, "Caddy, flag file"),
     (Way::Traefik, "Traefik, watched file"),
     (Way::Envoy, "Envoy, watched file"),
 ];

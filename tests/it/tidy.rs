@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cutover::config::command_line::POST_STEP;
-use cutover::config::inputs::INPUTS;
+use cutover::config::input_table::INPUTS;
 use cutover::config::yaml::{self, Node, What};
 use cutover::modes::MODES;
 use cutover::report::outputs::OUTPUTS;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,22 +11,16 @@ use crate::model::claim::Claim;
 use crate::model::ending::Reason;
 use crate::model::event::Event;
 use crate::model::fault::Fault;
-use crate::model::queue::Queue;
 use crate::rollout::stage::Stage;
 
-use super::{Seen, Slate, SlateError, queue};
+use super::held::{FRESH, Held, Known};
+use super::{Slate, SlateError, queue};
 
 /// How long the question whether a claim still holds may take.
 const ASK: Duration = Duration::from_secs(2);
 
 /// How long it may take when traffic is to be put back: a cancelled run has seconds.
 const ASK_AGAIN: Duration = Duration::from_millis(1200);
-
-/// An answer is good for so long, or for a tenth of the lease.
-const FRESH: Duration = Duration::from_secs(5);
-
-/// How often a claim is written anew when somebody who waits has written it meanwhile.
-const RENEWALS: usize = 4;
 
 /// How long giving up a claim may take.
 const GIVE_UP: Duration = Duration::from_secs(2);
@@ -39,29 +33,12 @@ pub struct Keeper {
     touched: AtomicBool,
 }
 
-struct Held {
-    slate: Arc<dyn Slate>,
-    claim: Claim,
-    known: Mutex<Known>,
-}
-
-struct Known {
-    mark: String,
-    /// Who waits for it, as it was last seen.
-    queue: Queue,
-    /// Until then nobody may take it from us. By our own clock, from before the renewal was sent.
-    until: Instant,
-    /// When it was last seen to be ours.
-    seen: Instant,
-    /// Whose it is now, once it is not ours any more.
-    lost: Option<String>,
-}
-
 impl Keeper {
     /// Of a claim that was placed as `mark`, by a request that was sent at `sent`.
     pub fn of(slate: Arc<dyn Slate>, claim: Claim, mark: String, sent: Instant) -> Self {
         let known = Mutex::new(Known {
             mark,
+            turn: claim.turn,
             queue: claim.queue.clone(),
             until: sent + claim.lease(),
             seen: sent,
@@ -219,6 +196,31 @@ impl Keeper {
         self.lost()
     }
 
+    /// What a target is told, to see later whether it is still its turn; `None` without a lock.
+    pub fn fence(&self) -> Option<String> {
+        let held = self.held.as_ref()?;
+        Some(held.over().1.fence())
+    }
+
+    /// Passes the turn on to the next target of this run. Whoever checks the fence of the turn
+    /// before is told from then on that it is over.
+    ///
+    /// # Errors
+    /// As [`Self::ours`]: then nobody's turn has changed for sure.
+    pub async fn pass_on(&self) -> Result<(), Fault> {
+        let Some(held) = &self.held else {
+            return Ok(());
+        };
+        held.lock().turn += 1;
+        let written = tokio::time::timeout(ASK, held.renew()).await;
+        match (self.lost(), written) {
+            (Some(lost), _) => Err(lost),
+            (None, Ok(Ok(_))) => Ok(()),
+            (None, Ok(Err(failed))) => Err(unknown(&failed.to_string())),
+            (None, Err(_)) => Err(unknown("no answer")),
+        }
+    }
+
     /// From here on the router may have been written by this run.
     pub fn touch(&self) {
         self.touched.store(true, Ordering::Relaxed);
@@ -247,144 +249,6 @@ impl Keeper {
             "the lock was not released ({failed}); it is free when its lease is over, or with `cutover lock release {}`",
             held.claim.id
         ))
-    }
-}
-
-impl Held {
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn fresh(&self) -> Duration {
-        FRESH.min(self.claim.lease() / 10)
-    }
-
-    fn mark(&self) -> String {
-        self.lock().mark.clone()
-    }
-
-    /// What it was last seen as, and what is to be written over that: the claim, and who waits.
-    fn over(&self) -> (String, Claim) {
-        let known = self.lock();
-        let claim = self.claim.followed_by(known.queue.clone());
-        (known.mark.clone(), claim)
-    }
-
-    /// Whether it is still ours, as the slate says.
-    async fn look(&self) -> Result<bool, SlateError> {
-        let asked = Instant::now();
-        let ours = self.mark();
-        if self.slate.mark().await?.is_some_and(|mark| mark == ours) {
-            self.lock().seen = asked;
-            return Ok(true);
-        }
-        let seen = self.slate.read().await?;
-        Ok(self.learn(seen, asked))
-    }
-
-    fn learn(&self, seen: Option<Seen>, asked: Instant) -> bool {
-        let mut known = self.lock();
-        match seen {
-            Some(seen)
-                if seen
-                    .claim
-                    .as_ref()
-                    .is_some_and(|claim| claim.is_held_as(&self.claim.id)) =>
-            {
-                known.mark = seen.mark;
-                known.queue = seen.claim.map(|claim| claim.queue).unwrap_or_default();
-                known.seen = asked;
-                true
-            }
-            Some(seen) => {
-                known.lost = Some(if seen.held().is_some() {
-                    format!("{}; its lease is until {}", seen.told(), seen.until())
-                } else {
-                    format!("released; the last claim was {}", seen.told())
-                });
-                false
-            }
-            None => {
-                known.lost = Some("somebody has removed it".to_owned());
-                false
-            }
-        }
-    }
-
-    /// Writes the claim anew, over our own one only.
-    async fn renew(&self) -> Result<bool, SlateError> {
-        for _ in 0..RENEWALS {
-            let sent = Instant::now();
-            let (over, claim) = self.over();
-            let draft = self.slate.draft(Some(&over), &claim).await?;
-            if self.slate.place(false, &draft).await? {
-                let mut known = self.lock();
-                known.mark = draft.mark;
-                known.until = sent + self.claim.lease();
-                known.seen = sent;
-                return Ok(true);
-            }
-            // Somebody else's; or our own one, whose answer got lost, or that somebody waits for.
-            let seen = self.slate.read().await?;
-            if !self.learn(seen, sent) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// A claim whose lease is over may be anybody's in the next moment: it is renewed first.
-    async fn look_or_renew(&self) -> Result<(), SlateError> {
-        if !self.look().await? {
-            return Ok(());
-        }
-        let margin = self.claim.lease() / 10;
-        for _ in 0..2 {
-            if Instant::now() + margin < self.lock().until {
-                return Ok(());
-            }
-            if !self.renew().await? {
-                return Ok(());
-            }
-        }
-        if Instant::now() < self.lock().until {
-            Ok(())
-        } else {
-            Err(SlateError::OutOfReach(
-                "the lease could not be renewed".to_owned(),
-            ))
-        }
-    }
-
-    /// Gives up the claim with that mark: in one step where that can be.
-    async fn write_over(&self, mark: &str, given_up: &Claim) -> Result<bool, SlateError> {
-        // Those who wait have to see at once that others do.
-        if given_up.queue.is_empty() && self.slate.give_up(mark).await? {
-            return Ok(true);
-        }
-        let draft = self.slate.draft(Some(mark), given_up).await?;
-        self.slate.place(false, &draft).await
-    }
-
-    async fn release(&self) -> Result<(), SlateError> {
-        let mut last = None;
-        for _ in 0..RENEWALS {
-            if self.lock().lost.is_some() {
-                return Ok(());
-            }
-            let (over, claim) = self.over();
-            match self.write_over(&over, &claim.released()).await {
-                Ok(true) => return Ok(()),
-                Ok(false) => {}
-                Err(failed) => last = Some(failed),
-            }
-            // It may be released, renewed by an answer that got lost, or somebody else's.
-            let seen = self.slate.read().await?;
-            if !self.learn(seen, Instant::now()) {
-                return Ok(());
-            }
-        }
-        Err(last.unwrap_or_else(|| SlateError::OutOfReach("it kept changing".to_owned())))
     }
 }
 

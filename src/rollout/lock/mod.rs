@@ -6,6 +6,7 @@
 //! waits stands in the [`queue`], which is a part of what is written.
 //! Nobody gives up or overwrites a claim that is somebody else's and holds.
 
+mod held;
 pub mod keeper;
 pub mod queue;
 pub mod taking;

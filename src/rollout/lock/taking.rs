@@ -373,6 +373,7 @@ pub fn claim(
         reason,
         since: now(),
         lease_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
+        turn: 0,
         at: None,
         queue: Queue::default(),
     }

@@ -11,11 +11,12 @@ use crate::model::release::Release;
 use crate::model::slot::Side;
 use crate::model::split::Split;
 use crate::platform::text;
+use crate::rollout::failover;
 use crate::rollout::looks::Served;
 use crate::rollout::patience::pass_all;
 use crate::rollout::saga::{Made, Step};
 use crate::rollout::stage::Stage;
-use crate::targets::{Desk, Order};
+use crate::targets::Order;
 
 use super::LOOK;
 
@@ -74,19 +75,7 @@ impl Step for Deploy<'_> {
     async fn act(self, stage: &Stage) -> Result<Made<()>, Fault> {
         stage.lock.ours_lately().await?;
         let slot = stage.slots.on(self.into);
-        // Read again: somebody may have moved traffic since the story began.
-        let split = match stage.router.as_deref() {
-            Some(router) => router.read().await?.split,
-            None => self.split,
-        };
-        let weight = split.weight(self.into);
-        if weight.percent() > 0 {
-            let other = stage.slots.name(self.into.other());
-            return Err(Fault::new(Reason::SlotIsActive, format!("{} receives traffic, so nothing is deployed to it", slot.name))
-                .measured(format!("{weight} of traffic on {}", slot.name))
-                .wanted("none")
-                .next(format!("deploy to {other}, or move all traffic there first: `cutover switch-traffic --to {other}`")));
-        }
+        self.is_idle(stage).await?;
         stage.learned(Fact::Slot(slot.name.clone()));
         let order = Order {
             app: stage.app.clone(),
@@ -94,13 +83,7 @@ impl Step for Deploy<'_> {
             slot: slot.name.clone(),
             slot_url: slot.url.clone(),
             release: self.release.clone(),
-        };
-        let target = stage.target()?;
-        target.prepare(&order).await?;
-        let say = |line: String| stage.say(Event::Line(line));
-        let desk = Desk {
-            say: &say,
-            cancelled: &stage.cancelled,
+            fence: stage.lock.fence(),
         };
         // What is replaced is asked for the record only: nobody waits long for it.
         let replaced = tokio::select! {
@@ -108,7 +91,7 @@ impl Step for Deploy<'_> {
             () = stage.cancelled.cancelled() => return Err(Fault::cancelled()),
             served = stage.served_by(self.into, REPLACED) => served.release().cloned(),
         };
-        let did = target.deploy(&order, &desk).await?;
+        let did = failover::deploy(stage, &order, async || self.is_idle(stage).await).await?;
         stage.say(Event::Changed {
             what: format!("release in {}", slot.name),
             before: replaced.map(|release| release.as_str().to_owned()),
@@ -116,6 +99,28 @@ impl Step for Deploy<'_> {
         });
         let said = format!("{} <- {}      {did}", slot.name, self.release);
         Ok(Made { value: (), said })
+    }
+}
+
+impl Deploy<'_> {
+    /// Reads again: somebody may have moved traffic since the story began.
+    async fn is_idle(&self, stage: &Stage) -> Result<(), Fault> {
+        let split = match stage.router.as_deref() {
+            Some(router) => router.read().await?.split,
+            None => self.split,
+        };
+        let weight = split.weight(self.into);
+        if weight.percent() == 0 {
+            return Ok(());
+        }
+        let (name, other) = (
+            stage.slots.name(self.into),
+            stage.slots.name(self.into.other()),
+        );
+        Err(Fault::new(Reason::SlotIsActive, format!("{name} receives traffic, so nothing is deployed to it"))
+            .measured(format!("{weight} of traffic on {name}"))
+            .wanted("none")
+            .next(format!("deploy to {other}, or move all traffic there first: `cutover switch-traffic --to {other}`")))
     }
 }
 

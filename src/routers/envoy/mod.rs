@@ -87,6 +87,7 @@ impl Envoy {
 #[async_trait]
 impl Watcher for Envoy {
     const NAME: &'static str = "Envoy";
+    const NOT_COUNTED: &'static str = "Envoy's counters are not read yet";
 
     fn split_in(&self, content: &str) -> Result<Split, String> {
         routes::File::read(content, &self.route)?.split(&self.clusters)

@@ -106,6 +106,8 @@ impl Traefik {
 #[async_trait]
 impl Watcher for Traefik {
     const NAME: &'static str = "Traefik";
+    const NOT_COUNTED: &'static str =
+        "Traefik counts requests for its metrics only, which are not asked";
 
     fn split_in(&self, content: &str) -> Result<Split, String> {
         self.live(content)?.split(&self.children)

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 pub(super) use self::file::WatchedFile;
 pub(super) use self::names::{names, plain};
 use super::lock;
-use super::{Change, Confirmed, Reading, Router, RouterError};
+use super::{Change, Confirmed, Counting, Reading, Router, RouterError};
 use crate::model::slot::Slots;
 use crate::model::split::Split;
 use crate::platform::text;
@@ -56,6 +56,9 @@ pub(super) enum Has {
 pub(super) trait Watcher: Send + Sync {
     /// Its name, for messages.
     const NAME: &'static str;
+
+    /// Why nothing is counted with it.
+    const NOT_COUNTED: &'static str;
 
     /// How traffic is divided by a file.
     fn split_in(&self, content: &str) -> Result<Split, String>;
@@ -183,14 +186,14 @@ impl<W: Watcher> ByFile<W> {
         written.map_err(|failed| RouterError::Refused(format!("writing {}: {failed}", self.file)))
     }
 
-    /// Writes a file and waits until the proxy runs by it.
+    /// Puts a file back and waits until the proxy runs by it. Nothing is asked before it is
+    /// written, for a way back must not wait for an answer.
     async fn put(&self, content: &str) -> Result<(), Unsettled> {
-        let refusals = self.watcher.refusals().await;
         self.write(content).await.map_err(|failed| Unsettled {
             silent: false,
             said: failed.to_string(),
         })?;
-        self.taken(content, refusals).await
+        self.taken(content, u64::MAX).await
     }
 
     /// Waits until the proxy has taken a file that was just written, and keeps how late that was.
@@ -242,6 +245,10 @@ impl<W: Watcher> Router for ByFile<W> {
 
     fn one_time_lines(&self) -> String {
         self.watcher.one_time_lines()
+    }
+
+    fn counting(&self) -> Counting<'_> {
+        Counting::Not(W::NOT_COUNTED)
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cutover::config::inputs::INPUTS;
+use cutover::config::input_table::INPUTS;
 use cutover::modes::MODES;
 use cutover::report::outputs::OUTPUTS;
 use serde::Deserialize;

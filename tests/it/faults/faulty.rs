@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cutover::model::split::{Split, Weight};
 use cutover::probes::{Ailment, Probe, Pulse, Subject};
-use cutover::routers::{Change, Confirmed, Reading, Router, RouterError};
+use cutover::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 use cutover::targets::{Desk, Order, Target, TargetError};
 
 use super::orders::{Call, Errors, Orders};
@@ -72,6 +72,10 @@ impl Router for FaultyRouter {
         self.0.one_time_lines()
     }
 
+    fn counting(&self) -> Counting<'_> {
+        self.0.counting()
+    }
+
     async fn read(&self) -> Result<Reading, RouterError> {
         // On the way back the order for the beginning means nothing, and the other way around.
         let call = if self.1.is_unwinding() {
@@ -114,6 +118,10 @@ pub(super) struct FaultyTarget(pub(super) Box<dyn Target>, pub(super) Orders);
 impl Target for FaultyTarget {
     fn told(&self) -> String {
         self.0.told()
+    }
+
+    fn ends_what_it_begins(&self) -> bool {
+        self.0.ends_what_it_begins()
     }
 
     async fn prepare(&self, order: &Order) -> Result<(), TargetError> {

@@ -37,6 +37,7 @@ pub(crate) fn order(version: &str) -> Order {
         slot: "blue".to_owned(),
         slot_url: "http://blue.example.com/".parse().unwrap(),
         release: Release::new(version),
+        fence: None,
     }
 }
 

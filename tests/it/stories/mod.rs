@@ -3,8 +3,10 @@
 
 mod ages;
 mod app;
+mod caddy;
 mod calls;
 mod docker;
+mod failover;
 mod gates;
 mod guardrails;
 mod hosts;

@@ -69,11 +69,32 @@ impl History {
         self.start_with(&format!("basic_auth_users:\n  {USER}: {HASH}\n"))
     }
 
+    /// Starts a server with it that looks at these from now on, often: the label `slot` and the
+    /// port of each.
+    pub(crate) fn start_looking_at(self, slots: &[(&str, u16)]) -> Prometheus {
+        let targets: Vec<String> = slots
+            .iter()
+            .map(|(slot, port)| {
+                format!("{{ targets: ['127.0.0.1:{port}'], labels: {{ slot: {slot} }} }}")
+            })
+            .collect();
+        let config = format!(
+            "global: {{ scrape_interval: 200ms, scrape_timeout: 200ms }}\n\
+             scrape_configs: [{{ job_name: shop, static_configs: [{}] }}]\n",
+            targets.join(", ")
+        );
+        self.start_by("", &config)
+    }
+
     fn start_with(self, web: &str) -> Prometheus {
+        self.start_by(web, "global: {}\n")
+    }
+
+    fn start_by(self, web: &str, config: &str) -> Prometheus {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::write(path("history"), self.text + "# EOF\n").unwrap();
-        fs::write(path("prometheus.yml"), "global: {}\n").unwrap();
+        fs::write(path("prometheus.yml"), config).unwrap();
         fs::write(path("web.yml"), web).unwrap();
         let mut load = Command::new("promtool");
         load.args(["tsdb", "create-blocks-from", "openmetrics"]);

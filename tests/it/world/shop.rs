@@ -14,9 +14,10 @@ use std::process::{Child, Command, Stdio};
 use regex_lite::Regex;
 use serde_json::{Value, json};
 
+use super::caddy::Caddy;
 use super::haproxy::{Ground, HaProxy};
 use super::nginx::{Lines, Nginx, Site};
-use super::watchers::{Place, Watching};
+use super::watchers::{self, Watching};
 
 /// Names another build of the program than the one that was built with the tests.
 pub(crate) const PROGRAM: &str = "CUTOVER_PROGRAM";
@@ -30,6 +31,10 @@ pub(crate) enum Way {
     Include,
     /// HAProxy, an entry of a map.
     Map,
+    /// Caddy, a flag file, no reload.
+    CaddyFlags,
+    /// Caddy, its admin API.
+    CaddyHandler,
     /// Traefik, a file that it watches.
     Traefik,
     /// Envoy, a file that it watches.
@@ -47,6 +52,7 @@ pub(crate) struct Shop {
 enum Proxy {
     Nginx(Nginx),
     HaProxy(HaProxy),
+    Caddy(Caddy),
     Watching(Watching),
 }
 
@@ -92,7 +98,8 @@ impl Shop {
         let proxy = match way {
             Way::Flags | Way::Include => Proxy::Nginx(nginx(way, &slots.site)),
             Way::Map => Proxy::HaProxy(haproxy(&slots.site)),
-            Way::Traefik | Way::Envoy => Proxy::Watching(watching(way, &slots.site)),
+            Way::CaddyFlags | Way::CaddyHandler => Proxy::Caddy(caddy(way, &slots.site)),
+            Way::Traefik | Way::Envoy => Proxy::Watching(watchers::of_shop(way, &slots.site)),
         };
         Self { slots, proxy }
     }
@@ -107,6 +114,7 @@ impl Shop {
         match &self.proxy {
             Proxy::Nginx(nginx) => nginx.site.port,
             Proxy::HaProxy(haproxy) => haproxy.ground.front,
+            Proxy::Caddy(caddy) => caddy.site.port,
             Proxy::Watching(watching) => watching.place.front,
         }
     }
@@ -116,6 +124,7 @@ impl Shop {
         match &self.proxy {
             Proxy::Nginx(nginx) => nginx.site.directory(),
             Proxy::HaProxy(haproxy) => haproxy.ground.directory.path(),
+            Proxy::Caddy(caddy) => caddy.site.directory(),
             Proxy::Watching(watching) => watching.place.directory(),
         }
     }
@@ -181,6 +190,8 @@ impl Shop {
         for (slot, name) in [(slots.first, "blue.shop"), (slots.second, "green.shop")] {
             let url = slot.url.as_str().trim_end_matches('/');
             text = text.replace(url, &format!("http://{name}"));
+            // What Caddy dials.
+            text = text.replace(&url["http://".len()..], name);
         }
         let mut ports = vec![self.front()];
         if let Proxy::Nginx(nginx) = &self.proxy {
@@ -296,19 +307,26 @@ fn haproxy(slots: &Site) -> HaProxy {
     ground.start(&router_config(slots))
 }
 
-fn watching(way: Way, slots: &Site) -> Watching {
-    let place = Place::new();
-    let at = place.path("watched");
-    let (admin, at) = (place.admin_url(), at.display());
-    if way == Way::Traefik {
-        let router = json!({ "kind": "traefik", "file": format!("{at}/live.yml"), "api": admin });
-        furnish(slots, &router, place.front);
-        place.traefik(&router_config(slots), "0s")
-    } else {
-        let router = json!({ "kind": "envoy", "file": format!("{at}/live.json"), "admin": admin });
-        furnish(slots, &router, place.front);
-        place.envoy(&router_config(slots))
-    }
+fn caddy(way: Way, slots: &Site) -> Caddy {
+    Caddy::start(|site| {
+        let router = match way {
+            Way::CaddyFlags => json!({ "kind": "caddy", "flags": "flags" }),
+            _ => json!({
+                "kind": "caddy", "handler": "live", "admin": format!("http://127.0.0.1:{}", site.admin),
+            }),
+        };
+        furnish(slots, &router, site.port);
+        let lines = router_config(slots);
+        let (first, rest) = lines.split_once("# 2. ").unwrap();
+        if way == Way::CaddyHandler {
+            let json = &first[first.find('{').unwrap()..];
+            return site.json(&serde_json::from_str(json).unwrap());
+        }
+        let command = rest.lines().last().unwrap().trim_start_matches('#');
+        let made = Command::new("sh").args(["-c", command]).status().unwrap();
+        assert!(made.success(), "{command}");
+        site.caddyfile(first)
+    })
 }
 
 fn command(site: &Site, arguments: &str) -> Command {
@@ -325,7 +343,7 @@ fn command(site: &Site, arguments: &str) -> Command {
 }
 
 /// Puts everything into the directory that a user has there.
-fn furnish(site: &Site, router: &Value, front: u16) {
+pub(super) fn furnish(site: &Site, router: &Value, front: u16) {
     let slots = site.slots();
     let config = CONFIG
         .replace("URL", &format!("http://127.0.0.1:{front}"))
@@ -347,7 +365,7 @@ fn put(site: &Site, slot: &str, release: &str) {
 }
 
 /// The lines that the router needs once, as the program prints them.
-fn router_config(site: &Site) -> String {
+pub(super) fn router_config(site: &Site) -> String {
     let printed = command(site, "router-config").output().unwrap();
     assert!(printed.status.success(), "{printed:?}");
     String::from_utf8(printed.stdout).unwrap()

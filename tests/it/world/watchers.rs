@@ -11,10 +11,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cutover::platform::http::{Http, Look};
+use serde_json::json;
 use tempfile::TempDir;
 use url::Url;
 
+use super::nginx::Site;
 use super::ports;
+use super::shop::{Way, furnish, router_config};
 
 /// How long one may take to begin on a machine that does much else.
 const START: Duration = Duration::from_secs(30);
@@ -199,6 +202,22 @@ impl Drop for Watching {
         let group = rustix::process::Pid::from_child(&self.child);
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         let _ = self.child.wait();
+    }
+}
+
+/// The one of a shop, with a config for it.
+pub(super) fn of_shop(way: Way, slots: &Site) -> Watching {
+    let place = Place::new();
+    let at = place.path("watched");
+    let (admin, at) = (place.admin_url(), at.display());
+    if way == Way::Traefik {
+        let router = json!({ "kind": "traefik", "file": format!("{at}/live.yml"), "api": admin });
+        furnish(slots, &router, place.front);
+        place.traefik(&router_config(slots), "0s")
+    } else {
+        let router = json!({ "kind": "envoy", "file": format!("{at}/live.json"), "admin": admin });
+        furnish(slots, &router, place.front);
+        place.envoy(&router_config(slots))
     }
 }
 
