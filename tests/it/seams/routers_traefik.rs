@@ -254,6 +254,14 @@ async fn a_file_that_is_not_ours_is_refused_and_a_missing_one_is_out_of_reach() 
         matches!(&gone, RouterError::OutOfReach(said) if said.contains("router-config")),
         "{gone:?}"
     );
+    // Until Traefik has noticed, its API still tells of what was there before.
+    let began = Instant::now();
+    while on.traefik.answers(1).await.contains_key("blue") {
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "it is served still"
+        );
+    }
     router.restore(&saved).await.unwrap();
     assert_eq!(router.read().await.unwrap(), saved);
     assert_eq!(on.traefik.answers(10).await.get("blue"), Some(&10));
