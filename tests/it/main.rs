@@ -33,6 +33,8 @@ mod seams;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]
+mod switch_figures;
+#[cfg(test)]
 mod thresholds;
 #[cfg(test)]
 mod tidy;
