@@ -23,6 +23,7 @@ use crate::notifiers::Routing;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 use crate::report::telling::Channel;
+use crate::rollout::anomaly::Sentry;
 use crate::rollout::failover::Failover;
 use crate::rollout::gauges::{Gauges, Named};
 use crate::rollout::ledger::Ledger;
@@ -131,7 +132,8 @@ pub fn stage(
         tools,
         &mut misfits,
     );
-    let gauges = gauges(environment, tools, &mut misfits);
+    let gauges = gauges(environment, slots.as_ref(), tools, &mut misfits);
+    let anomaly = sentry(environment, tools, &gauges, &mut misfits);
     match slots {
         Some(slots) if misfits.is_empty() => Ok(Stage {
             app: app.to_owned(),
@@ -145,6 +147,7 @@ pub fn stage(
             smoke,
             health,
             gauges,
+            anomaly,
             proof: environment.proof,
             prober: environment.prober.clone(),
             recorded: None,
@@ -293,10 +296,19 @@ fn checks(
     blocks.iter().enumerate().filter_map(one).collect()
 }
 
-fn gauges(environment: &Environment, tools: &Tools, misfits: &mut Vec<Misfit>) -> Gauges {
+fn gauges(
+    environment: &Environment,
+    slots: Option<&Slots>,
+    tools: &Tools,
+    misfits: &mut Vec<Misfit>,
+) -> Gauges {
+    let Some(slots) = slots else {
+        return Gauges::default();
+    };
     let with = metrics::Tools {
         http: tools.http.clone(),
         vault: tools.vault.clone(),
+        slots: slots.clone(),
     };
     let named = |(i, block): (usize, &MetricBlock)| {
         let built = build(metrics::KINDS, &block.0, &with);
@@ -316,6 +328,25 @@ fn gauges(environment: &Environment, tools: &Tools, misfits: &mut Vec<Misfit>) -
         misfits.extend(wrong.into_iter().map(below));
         Gauges::default()
     })
+}
+
+/// What is held against the days before. Of sources that could not be built nothing is said.
+fn sentry(
+    environment: &Environment,
+    tools: &Tools,
+    gauges: &Gauges,
+    misfits: &mut Vec<Misfit>,
+) -> Option<Sentry> {
+    let block = environment.anomaly.as_ref()?;
+    if gauges.is_empty() && !environment.metrics.is_empty() {
+        return None;
+    }
+    let sentry = Sentry::new(block, &tools.directory, gauges);
+    let below = |(path, said): (String, String)| match path.as_str() {
+        "" => ("anomaly".to_owned(), said),
+        path => (format!("anomaly.{path}"), said),
+    };
+    sentry.map_err(|wrong| misfits.push(below(wrong))).ok()
 }
 
 fn slots(environment: &Environment, misfits: &mut Vec<Misfit>) -> Option<Slots> {

@@ -164,7 +164,7 @@ fn fitted(markdown: &str, room: usize) -> Option<String> {
         match fence {
             None if ticks.len() >= 3 => next_fence = Some(ticks),
             None => {
-                next_folds += line.matches("<details>").count();
+                next_folds += line.matches("<details").count();
                 next_folds = next_folds.saturating_sub(line.matches("</details>").count());
             }
             Some(open) if ticks.len() >= open.len() && ticks == line.trim_end() => {

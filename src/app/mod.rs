@@ -21,6 +21,7 @@ mod midway;
 mod preflight;
 mod records;
 mod replay;
+mod report_file;
 mod secrets;
 mod session;
 mod staged;

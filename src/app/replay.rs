@@ -5,9 +5,10 @@ use std::fs;
 
 use crate::error::Refusal;
 use crate::judge::canary::recording::read;
-use crate::judge::canary::{Look, Metric, Settings, Verdict};
+use crate::judge::canary::{Arm, BAR, Interval, Look, Metric, SAFE_BAR, Settings, Verdict};
+use crate::model::canary::{Glance, Proved, Seen};
 use crate::model::ending::{Account, Decision, Ending, Reason};
-use crate::model::event::Headline;
+use crate::model::event::{Event, Headline};
 
 use super::session::Session;
 
@@ -48,9 +49,38 @@ impl Session {
             mode: "replay",
             ..Headline::default()
         });
+        for (look, interval) in looks.iter().zip(&recording.intervals) {
+            (self.say)(Event::Glanced(Box::new(glance(look, interval))));
+        }
         let ending = ending(&looks);
         self.ended(&ending);
         Ok(Some(ending))
+    }
+}
+
+/// A look as a rollout tells it; a recording does not know of steps.
+fn glance(look: &Look, interval: &Interval) -> Glance {
+    let seen = |arm: &Arm| Seen {
+        requests: arm.requests,
+        errors: arm.errors,
+        ..Seen::default()
+    };
+    let proved = |metric: &Metric| Proved {
+        ln_worse: metric.ln_worse,
+        ln_within: metric.ln_within,
+        ratio: metric.ratio,
+    };
+    Glance {
+        at: look.at,
+        verdict: look.verdict.name().to_owned(),
+        said: look.said(),
+        canary: seen(&interval.canary),
+        stable: seen(&interval.stable),
+        errors: proved(&look.errors),
+        latency: proved(&look.latency),
+        ln_bar: BAR.ln(),
+        ln_safe_bar: SAFE_BAR.ln(),
+        ..Glance::default()
     }
 }
 
@@ -105,7 +135,7 @@ fn ending(looks: &[Look]) -> Ending {
             "{}: at {}: {}",
             look.verdict.name(),
             time(look.at),
-            look.said
+            look.said()
         )
     };
     let bad = first(Verdict::Rollback);

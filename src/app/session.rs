@@ -5,6 +5,7 @@ use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{IsTerminal as _, Write as _};
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -46,10 +47,12 @@ pub(super) struct Session {
     pub(super) say: Say,
     pub(super) http: Http,
     pub(super) cancelled: CancellationToken,
-    summary: Shared<Summary>,
+    pub(super) summary: Shared<Summary>,
     outputs: Shared<Outputs>,
     pub(super) audit: RefCell<Option<Open>>,
     pub(super) telemetry: RefCell<Option<Counting>>,
+    /// Where the page of the run goes.
+    pub(super) report_file: Option<PathBuf>,
     begun: Cell<bool>,
     /// As whom GitHub is asked, once that was needed.
     pub(super) access: OnceCell<Result<Option<Access>, String>>,
@@ -87,6 +90,7 @@ impl Session {
             outputs,
             audit: RefCell::default(),
             telemetry: RefCell::default(),
+            report_file: None,
             begun: Cell::new(false),
             access: OnceCell::new(),
         }
@@ -98,6 +102,10 @@ impl Session {
             self.context.lead_to_job(id);
         }
         secrets::keep_from_inputs(inputs, &self.vault);
+        // The post step has the same inputs, and the page of the run is there by then.
+        if word != "finish" {
+            self.report_file = inputs.report_file.clone();
+        }
         let performed = tokio::select! {
             biased;
             () = self.heed_signals() => None,
@@ -217,6 +225,7 @@ impl Session {
             self.close_telemetry().await;
             self.close_audit().await;
         }
+        self.write_report();
         if let Some(path) = &self.context.output_file
             && let Err(failed) = self.outputs.with(|outputs| outputs.write(path))
         {

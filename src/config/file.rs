@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::model::release::Mark;
 use crate::platform::secret::Vault;
 
+use super::anomaly::Anomaly;
 use super::approval::Approval;
 use super::audit::AuditOptions;
 use super::check;
@@ -71,6 +72,9 @@ pub struct Environment {
     /// Where figures come from, for `health.thresholds`. The first that has a metric is asked.
     #[serde(default)]
     pub metrics: Vec<MetricBlock>,
+    /// Figures since a switch against those of the days before, in a rollout's watch and in
+    /// `health-check`. Default: not looked at.
+    pub anomaly: Option<Anomaly>,
     /// How a rollout moves traffic.
     #[serde(default)]
     pub strategy: Strategy,
@@ -169,6 +173,13 @@ impl Strategy {
     pub const fn wait(&self) -> Duration {
         match self {
             Self::BlueGreen(settings) => settings.wait.get(),
+        }
+    }
+
+    /// How long a release is watched under traffic.
+    pub const fn watch(&self) -> Duration {
+        match self {
+            Self::BlueGreen(settings) => settings.watch.get(),
         }
     }
 }

@@ -142,6 +142,11 @@ pub const INPUTS: &[Input] = &[
         "the id of this job's check run: by it links lead to the job, and its Deployment is found",
     ),
     input(
+        "report-file",
+        "",
+        "write the run as one HTML page to this file; a path in the workspace, or an absolute one",
+    ),
+    input(
         "fault",
         "",
         "for rehearse: what goes wrong, such as errors=5% or wrong-version; several with commas",

@@ -1,8 +1,10 @@
 //! The inputs: `INPUT_*` variables and the flags of the same names, read into one struct.
 //!
 //! Every problem is reported, and no problem quotes a value, because a value may be a secret
-//! that was put into the wrong place. Where the values come from is `command_line`'s matter.
+//! that was put into the wrong place. Where the values come from is `command_line`'s matter; their
+//! names are in `input_table`.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::Deserialize;
@@ -15,6 +17,7 @@ use crate::platform::secret::Secret;
 use super::app::{App, whole_number};
 use super::preflight::Migration;
 use super::problem::Problem;
+use super::report_file;
 
 /// The raw inputs, as envy reads them. Every field is optional: what is not given is decided
 /// in [`Inputs`].
@@ -50,6 +53,7 @@ struct Raw {
     app_installation_id: Option<String>,
     check_run_id: Option<String>,
     failover: Option<String>,
+    report_file: Option<String>,
     fault: Option<String>,
 }
 
@@ -108,6 +112,8 @@ pub struct Inputs {
     pub app: Option<App>,
     /// The id of this job's check run. The runner fills it in; what is no number is none.
     pub check_run_id: Option<u64>,
+    /// Where the page of the run goes: a path within the workspace, or an absolute one.
+    pub report_file: Option<PathBuf>,
     /// What shall go wrong in a rehearsal.
     pub faults: Vec<String>,
     /// The words after the command, such as `hold` after `lock`.
@@ -217,6 +223,10 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
             "this is not a URL; write it as https://host/path",
         );
     }
+    let report_file = raw.report_file.and_then(|text| {
+        let path = report_file::path(&text);
+        path.map_err(|said| complain("report-file", said)).ok()
+    });
     let app = [raw.app_id, raw.app_private_key, raw.app_installation_id];
     let app = App::read(app, &mut complain);
     Inputs {
@@ -251,6 +261,7 @@ fn parse(raw: Raw, problems: &mut Vec<Problem>) -> Inputs {
         token: raw.token.map(Secret::new),
         app,
         check_run_id: raw.check_run_id.as_deref().and_then(whole_number),
+        report_file,
         faults: raw
             .fault
             .map(|faults| {

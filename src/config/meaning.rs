@@ -4,14 +4,17 @@
 //! together with those that the schema finds.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::platform::secret::Vault;
 
+use super::anomaly::{self, Anomaly};
 use super::approval::{self, Approval};
 use super::clock::{self, Clock};
+use super::file::Strategy;
 use super::gates;
 use super::lock::SHORTEST_LEASE;
 use super::preflight::{self, Guardrails, Preflight};
@@ -38,6 +41,7 @@ pub fn problems(config: &Value, places: &BTreeMap<String, Place>) -> Vec<Problem
         found.release(&format!("{at}.release"), environment);
         found.lease(&format!("{at}.lock.lease"), environment);
         found.approval(&format!("{at}.approval"), environment);
+        found.anomaly(&format!("{at}.anomaly"), environment);
         found.protection(&format!("{at}.protection"), environment);
         found.clock(&format!("{at}.health.clock"), environment);
         found.hosts(&format!("{at}.preflight"), environment);
@@ -103,6 +107,22 @@ impl Found<'_> {
             return;
         };
         for (below, said) in approval::meaning(&approval) {
+            self.add(&format!("{path}.{below}"), said);
+        }
+    }
+
+    /// Only of what the schema has nothing against; the strategy's watch is then right, too.
+    fn anomaly(&mut self, path: &str, environment: &Value) {
+        let anomaly = environment.get("anomaly").map(Anomaly::deserialize);
+        let Some(Ok(anomaly)) = anomaly else {
+            return;
+        };
+        let strategy = match environment.get("strategy") {
+            Some(strategy) => Strategy::deserialize(strategy).ok(),
+            None => Some(Strategy::default()),
+        };
+        let watch = strategy.map_or(Duration::MAX, |it| it.watch());
+        for (below, said) in anomaly::meaning(&anomaly, watch) {
             self.add(&format!("{path}.{below}"), said);
         }
     }

@@ -5,6 +5,7 @@
 //! and the seam's table of kinds builds it (`kinds`). No network, no file but the config.
 
 pub mod address;
+pub mod anomaly;
 pub mod app;
 pub mod approval;
 pub mod audit;
@@ -28,6 +29,7 @@ pub mod patience;
 pub mod preflight;
 pub mod problem;
 pub mod protection;
+mod report_file;
 pub mod request;
 pub mod schema;
 pub mod script;

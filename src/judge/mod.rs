@@ -4,6 +4,7 @@
 //! tested with a table.
 
 pub mod ages;
+pub mod anomaly;
 pub mod approval;
 pub mod branches;
 pub mod canary;

@@ -86,6 +86,8 @@ pub enum Reason {
     Degraded,
     /// A look was bad, and it takes more than one to be sure.
     Suspected,
+    /// A figure is not what it always is at this time.
+    Anomaly,
     /// Nothing could be measured.
     NoData,
     /// An environment at GitHub is not protected as the config says.

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::anomaly::Deviation;
 use super::approval::Figure;
 use super::assessment::Assessment;
 use super::canary::Glance;
@@ -112,6 +113,8 @@ pub enum Event {
     Glanced(Box<Glance>),
     /// A figure was read, and held against its threshold if it has one.
     Assessed(Assessment),
+    /// A metric is not as it always is; said once for each.
+    Deviated(Deviation),
     /// An environment of GitHub was held against the config.
     Compared(Comparison),
     /// A check of the preflight is over.
@@ -159,6 +162,8 @@ pub enum Fact {
     Queue(Waited),
     /// What a look on a clock came to.
     Clock(vigil::Figure),
+    /// The file that has the run as a page.
+    ReportFile(String),
     /// Error rate and latencies.
     Figures(Summary),
 }

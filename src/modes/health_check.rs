@@ -13,6 +13,7 @@ use crate::model::severity::Severity;
 use crate::model::vigil::{Seen, Sight};
 use crate::platform::text;
 use crate::probes::Subject;
+use crate::rollout::anomaly::glance;
 use crate::rollout::gauges::{Finding, Looked};
 use crate::rollout::patience::pass_all;
 use crate::rollout::saga::{Halt, Saga};
@@ -72,6 +73,16 @@ pub async fn look(stage: &Stage, slot: Option<&str>) -> Look {
         () = stage.cancelled.cancelled() => return Look::none(smoke_test::from(Fault::cancelled())),
         both = both => both,
     };
+    // A source that knows the past knows the environment, and no slot alone.
+    if slot.is_none() && !stage.gauges.is_empty() {
+        tokio::select! {
+            biased;
+            () = stage.cancelled.cancelled() => {
+                return Look::none(smoke_test::from(Fault::cancelled()));
+            }
+            () = glance(stage) => {}
+        }
+    }
     let failing = passed.as_ref().err().map(|failed| failed.kinds.clone());
     let failing = failing.unwrap_or_default();
     let all = stage.health.len();

@@ -102,6 +102,10 @@ impl Script {
         staged.health.checks.retain(|check| answerable(&check.0));
         staged.prober.rate = staged.prober.rate.max(LEAST_RATE);
         staged.notify.clear();
+        // The figures are the service's, and say nothing of a stand-in.
+        if staged.anomaly.take().is_some() {
+            self.left_out.push("anomalies".to_owned());
+        }
         let Strategy::BlueGreen(settings) = &mut staged.strategy;
         if settings.watch > LONGEST_WATCH {
             self.left_out.push(format!(

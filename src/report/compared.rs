@@ -9,8 +9,19 @@ use super::words;
 /// The differences of all environments, and which of them are left; empty where nothing was
 /// compared.
 pub(super) fn table(all: &[Comparison], vault: &Vault) -> String {
-    let text = |text: &str| inline(&words::clean(text, vault));
-    let mut out = String::new();
+    let rows = rows(all, |text| inline(&words::clean(text, vault)));
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut out =
+        "| environment | key | GitHub had | config | |\n|---|---|---|---|---|\n".to_owned();
+    out.extend(rows.iter().map(|cells| row(cells)));
+    out
+}
+
+/// The cells of the rows; `text` makes somebody's text fit for one.
+pub(super) fn rows(all: &[Comparison], text: impl Fn(&str) -> String) -> Vec<[String; 5]> {
+    let mut rows = Vec::new();
     for first in all.iter().filter(|one| !one.read_back) {
         let name = text(&first.environment);
         let after = all
@@ -19,13 +30,7 @@ pub(super) fn table(all: &[Comparison], vault: &Vault) -> String {
         let left = after.unwrap_or(first);
         if first.differences.is_empty() {
             let said = "as the config says".to_owned();
-            out.push_str(&row(&[
-                name,
-                String::new(),
-                said.clone(),
-                said,
-                "✅".to_owned(),
-            ]));
+            rows.push([name, String::new(), said.clone(), said, "✅".to_owned()]);
             continue;
         }
         for one in &first.differences {
@@ -36,17 +41,14 @@ pub(super) fn table(all: &[Comparison], vault: &Vault) -> String {
                 (true, false) => "❌ differs",
             };
             let (is, should) = (text(&one.is), text(&one.should));
-            out.push_str(&row(&[
+            rows.push([
                 name.clone(),
                 one.key.to_owned(),
                 is,
                 should,
                 state.to_owned(),
-            ]));
+            ]);
         }
     }
-    if out.is_empty() {
-        return out;
-    }
-    format!("| environment | key | GitHub had | config | |\n|---|---|---|---|---|\n{out}")
+    rows
 }

@@ -6,15 +6,19 @@
 
 pub mod approval;
 pub mod audit;
+mod charts;
 mod clerk;
 mod compared;
 pub mod deployment;
 mod digest;
 mod gauges;
+pub mod heard;
 pub mod log;
 pub mod markdown;
+mod measured;
 pub mod news;
 pub mod outputs;
+pub mod page;
 pub mod summary;
 pub mod tally;
 pub mod telling;

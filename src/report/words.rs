@@ -59,6 +59,19 @@ pub(super) const fn decision(decision: Decision) -> &'static str {
     }
 }
 
+/// A decision at a glance. The word stands beside it, for whoever cannot see the sign.
+pub(super) const fn sign(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Passed | Decision::Promoted => "✅",
+        Decision::Failed => "❌",
+        Decision::RolledBack => "↩️",
+        Decision::Held => "⚠️",
+        Decision::Stuck => "🆘",
+        Decision::Skipped => "⏭️",
+        Decision::Planned => "📝",
+    }
+}
+
 /// The lines of an account that say something, in the order in which they are read.
 pub(super) fn account(account: &Account) -> impl Iterator<Item = (&'static str, &str)> {
     [

@@ -4,7 +4,9 @@
 //! promise says how to take a step back and is given before the step acts. Only the saga
 //! unwinds. A lock keeps other runs away. Nothing here knows a vendor, the runner, GitHub, or how anything is shown.
 
+pub mod anomaly;
 pub mod approval;
+pub mod arms;
 pub mod blue_green;
 pub mod failover;
 mod faults;

@@ -15,6 +15,7 @@ use crate::model::figures::Figures;
 use crate::model::release::Release;
 use crate::platform::text;
 
+use super::anomaly::guard;
 use super::felt::Felt;
 use super::saga::{Made, Step};
 use super::stage::Stage;
@@ -54,6 +55,15 @@ impl Step for Watch<'_> {
                 said: String::new(),
             });
         }
+        let ago = self.felt.since_write().unwrap_or_default();
+        let ago = i64::try_from(ago.as_millis()).unwrap_or_default();
+        let deployed = jiff::Timestamp::now().as_millisecond() - ago;
+        guard(stage, deployed, self.watch(stage)).await
+    }
+}
+
+impl Watch<'_> {
+    async fn watch(&self, stage: &Stage) -> Result<Made<()>, Fault> {
         let end = Instant::now() + self.length;
         let mut courses: Vec<Course> = stage
             .health
@@ -87,9 +97,7 @@ impl Step for Watch<'_> {
             tokio::time::sleep(left.min(TICK)).await;
         }
     }
-}
 
-impl Watch<'_> {
     async fn health(&self, stage: &Stage, courses: &mut [Course]) -> Result<(), Fault> {
         let subject = stage.public();
         let looks = join_all(stage.health.iter().map(|check| check.look(&subject))).await;

@@ -5,6 +5,9 @@
 //! The contract suite in `tests/it/seams` loops over the table, so the new kind is held to
 //! the same promises at once. Nothing here knows why traffic moves.
 
+mod access_log;
+pub mod caddy;
+mod flags;
 pub mod haproxy;
 pub mod http;
 mod lock;
@@ -17,14 +20,20 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::config::kinds::Kind;
+use crate::model::arms::Stand;
 use crate::model::slot::Slots;
 use crate::model::split::Split;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 
 /// All kinds, by name.
-pub const KINDS: &[Kind<dyn Router, Tools>] =
-    &[haproxy::KIND, http::KIND, nginx::KIND, pointer::KIND];
+pub const KINDS: &[Kind<dyn Router, Tools>] = &[
+    caddy::KIND,
+    haproxy::KIND,
+    http::KIND,
+    nginx::KIND,
+    pointer::KIND,
+];
 
 /// What a router is built with.
 pub struct Tools {
@@ -106,6 +115,27 @@ pub enum RouterError {
     },
 }
 
+/// Whether a router counts what each slot does.
+pub enum Counting<'a> {
+    /// It does, for as long as the tally lives.
+    By(Box<dyn Tally + 'a>),
+    /// It does not; why, or what it would need.
+    Not(&'static str),
+}
+
+/// What a router counts for each slot: the requests of real users, without any other source.
+#[async_trait]
+pub trait Tally: Send + Sync {
+    /// Where from, in a few words, and what is not counted there.
+    fn told(&self) -> String;
+
+    /// Where the counters of both slots stand now, from one look.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or does not know a slot.
+    async fn stand(&self) -> Result<Stand, RouterError>;
+}
+
 /// Who gets traffic. All verbs can be repeated without harm.
 #[async_trait]
 pub trait Router: Send + Sync {
@@ -117,6 +147,9 @@ pub trait Router: Send + Sync {
 
     /// The lines that the proxy's own configuration needs once, with a word on where they go.
     fn one_time_lines(&self) -> String;
+
+    /// Whether it counts what each slot does.
+    fn counting(&self) -> Counting<'_>;
 
     /// How traffic is divided now.
     ///

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::lock;
-use super::{Change, Confirmed, Reading, Router, RouterError, Tools};
+use super::{Change, Confirmed, Counting, Reading, Router, RouterError, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
@@ -197,6 +197,10 @@ impl Router for Pointer {
             "# Once, where the pointer is; what reads it is yours:\n{}\n",
             self.first_time()
         )
+    }
+
+    fn counting(&self) -> Counting<'_> {
+        Counting::Not("it is a file, and sees no requests")
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

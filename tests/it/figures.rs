@@ -17,6 +17,7 @@ use cutover::report::audit::{Audit, Origin};
 
 use crate::prober_figures;
 use crate::stories::load::under_load;
+use crate::world::caddy;
 use crate::world::load::Manner;
 use crate::world::nginx::{Lines, Nginx, Site};
 use crate::world::shop::{self, Ran, Shop, Way, program};
@@ -67,7 +68,12 @@ async fn of_the_readme() {
         &duration(took),
     );
     tables += &goal("peak memory of it", bytes < 60 << 20, "60 MB", &mb(bytes));
-    for (way, name) in [(Way::Flags, "nginx, flag file"), (Way::Map, "HAProxy, map")] {
+    for (way, name) in [
+        (Way::Flags, "nginx, flag file"),
+        (Way::Map, "HAProxy, map"),
+        (Way::CaddyFlags, "Caddy, flag file"),
+        (Way::CaddyHandler, "Caddy, admin API"),
+    ] {
         let (writes, runs) = rollbacks(way);
         let (write, run) = (middle(&writes), middle(&runs));
         let slowest = runs.last().copied().unwrap();
@@ -85,7 +91,9 @@ async fn of_the_readme() {
     for (way, name) in [
         (Way::Flags, "nginx, flag file"),
         (Way::Map, "HAProxy, map"),
+        (Way::CaddyFlags, "Caddy, flag file"),
         (Way::Include, "nginx, include and reload"),
+        (Way::CaddyHandler, "Caddy, admin API"),
     ] {
         let shop = Shop::open(way);
         let switch = || assert_eq!(shop.cutover("switch-traffic").code, 0);
@@ -129,10 +137,16 @@ fn place() -> String {
     };
     let nginx = said("nginx -v 2>&1 | sed 's,.*/,,; s, .*,,'");
     let haproxy = said("haproxy -v | sed -n 's/^HAProxy version \\([0-9.]*\\).*/\\1/p'");
+    let caddy = said(&format!("{} version", caddy::program().display()));
+    let caddy = caddy
+        .split(' ')
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches('v');
     let cores = std::thread::available_parallelism().unwrap();
     format!(
-        "Measured by `tests/bench` on {cores} cores, nginx {nginx} and HAProxy {haproxy}; users, \
-         proxies and slots share the machine. Users never repeat a request."
+        "Measured by `tests/bench` on {cores} cores, nginx {nginx}, HAProxy {haproxy} and Caddy {caddy}; \
+         users, proxies and slots share the machine. Users never repeat a request."
     )
 }
 

@@ -1,6 +1,8 @@
 //! All integration tests, in one binary: real parts, real sockets, the real program.
 
 #[cfg(test)]
+mod anomaly;
+#[cfg(test)]
 mod approvals;
 #[cfg(test)]
 mod audit;
@@ -8,6 +10,8 @@ mod audit;
 mod canary;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod counters;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
@@ -22,6 +26,8 @@ mod prober_figures;
 mod processes;
 #[cfg(test)]
 mod protection;
+#[cfg(test)]
+mod report;
 #[cfg(test)]
 mod seams;
 #[cfg(test)]

@@ -7,13 +7,17 @@
 
 pub mod buckets;
 pub mod evidence;
+pub mod power;
+pub mod ratio;
 pub mod recording;
 mod sentence;
 
 use serde::{Deserialize, Serialize};
 
+use std::f64::consts::{LN_2, LN_10};
+
 use buckets::Buckets;
-use evidence::{Burst, Claim, Counts, Evidence, RESTARTS, Strength};
+use evidence::{Bet, Burst, Claim, Counts, Evidence, RESTARTS, Strength};
 
 /// The bar for "it is worse": two metrics share a chance of 5 % for a false alarm.
 pub const BAR: f64 = 40.0;
@@ -33,12 +37,23 @@ const LEAST_DIFFERENCE: f64 = 0.001;
 /// "At most 1.1 times as many errors."
 const ERRORS: Claim = Claim {
     null: 1.1,
-    alternatives: &[1.4, 2.0, 4.0, 10.0],
+    alternatives: &[
+        Bet::on(1.4, 0.336_472_236_621_212_9),
+        Bet::on(2.0, LN_2),
+        Bet::on(4.0, 2.0 * LN_2),
+        Bet::on(10.0, LN_10),
+    ],
     restarts: true,
 };
 
 /// Bets that it is well within a limit.
-const BELOW: &[f64] = &[0.2, 0.35, 0.5, 0.65, 0.8];
+const BELOW: &[Bet] = &[
+    Bet::on(0.2, -1.609_437_912_434_100_3),
+    Bet::on(0.35, -1.049_822_124_498_677_8),
+    Bet::on(0.5, -LN_2),
+    Bet::on(0.65, -0.430_782_916_092_454_2),
+    Bet::on(0.8, -0.223_143_551_314_209_7),
+];
 
 /// What the user wants.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,7 +119,8 @@ pub struct Arm {
 }
 
 /// Both arms over the same interval.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Interval {
     /// Seconds from the canary's first request to the interval's beginning.
     pub from: f64,
@@ -162,9 +178,8 @@ pub struct Metric {
     pub counts: Counts,
 }
 
-/// A look: the verdict, and what it rests on.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+/// A look: the verdict, and what it rests on. Written down, it has its sentence, too.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Look {
     /// What it says.
     pub verdict: Verdict,
@@ -174,8 +189,8 @@ pub struct Look {
     pub errors: Metric,
     /// Slow requests; its ratio is that of the 95th percentiles.
     pub latency: Metric,
-    /// Why, in a sentence.
-    pub said: String,
+    settings: Settings,
+    looks: u64,
 }
 
 /// A judge of one canary. What it knows can be written down, and read by the run after.
@@ -324,23 +339,24 @@ impl Judge {
         } else {
             Verdict::Inconclusive
         };
-        let said = sentence::of(verdict, [&errors, &latency], &self.settings, at, self.looks);
         Look {
             verdict,
             at,
             errors,
             latency,
-            said,
+            settings: self.settings,
+            looks: self.looks,
         }
     }
 
     /// How the 95th percentiles compare since a beginning.
     fn p95_ratio(&self, start: usize) -> Option<f64> {
-        let none = Default::default();
         let earlier = start.checked_sub(1).and_then(|nth| self.spreads.get(nth));
-        let [canary, stable] = earlier.unwrap_or(&none);
-        let p95 = |now: &Buckets, then: &Buckets| now.since(then).quantile(&self.edges, 0.95);
-        Some(p95(&self.spread[0], canary)? / p95(&self.spread[1], stable)?)
+        let [canary, stable] = [0, 1].map(|arm| {
+            let then = earlier.map(|both| &both[arm]);
+            self.spread[arm].quantile_since(then, &self.edges, 0.95)
+        });
+        Some(canary? / stable?)
     }
 
     fn error_claims(&self) -> [Claim; 2] {

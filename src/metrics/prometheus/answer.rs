@@ -1,4 +1,5 @@
-//! An answer of the query API: one series of numbers, or in words why there is none.
+//! An answer of the query API: one series of numbers, or in words why there is none; or several
+//! that differ in one label.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -32,6 +33,8 @@ pub(super) struct Answered {
     pub(super) points: Vec<(i64, f64)>,
     /// What to say where there are none.
     pub(super) why_empty: String,
+    /// Whether there is no series at all, rather than one without numbers.
+    pub(super) is_missing: bool,
     /// What the server warns of.
     pub(super) warnings: Vec<String>,
 }
@@ -76,12 +79,81 @@ struct OneSeries {
     value: Option<(f64, String)>,
 }
 
-/// Reads an answer.
+/// Reads an answer that is one series.
 ///
 /// # Errors
 /// When the server refuses, or says something else than numbers of one series. No series is
 /// no error here: the caller knows what else was asked.
 pub(super) fn read(answer: &Answer, asked: &Asked<'_>) -> Result<Answered, NoData> {
+    let (all, warnings) = series(answer, asked)?;
+    let mut one = match all.as_slice() {
+        [] => missing(asked),
+        [one] => one.numbers(asked),
+        several => return Err(too_many(several, asked)),
+    };
+    one.warnings = warnings;
+    Ok(one)
+}
+
+/// What to say where there is no series.
+fn missing(asked: &Asked<'_>) -> Answered {
+    Answered {
+        why_empty: format!("no series for {}", asked.shown(asked.query)),
+        is_missing: true,
+        ..Answered::default()
+    }
+}
+
+/// Reads an answer that is a histogram: a series for each edge, `+Inf` among them, from the
+/// lowest up; none where there is no series.
+///
+/// # Errors
+/// As for [`read`], and when series differ in more than their edge.
+pub(super) fn histogram(
+    answer: &Answer,
+    asked: &Asked<'_>,
+) -> Result<Vec<(f64, Answered)>, NoData> {
+    let (all, _) = series(answer, asked)?;
+    let mut edges = Vec::new();
+    for one in &all {
+        let edge = one.metric.get("le").and_then(Value::as_str);
+        let edge = edge.and_then(|edge| edge.parse::<f64>().ok());
+        let Some(edge) = edge.filter(|edge| !edge.is_nan()) else {
+            return Err(NoData::because(format!(
+                "a series without the label `le` for {}; a histogram's buckets are wanted: sum by (le) (…_bucket{{…}})",
+                asked.shown(asked.query)
+            )));
+        };
+        edges.push((edge, one.numbers(asked)));
+    }
+    edges.sort_by(|one, other| one.0.total_cmp(&other.0));
+    match edges.last() {
+        Some((last, _)) if last.is_finite() => Err(NoData::because(format!(
+            "the bucket +Inf is missing for {}",
+            asked.shown(asked.query)
+        ))),
+        _ if edges.windows(2).any(|pair| pair[0].0 == pair[1].0) => Err(too_many(&all, asked)),
+        _ => Ok(edges),
+    }
+}
+
+impl OneSeries {
+    fn numbers(&self, asked: &Asked<'_>) -> Answered {
+        let numbers = self.values.iter().chain(&self.value);
+        let numbers: Vec<(i64, f64)> = numbers
+            .filter_map(|(at, number)| Some(((at * 1000.0).round() as i64, number.parse().ok()?)))
+            .collect();
+        let finite = |(_, number): &&(i64, f64)| number.is_finite();
+        Answered {
+            points: numbers.iter().filter(finite).copied().collect(),
+            why_empty: not_a_number(&numbers, asked),
+            ..Answered::default()
+        }
+    }
+}
+
+/// All series of an answer, and what the server warns of.
+fn series(answer: &Answer, asked: &Asked<'_>) -> Result<(Vec<OneSeries>, Vec<String>), NoData> {
     let told = asked.told;
     let Ok(said) = serde_json::from_slice::<Said>(&answer.body) else {
         return Err(unreadable(answer, asked));
@@ -124,33 +196,7 @@ pub(super) fn read(answer: &Answer, asked: &Asked<'_>) -> Result<Answered, NoDat
             )));
         }
     };
-    let one = match all.as_slice() {
-        [] => {
-            return Ok(Answered {
-                why_empty: format!("no series for {}", asked.shown(asked.query)),
-                warnings,
-                ..Answered::default()
-            });
-        }
-        [one] => one,
-        several => return Err(too_many(several, asked)),
-    };
-    let numbers: Vec<(i64, f64)> = one
-        .values
-        .iter()
-        .chain(&one.value)
-        .filter_map(|(at, number)| Some(((at * 1000.0).round() as i64, number.parse().ok()?)))
-        .collect();
-    let points: Vec<_> = numbers
-        .iter()
-        .copied()
-        .filter(|(_, number): &(i64, f64)| number.is_finite())
-        .collect();
-    Ok(Answered {
-        why_empty: not_a_number(&numbers, asked),
-        points,
-        warnings,
-    })
+    Ok((all, warnings))
 }
 
 fn too_many(several: &[OneSeries], asked: &Asked<'_>) -> NoData {

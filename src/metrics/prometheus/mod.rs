@@ -5,7 +5,9 @@
 //! several are answers of their own, and so is what is not a number.
 
 mod answer;
+mod by_slot;
 mod options;
+mod past;
 
 use std::time::Duration;
 
@@ -17,11 +19,12 @@ use reqwest::header::HeaderMap;
 use url::Url;
 
 use super::figure::{Measure, Share};
-use super::{Ask, Counter, NoData, Reading, Source, Tools, ms, now};
+use super::{Ask, BySlot, NoData, Reading, Source, Stretch, Tools, ms, now};
 use crate::config::kinds::{Kind, plain_schema};
 use crate::model::metric::Unit;
 use crate::model::series::{Point, Sample, Series};
-use crate::platform::http::{Http, Look, Manner, below};
+use crate::model::slot::{Side, Slots};
+use crate::platform::http::{Answer, Http, Look, Manner, below};
 use crate::platform::secret::Vault;
 use answer::Answered;
 use options::{Options, WINDOW, fitting, headers};
@@ -43,20 +46,27 @@ struct Prometheus {
     headers: HeaderMap,
     http: Http,
     vault: Vault,
+    slots: Slots,
 }
 
 /// The times that are asked for.
 #[derive(Clone, Copy)]
 enum Times {
     Now,
+    /// In milliseconds.
+    At(i64),
     /// From, to and step, in milliseconds.
     Range(i64, i64, i64),
 }
 
 impl Prometheus {
     fn new(options: Options, tools: &Tools) -> Result<Self, String> {
-        if options.queries.is_empty() {
-            return Err("queries: there is none".to_owned());
+        match &options.by_slot {
+            Some(by_slot) => by_slot.check()?,
+            None if options.queries.is_empty() => {
+                return Err("queries: there is none, and no `by-slot`".to_owned());
+            }
+            None => {}
         }
         let mut measures = IndexMap::new();
         for (name, query) in &options.queries {
@@ -69,14 +79,30 @@ impl Prometheus {
             measures,
             http: tools.http.clone(),
             vault: tools.vault.clone(),
+            slots: tools.slots.clone(),
             options,
         })
     }
 
-    /// Asks one query.
+    /// Asks one query, whose answer is one series.
     async fn ask(&self, query: &str, ask: &Ask, times: Times) -> Result<Answered, NoData> {
         let query = query.replace(WINDOW, &format!("{}ms", ask.window.as_millis()));
-        let (path, form) = self.form(&query, times);
+        let answer = self.answer(&query, times).await?;
+        answer::read(&answer, &self.asked(&self.told(), &query))
+    }
+
+    /// What was asked, for messages.
+    fn asked<'a>(&'a self, told: &'a str, query: &'a str) -> answer::Asked<'a> {
+        answer::Asked {
+            told,
+            query,
+            allow_partial: self.options.allow_partial,
+            vault: &self.vault,
+        }
+    }
+
+    async fn answer(&self, query: &str, times: Times) -> Result<Answer, NoData> {
+        let (path, form) = self.form(query, times);
         let look = Look {
             method: Method::POST,
             url: below(self.options.url.get(), path),
@@ -89,15 +115,7 @@ impl Prometheus {
             },
         };
         let answer = self.http.look(&look).await;
-        let answer =
-            answer.map_err(|failed| NoData::out_of_reach(format!("{}: {failed}", self.told())))?;
-        let asked = answer::Asked {
-            told: &self.told(),
-            query: &query,
-            allow_partial: self.options.allow_partial,
-            vault: &self.vault,
-        };
-        answer::read(&answer, &asked)
+        answer.map_err(|failed| NoData::out_of_reach(format!("{}: {failed}", self.told())))
     }
 
     /// Where a query goes, and the form with it.
@@ -113,6 +131,10 @@ impl Prometheus {
         }
         let path = match times {
             Times::Now => "/api/v1/query",
+            Times::At(time) => {
+                form.append_pair("time", &seconds(time));
+                "/api/v1/query"
+            }
             Times::Range(from, to, step) => {
                 form.append_pair("start", &seconds(from));
                 form.append_pair("end", &seconds(to));
@@ -124,9 +146,6 @@ impl Prometheus {
     }
 
     async fn reading(&self, ask: &Ask) -> Result<Reading, NoData> {
-        let unknown = || NoData::because(format!("{} has no {}", self.told(), ask.metric));
-        let query = self.options.queries.get(&ask.metric).ok_or_else(unknown)?;
-        let measure = *self.measures.get(&ask.metric).ok_or_else(unknown)?;
         let end = now();
         let step = step(ask);
         let points = (ask.back.as_millis() / step.as_millis().max(1)) as i64;
@@ -135,6 +154,14 @@ impl Prometheus {
             0 => Times::Now,
             points => Times::Range(end - (points - 1) * step, end, step),
         };
+        self.reading_of(ask, times, end).await
+    }
+
+    /// Reads a metric at the times that are given; `end` is where there are none.
+    async fn reading_of(&self, ask: &Ask, times: Times, end: i64) -> Result<Reading, NoData> {
+        let unknown = || NoData::because(format!("{} has no {}", self.told(), ask.metric));
+        let query = self.options.queries.get(&ask.metric).ok_or_else(unknown)?;
+        let measure = *self.measures.get(&ask.metric).ok_or_else(unknown)?;
         let asked = [
             Some(&query.query),
             query.of.as_ref(),
@@ -165,8 +192,14 @@ impl Prometheus {
             }
         }
         let grid: Vec<i64> = match times {
-            Times::Now => vec![part.points.first().map_or(end, |(at, _)| *at)],
-            Times::Range(from, ..) => (0..points).map(|i| from + i * step).collect(),
+            Times::Now | Times::At(_) => vec![part.points.first().map_or(end, |(at, _)| *at)],
+            Times::Range(from, to, step) => (0..=(to - from) / step.max(1))
+                .map(|i| from + i * step)
+                .collect(),
+        };
+        let step = match times {
+            Times::Now | Times::At(_) => ms(step(ask)),
+            Times::Range(.., step) => step,
         };
         let sample = |at: i64| {
             let near = step / 2;
@@ -263,8 +296,19 @@ impl Source for Prometheus {
         false
     }
 
-    fn counter(&self) -> Option<&dyn Counter> {
-        None
+    fn by_slot(&self, _: Side) -> BySlot<'_> {
+        match &self.options.by_slot {
+            Some(queries) => BySlot::Counted(Box::new(by_slot::Slotwise::new(self, queries))),
+            None => BySlot::Whole("give it `by-slot:` with the queries `requests` and `errors`"),
+        }
+    }
+
+    fn remembers(&self) -> bool {
+        true
+    }
+
+    async fn past(&self, stretch: &Stretch) -> Result<Vec<(i64, f64)>, NoData> {
+        self.pieces(stretch).await
     }
 
     async fn read(&self, asks: &[Ask], _: &Url) -> Vec<Result<Reading, NoData>> {

@@ -15,6 +15,9 @@ use crate::platform::secret::{Secret, Vault};
 /// In a query: the time that a sample looks back on.
 pub(super) const WINDOW: &str = "{{window}}";
 
+/// In a query of `by-slot`: the slot's name.
+pub(super) const SLOT: &str = "{{slot}}";
+
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Options {
@@ -31,7 +34,10 @@ pub(super) struct Options {
     pub(super) headers: Headers,
     /// The metrics, each with its query. In a query, `{{window}}` is the time that a sample
     /// looks back on.
+    #[serde(default)]
     pub(super) queries: IndexMap<String, Query>,
+    /// What each slot did, to compare them.
+    pub(super) by_slot: Option<BySlot>,
     /// How long an answer may take. Default 10s.
     #[serde(default = "ten_seconds")]
     pub(super) timeout: Span,
@@ -122,6 +128,73 @@ impl JsonSchema for Query {
     }
 }
 
+/// Queries for what a slot counts. They are of counters as they stand; differences are taken here.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(super) struct BySlot {
+    /// The requests of a slot, which stands as `{{slot}}` in the query:
+    /// `sum(http_requests_total{slot="{{slot}}"})`. Default: those that `latency` counts.
+    pub(super) requests: Option<String>,
+    /// Those of them that failed. No series is 0, where there are requests.
+    pub(super) errors: String,
+    /// The buckets of their latency: `sum by (le) (http_request_duration_seconds_bucket{slot="{{slot}}"})`.
+    pub(super) latency: Option<String>,
+    /// What the edges of the buckets are in: seconds or milliseconds. Default seconds.
+    pub(super) latency_in: Option<In>,
+}
+
+impl BySlot {
+    /// What of it makes no sense.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.requests.is_none() && self.latency.is_none() {
+            return Err(
+                "by-slot: `requests` is missing, or `latency`, which counts them too".to_owned(),
+            );
+        }
+        if !matches!(self.latency_in, None | Some(In::Seconds | In::Milliseconds)) {
+            return Err("by-slot.latency-in: seconds or milliseconds".to_owned());
+        }
+        let all = [
+            ("requests", self.requests.as_ref()),
+            ("errors", Some(&self.errors)),
+            ("latency", self.latency.as_ref()),
+        ];
+        for (key, query) in all.into_iter().filter_map(|(key, it)| Some((key, it?))) {
+            if !query.contains(SLOT) {
+                return Err(format!(
+                    "by-slot.{key}: {SLOT} is not in it, so both slots would be the same"
+                ));
+            }
+            holes(query, &[SLOT]).map_err(|said| format!("by-slot.{key}: {said}"))?;
+            let derived = ["rate(", "increase(", "delta("];
+            if let Some(function) = derived.into_iter().find(|it| query.contains(it)) {
+                return Err(format!(
+                    "by-slot.{key}: {function}…) is a difference; the counter itself is wanted, and differences are taken here"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether nothing but these is to be filled in.
+fn holes(query: &str, known: &[&str]) -> Result<(), String> {
+    let filled = known
+        .iter()
+        .fold(query.to_owned(), |it, hole| it.replace(hole, ""));
+    match filled.split_once("{{") {
+        None => Ok(()),
+        Some((_, rest)) => {
+            let hole: String = rest.chars().take_while(|c| *c != '}').take(20).collect();
+            Err(format!(
+                "{{{{{hole}}}}} is not known here; {} is what can be filled in",
+                known.join(" and ")
+            ))
+        }
+    }
+}
+
 /// What a metric's numbers are, if its query fits its name.
 pub(super) fn fitting(name: &str, query: &Query) -> Result<Measure, String> {
     let measure = Measure::of_part(name, query.unit, query.of.is_some())?;
@@ -134,12 +207,7 @@ pub(super) fn fitting(name: &str, query: &Query) -> Result<Measure, String> {
         if text.trim().is_empty() {
             return Err("a query is empty".to_owned());
         }
-        if let Some((_, rest)) = text.replace(WINDOW, "").split_once("{{") {
-            let hole: String = rest.chars().take_while(|c| *c != '}').take(20).collect();
-            return Err(format!(
-                "{{{{{hole}}}}} is not known here; {WINDOW} is what can be filled in"
-            ));
-        }
+        holes(text, &[WINDOW])?;
     }
     match &query.of {
         Some(of) if measure.share.is_some() => {

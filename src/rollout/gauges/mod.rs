@@ -105,6 +105,11 @@ impl Gauges {
         }
     }
 
+    /// The sources, in their order.
+    pub fn sources(&self) -> &[Named] {
+        &self.sources
+    }
+
     /// Whether there is nothing to look at.
     pub fn is_empty(&self) -> bool {
         self.sources.is_empty()

@@ -123,10 +123,7 @@ impl Cli {
         questions: [&str; N],
     ) -> Result<[String; N], RouterError> {
         let text = self.line(&questions.join("; ")).await;
-        let text = text.map_err(|failed| match failed {
-            RouterError::Lost(said) => RouterError::OutOfReach(said),
-            other => other,
-        })?;
+        let text = text.map_err(harmless)?;
         let answers: Vec<String> = if N == 1 {
             vec![text.trim_end().to_owned()]
         } else {
@@ -199,6 +196,14 @@ impl Cli {
         } else {
             Err(lost("the connection was closed before the answer ended"))
         }
+    }
+}
+
+/// What is lost where nothing was to change: no more than out of reach.
+pub(super) fn harmless(failed: RouterError) -> RouterError {
+    match failed {
+        RouterError::Lost(said) => RouterError::OutOfReach(said),
+        other => other,
     }
 }
 

@@ -10,13 +10,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::cli::{Cli, refused};
+use super::cli::{Cli, harmless, refused};
+use super::counted::{Rows, counted};
 use super::entries::{Entry, Versions, filed, only_weight, shown, versions, with_entry};
 use super::lines;
 use super::state_file::StateFile;
 use crate::model::slot::Slots;
 use crate::model::split::{Split, Weight};
-use crate::routers::{Change, Confirmed, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 
 /// How long another's prepared version gets to be committed. One that was left behind by a
 /// writer that is gone looks the same and must not stop us for ever.
@@ -31,6 +32,7 @@ pub(super) struct MapEntry {
     pub(super) map: String,
     pub(super) key: String,
     pub(super) file: Option<StateFile>,
+    pub(super) backends: [String; 2],
     pub(super) slots: Slots,
 }
 
@@ -252,13 +254,6 @@ fn no_file(file: &StateFile) -> RouterError {
     ))
 }
 
-fn harmless(failed: RouterError) -> RouterError {
-    match failed {
-        RouterError::Lost(said) => RouterError::OutOfReach(said),
-        other => other,
-    }
-}
-
 #[async_trait]
 impl Router for MapEntry {
     fn told(&self) -> String {
@@ -280,6 +275,10 @@ impl Router for MapEntry {
 
     fn one_time_lines(&self) -> String {
         lines::for_map(&self.cli.address, &self.map, &self.key, &self.slots)
+    }
+
+    fn counting(&self) -> Counting<'_> {
+        counted(&self.cli, Rows::Backends(&self.backends))
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

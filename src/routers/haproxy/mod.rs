@@ -6,6 +6,7 @@
 //! HAProxy's memory is gone after a reload, so both forms keep a file that a reload reads.
 
 mod cli;
+mod counted;
 mod entries;
 mod lines;
 mod map;
@@ -50,6 +51,8 @@ pub struct Options {
     pub map: Option<String>,
     /// The key of the map's one entry; its value is the weight of the second slot.
     pub key: Option<String>,
+    /// With `map`: the backend of each slot, for what it counts. Default: named like the slot.
+    pub backends: Option<IndexMap<String, String>>,
     /// The backend whose two servers are the slots.
     pub backend: Option<String>,
     /// The server of each slot. Default: named like the slot.
@@ -64,7 +67,7 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     let cli = Cli {
         address: options.address.parse::<Address>()?,
     };
-    let by_map = options.map.is_some() || options.key.is_some();
+    let by_map = options.map.is_some() || options.key.is_some() || options.backends.is_some();
     let by_weights = options.backend.is_some() || options.servers.is_some();
     match (by_map, by_weights) {
         (true, true) => Err(
@@ -104,6 +107,7 @@ fn map_entry(options: Options, cli: Cli, tools: &Tools) -> Result<MapEntry, Stri
         map,
         key,
         file,
+        backends: of_slots("backends", options.backends, tools)?,
         slots: tools.slots.clone(),
     })
 }
@@ -113,25 +117,7 @@ fn server_weights(options: Options, cli: Cli, tools: &Tools) -> Result<ServerWei
         .backend
         .ok_or("`servers` without `backend`: which backend are they in?")?;
     plain("backend", &backend)?;
-    let slots = &tools.slots;
-    let given = options.servers.unwrap_or_default();
-    if let Some(stranger) = given.keys().find(|name| slots.side_of(name).is_none()) {
-        return Err(format!(
-            "servers: there is no slot \"{stranger}\"; the slots are {} and {}",
-            slots.first.name, slots.second.name
-        ));
-    }
-    let server = |side: Side| {
-        let name = given.get(slots.name(side)).cloned();
-        name.unwrap_or_else(|| slots.name(side).to_owned())
-    };
-    let servers = [server(Side::First), server(Side::Second)];
-    for server in &servers {
-        plain("servers", server)?;
-    }
-    if servers[0] == servers[1] {
-        return Err(format!("servers: both slots are the server {}", servers[0]));
-    }
+    let servers = of_slots("servers", options.servers, tools)?;
     let file = match options.state_file.as_deref() {
         Some(NO_FILE) | None => None,
         Some(path) => Some(state_file(path, &tools.directory)?),
@@ -141,8 +127,35 @@ fn server_weights(options: Options, cli: Cli, tools: &Tools) -> Result<ServerWei
         backend,
         servers,
         file,
-        slots: slots.clone(),
+        slots: tools.slots.clone(),
     })
+}
+
+/// The server or backend of each slot, named like the slot where nothing is given.
+fn of_slots(
+    key: &str,
+    given: Option<IndexMap<String, String>>,
+    tools: &Tools,
+) -> Result<[String; 2], String> {
+    let (slots, given) = (&tools.slots, given.unwrap_or_default());
+    if let Some(stranger) = given.keys().find(|name| slots.side_of(name).is_none()) {
+        return Err(format!(
+            "{key}: there is no slot \"{stranger}\"; the slots are {} and {}",
+            slots.first.name, slots.second.name
+        ));
+    }
+    let one = |side: Side| {
+        let name = given.get(slots.name(side)).cloned();
+        name.unwrap_or_else(|| slots.name(side).to_owned())
+    };
+    let both = [one(Side::First), one(Side::Second)];
+    for name in &both {
+        plain(key, name)?;
+    }
+    if both[0] == both[1] {
+        return Err(format!("{key}: both slots are {}", both[0]));
+    }
+    Ok(both)
 }
 
 fn state_file(path: &str, directory: &Path) -> Result<StateFile, String> {
@@ -201,6 +214,10 @@ mod tests {
             (json!({"map": "/w"}), "belong together"),
             (json!({"map": "w", "key": "w"}), "state-file"),
             (json!({"map": "/w", "key": "a;b"}), "key:"),
+            (
+                json!({"map": "/w", "key": "w", "backends": {"red": "r"}}),
+                "backends: there is no slot",
+            ),
             (json!({"servers": {"blue": "b"}}), "`backend`"),
             (json!({"backend": "b", "servers": {"red": "r"}}), "red"),
             (

@@ -1,6 +1,7 @@
 //! HAProxy's tables as text, read by the names of their columns. Pure.
 
-/// An answer to `show stat BACKEND 4 -1`: a line of names, then a line a server.
+/// An answer to `show stat BACKEND 4 -1`: a line of names, then a line a server (4) or one for
+/// the whole backend (2).
 pub(super) struct Table(pub(super) String);
 
 impl Table {
@@ -18,6 +19,11 @@ impl Table {
     pub(super) fn of(&self, server: &str, column: &str) -> Option<&str> {
         let (_, row) = self.rows().find(|(name, _)| *name == server)?;
         row.split(',').nth(self.column(column)?)
+    }
+
+    /// A number that a column has for a server, or for `BACKEND`; `None` where it is left empty.
+    pub(super) fn number(&self, server: &str, column: &str) -> Option<f64> {
+        self.of(server, column)?.parse().ok()
     }
 
     /// A server that gets traffic and is neither of the two.

@@ -8,13 +8,14 @@
 use async_trait::async_trait;
 
 use super::cli::{Cli, refused};
+use super::counted::{Rows, counted};
 use super::lines;
 use super::pair::{Pair, pair_of, split_of, steps};
 use super::state_file::StateFile;
 use super::table::{Table, saved_weight};
 use crate::model::slot::Slots;
 use crate::model::split::Split;
-use crate::routers::{Change, Confirmed, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 
 /// A router that is the weights of two servers.
 pub(super) struct ServerWeights {
@@ -227,6 +228,10 @@ impl Router for ServerWeights {
             self.file.as_ref(),
             &self.slots,
         )
+    }
+
+    fn counting(&self) -> Counting<'_> {
+        counted(&self.cli, Rows::Servers(&self.backend, &self.servers))
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -14,7 +14,7 @@ use reqwest::header::HeaderValue;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Change, Confirmed, Reading, Router, RouterError, Tools};
+use super::{Change, Confirmed, Counting, Reading, Router, RouterError, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::config::units::HttpUrl;
 use crate::model::split::{Split, Weight};
@@ -122,6 +122,10 @@ impl Router for Service {
                 .replace("FIRST", &self.slots.first.name)
                 .replace("SECOND", &self.slots.second.name),
         }
+    }
+
+    fn counting(&self) -> Counting<'_> {
+        Counting::Not("a service that keeps weights says nothing of requests")
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

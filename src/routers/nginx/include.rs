@@ -21,8 +21,9 @@ use super::live_file::Live;
 use crate::model::slot::Slots;
 use crate::model::split::Split;
 use crate::platform::atomic_file::{directory_of, replace_aside};
+use crate::routers::access_log::Log;
 use crate::routers::lock;
-use crate::routers::{Change, Confirmed, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 
 /// How long a reload may take to show. A master that cannot have a port tries for 2.5 s.
 const RELOAD_SHOWS: Duration = Duration::from_secs(5);
@@ -41,6 +42,7 @@ pub(super) struct Include {
     pub(super) generations: Asked,
     pub(super) error_log: ErrorLog,
     pub(super) split_by: String,
+    pub(super) log: Log,
     pub(super) slots: Slots,
 }
 
@@ -167,7 +169,12 @@ impl Router for Include {
             self.generations.path(),
             &self.slots,
             &self.split_by,
+            &self.log,
         )
+    }
+
+    fn counting(&self) -> Counting<'_> {
+        self.log.counting(&self.slots)
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -7,11 +7,12 @@
 
 use std::path::Path;
 
-use super::flags::flag;
 use super::live_file::Live;
 use crate::model::slot::{Side, Slot, Slots};
 use crate::model::split::Weight;
 use crate::platform::text::shell_word;
+use crate::routers::access_log::Log;
+use crate::routers::flags::flag;
 
 /// Both forms begin with this.
 const ABOUT_ADDRESSES: &str =
@@ -22,12 +23,14 @@ pub(super) fn for_flags(
     weights: &[Weight],
     slots: &Slots,
     split_by: &str,
+    log: &Log,
 ) -> String {
     let [a, b] = [Side::First, Side::Second].map(|side| slots.name(side));
     let share = |weight: Weight| format!("{}_at_{}", variable(b), weight.percent());
     let mut out = format!(
-        "# 1. In http {{ }}, once.\n{ABOUT_ADDRESSES}{}",
-        upstreams(slots)
+        "# 1. In http {{ }}, once.\n{ABOUT_ADDRESSES}{}{}",
+        upstreams(slots),
+        log.format_line()
     );
     for weight in weights {
         let percent = weight.percent();
@@ -52,7 +55,7 @@ pub(super) fn for_flags(
     out += &format!(
         "if (-f \"{}\") {{ set $live_slot \"{b}\"; }}\n{}",
         file(Weight::ALL).display(),
-        location(slots)
+        location(slots, log)
     );
     let word = |path: &Path| shell_word(&path.to_string_lossy()).into_owned();
     out += &format!(
@@ -70,9 +73,10 @@ pub(super) fn for_include(
     generation_path: &str,
     slots: &Slots,
     split_by: &str,
+    log: &Log,
 ) -> String {
     format!(
-        "# 1. In http {{ }}, once.\n{ABOUT_ADDRESSES}{}\
+        "# 1. In http {{ }}, once.\n{ABOUT_ADDRESSES}{}{}\
          include \"{file}\";\n\
          \n# 2. In the server {{ }} that users reach; the first location in the one of `generation-url`.\n\
          location = \"{generation_path}\" {{\n    \
@@ -83,7 +87,8 @@ pub(super) fn for_include(
          }}\n{}\
          \n# 3. The file {file} as it is at first, before the lines above are loaded:\n{}",
         upstreams(slots),
-        location(slots),
+        log.format_line(),
+        location(slots, log),
         Live::at_first().written(slots, split_by),
         file = file.display(),
     )
@@ -100,7 +105,7 @@ fn upstreams(slots: &Slots) -> String {
 }
 
 /// The location that passes requests on. Without `Host` the slot would see its upstream's name.
-fn location(slots: &Slots) -> String {
+fn location(slots: &Slots, log: &Log) -> String {
     let secure = |slot: &Slot| slot.url.scheme() == "https";
     let (scheme, more) = if secure(&slots.first) && secure(&slots.second) {
         (
@@ -114,9 +119,10 @@ fn location(slots: &Slots) -> String {
         "location / {{\n    \
              proxy_http_version 1.1;\n    \
              proxy_set_header Connection \"\";\n    \
-             proxy_set_header Host $host;\n{more}    \
+             proxy_set_header Host $host;\n{more}{log}    \
              proxy_pass {scheme}://$live_slot;\n\
-         }}\n"
+         }}\n",
+        log = log.location_line()
     )
 }
 

@@ -8,7 +8,6 @@
 
 mod command;
 mod error_log;
-mod flags;
 mod generation;
 mod include;
 mod lines;
@@ -19,13 +18,13 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use self::flags::Flags;
 use self::include::Include;
+use super::access_log::Log;
+use super::flags::{Flags, weights};
 use super::{Router, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::config::units::HttpUrl;
 use crate::model::slot::Side;
-use crate::model::split::Weight;
 
 /// The entry in the table.
 pub const KIND: Kind<dyn Router, Tools> = Kind {
@@ -34,9 +33,6 @@ pub const KIND: Kind<dyn Router, Tools> = Kind {
     schema: plain_schema::<Options>,
     build,
 };
-
-/// The weights that the one-time lines have where nothing else is asked for.
-const USUAL_WEIGHTS: [u8; 5] = [10, 25, 50, 75, 90];
 
 /// What a request is put on a side by, where nothing else is asked for: each by itself.
 const EACH_REQUEST: &str = "$request_id";
@@ -60,6 +56,9 @@ struct Options {
     generation_url: Option<HttpUrl>,
     /// With `include`: nginx's error log, to quote why a reload was refused.
     error_log: Option<String>,
+    /// An access log for Cutover alone, from which it counts what each slot did; the lines that
+    /// `router-config` prints have it then.
+    access_log: Option<String>,
     /// What puts a request on a side: `$request_id` if not given, `$cookie_user` or the like to
     /// keep each user on one side.
     split_by: Option<String>,
@@ -70,15 +69,28 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     for side in [Side::First, Side::Second] {
         speakable(tools.slots.name(side))?;
     }
+    let log = options
+        .access_log
+        .as_ref()
+        .map(|log| tools.directory.join(log));
+    if let Some(log) = &log {
+        quotable("access-log", log)?;
+    }
+    let log = Log::of(log);
     match (&options.flags, &options.include) {
         (Some(directory), None) => {
             only_with("include", &options.of_include())?;
             let directory = tools.directory.join(directory);
             quotable("flags", &directory)?;
+            let weights = weights(options.weights.as_deref())?;
+            let split_by = split_by(options.split_by)?;
             Ok(Box::new(Flags {
+                kind: "nginx",
+                proxy: "nginx",
+                lines: lines::for_flags(&directory, &weights, &tools.slots, &split_by, &log),
                 directory,
-                weights: weights(options.weights.as_deref())?,
-                split_by: split_by(options.split_by)?,
+                weights,
+                log,
                 slots: tools.slots.clone(),
             }))
         }
@@ -101,6 +113,7 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
                     options.error_log.map(|log| tools.directory.join(log)),
                 ),
                 split_by: split_by(options.split_by)?,
+                log,
                 slots: tools.slots.clone(),
             }))
         }
@@ -126,19 +139,6 @@ fn only_with(form: &str, keys: &[(&str, bool)]) -> Result<(), String> {
         Some((key, _)) => Err(format!("`{key}` goes with `{form}`, which is not given")),
         None => Ok(()),
     }
-}
-
-/// The weights in rising order, without the two that need no lines of their own.
-fn weights(given: Option<&[u8]>) -> Result<Vec<Weight>, String> {
-    let mut weights = given
-        .unwrap_or(&USUAL_WEIGHTS)
-        .iter()
-        .map(|percent| Weight::try_from(*percent).map_err(|said| format!("weights: {said}")))
-        .collect::<Result<Vec<_>, _>>()?;
-    weights.retain(|weight| !matches!(weight.percent(), 0 | 100));
-    weights.sort_unstable();
-    weights.dedup();
-    Ok(weights)
 }
 
 fn split_by(given: Option<String>) -> Result<String, String> {

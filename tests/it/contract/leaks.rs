@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::doors::unmasked;
-use super::program::{Program, Ran};
+use super::program::{Program, REPORT, Ran};
 use crate::world::app::{App, Reply};
 use crate::world::channels::{Channel, SECRET};
 use crate::world::github::environments::Rights;
@@ -107,7 +107,8 @@ pub(super) fn program(config: &Value) -> Program {
     let mut program = Program::in_a_workflow()
         .config(&text)
         .with("RUST_LOG", "trace")
-        .with("RUNNER_DEBUG", "1");
+        .with("RUNNER_DEBUG", "1")
+        .with("INPUT_REPORT-FILE", REPORT);
     for (name, secret) in SECRETS {
         program = program.with(name, secret);
     }

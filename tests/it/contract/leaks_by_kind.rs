@@ -87,6 +87,12 @@ fn blocks(kind: &Value) -> Vec<Value> {
     if ["slack-bot", "pagerduty", "datadog"].iter().any(by_name) {
         required.push("url");
     }
+    // With `by-slot` these may be left out; nothing would be asked without them.
+    for (kind, key) in [("prometheus", "queries"), ("json", "figures")] {
+        if whole["kind"] == *kind {
+            required.push(key);
+        }
+    }
     let optional = whole.keys().filter(|key| !required.contains(&key.as_str()));
     for one in optional {
         let mut block = whole.clone();

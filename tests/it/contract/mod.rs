@@ -1,5 +1,6 @@
 //! What leaves the process, read the way its readers read it.
 
+mod anomaly;
 mod commands;
 mod doors;
 pub(crate) mod files;
@@ -13,12 +14,14 @@ mod many_checks;
 mod outputs;
 mod program;
 mod refusals;
+mod report_file;
 mod shipped;
 mod summary;
 mod telling;
 
 use std::time::Duration;
 
+use cutover::model::anomaly::Deviation;
 use cutover::model::assessment::{Assessment, Bound, Health};
 use cutover::model::ending::{Account, Decision, Ending, Reason};
 use cutover::model::event::{Event, Fact, Headline};
@@ -31,7 +34,7 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 
 /// No files beside the tests: a failing case is printed in full anyway.
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config {
         failure_persistence: None,
         ..Config::default()
@@ -39,7 +42,7 @@ fn config() -> Config {
 }
 
 /// Text as somebody would write it who wants to break out of where it is quoted.
-fn any_text() -> impl Strategy<Value = String> {
+pub(crate) fn any_text() -> impl Strategy<Value = String> {
     let barbs = prop::sample::select(vec![
         "\n",
         "\r",
@@ -128,7 +131,7 @@ fn felt() -> figures::Summary {
 }
 
 /// A rollout that went well.
-fn promoted() -> Vec<Event> {
+pub(crate) fn promoted() -> Vec<Event> {
     vec![
         began(),
         Event::Learned(Fact::Environment("production".into())),
@@ -166,7 +169,7 @@ fn promoted() -> Vec<Event> {
 }
 
 /// A rollout that was taken back.
-fn rolled_back() -> Vec<Event> {
+pub(crate) fn rolled_back() -> Vec<Event> {
     vec![
         began(),
         Event::Failed {
@@ -190,7 +193,7 @@ fn rolled_back() -> Vec<Event> {
 }
 
 /// One of every event, with `text` wherever somebody else's text may be.
-fn all_saying(text: &str) -> Vec<Event> {
+pub(crate) fn all_saying(text: &str) -> Vec<Event> {
     let some = || Some(text.to_owned());
     vec![
         Event::Began(Headline {
@@ -227,6 +230,18 @@ fn all_saying(text: &str) -> Vec<Event> {
             }),
             health: Health::Unknown,
             lasted: text.into(),
+            said: text.into(),
+        }),
+        Event::Deviated(Deviation {
+            metric: text.into(),
+            unit: Unit::Percent,
+            measured: 0.021,
+            expected: 0.01,
+            limit: 0.014,
+            p_value: 0.0001,
+            severity: 63.0,
+            since: 0,
+            before: false,
             said: text.into(),
         }),
         Event::Found(Finding::passed(Group::Guardrail, text, text)),

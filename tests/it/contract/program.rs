@@ -17,6 +17,9 @@ const AT_MOST: Duration = Duration::from_secs(60);
 /// The files that the runner hands in, by their variables.
 const FILES: [&str; 3] = ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_STATE"];
 
+/// Where the page of a run goes, in tests that ask for one.
+pub(super) const REPORT: &str = "report.html";
+
 /// Where the program runs: a workspace of its own.
 pub(super) struct Program {
     workspace: TempDir,
@@ -147,7 +150,7 @@ impl Program {
             stdout: text(ended.stdout),
             stderr: text(ended.stderr),
             outputs: as_the_runner_reads(&outputs).unwrap().into_iter().collect(),
-            files: format!("{outputs}\n{summary}\n{state}"),
+            files: format!("{outputs}\n{summary}\n{state}\n{}", read(&REPORT)),
             output_file: outputs,
             summary,
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cutover::model::split::{Split, Weight};
 use cutover::probes::{Ailment, Probe, Pulse, Subject};
-use cutover::routers::{Change, Confirmed, Reading, Router, RouterError};
+use cutover::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 use cutover::targets::{Desk, Order, Target, TargetError};
 
 use super::orders::{Call, Errors, Orders};
@@ -70,6 +70,10 @@ impl Router for FaultyRouter {
 
     fn one_time_lines(&self) -> String {
         self.0.one_time_lines()
+    }
+
+    fn counting(&self) -> Counting<'_> {
+        self.0.counting()
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use cutover::config::kinds::{Block, build};
 use cutover::model::slot::Side;
 use cutover::model::split::{Split, Weight};
-use cutover::routers::{Change, KINDS, Reading, Router, RouterError, Tools};
+use cutover::routers::{Change, Counting, KINDS, Reading, Router, RouterError, Tools};
 use futures_util::future::BoxFuture;
 
 /// A router of one kind, set up and running, with all traffic on the first slot.
@@ -59,6 +59,7 @@ pub(crate) struct Plug {
 
 fn plugs() -> Vec<Plug> {
     let mut plugs = super::routers_nginx::plugs();
+    plugs.extend(super::routers_caddy::plugs());
     plugs.extend(super::routers_pointer::plugs());
     plugs.extend(super::routers_haproxy::plugs());
     plugs.extend(super::routers_http::plugs());
@@ -130,6 +131,10 @@ async fn a_router_reads_how_it_was_set_up() {
         assert_eq!(router.read().await.unwrap(), first);
         router.confirm(first.split).await.unwrap();
         assert!(!router.told().is_empty() && !router.one_time_lines().is_empty());
+        match router.counting() {
+            Counting::By(tally) => assert!(!tally.told().is_empty()),
+            Counting::Not(why) => assert!(!why.is_empty() && !why.contains('\n')),
+        }
     })
     .await;
 }

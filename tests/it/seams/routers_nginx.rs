@@ -39,7 +39,7 @@ pub(super) struct OnNginx {
     pub(super) block: Value,
 }
 
-fn tools(site: &Site) -> Tools {
+pub(crate) fn tools(site: &Site) -> Tools {
     Tools {
         vault: Vault::default(),
         http: Http::default(),
@@ -51,14 +51,14 @@ fn tools(site: &Site) -> Tools {
 }
 
 /// The three parts that the one-time lines have.
-fn parts(lines: &str) -> [String; 3] {
+pub(crate) fn parts(lines: &str) -> [String; 3] {
     let (http, rest) = lines.split_once("# 2. ").unwrap();
     let (server, rest) = rest.split_once("# 3. ").unwrap();
     [http.to_owned(), format!("# {server}"), format!("# {rest}")]
 }
 
 /// Runs a command that was printed for a person.
-fn run(command: &str) {
+pub(crate) fn run(command: &str) {
     let ended = Command::new("sh").args(["-c", command]).status();
     assert!(ended.unwrap().success(), "{command}");
 }

@@ -1,8 +1,8 @@
 //! The promise that all others serve: users do not feel a switch.
 //!
-//! Each of nginx (flag files) and HAProxy (a map), under each kind of load, loses nothing over
-//! ten switches and as many rollouts. nginx's reload is measured beside them: what it loses is
-//! nginx's, and is reported, not denied.
+//! Each of nginx and Caddy (flag files) and HAProxy (a map), under each kind of load, loses
+//! nothing over ten switches and as many rollouts. nginx's reload and Caddy's admin API are
+//! measured beside them: what they lose is theirs, and is reported, not denied.
 
 use std::time::{Duration, Instant};
 
@@ -115,4 +115,32 @@ async fn what_a_reload_costs_is_counted_and_said() {
     .await;
     let known = felt.why.contains("reset") || felt.why.contains("end of file") || felt.why == "{}";
     assert!(known, "what a reload breaks is connections: {}", felt.why);
+}
+
+#[tokio::test]
+async fn caddy_loses_nothing_for_who_keeps_the_connection() {
+    nothing_is_lost(Way::CaddyFlags, Manner::KeepAlive).await;
+}
+
+#[tokio::test]
+async fn caddy_loses_nothing_for_who_connects_anew() {
+    nothing_is_lost(Way::CaddyFlags, Manner::NewConnection).await;
+}
+
+#[tokio::test]
+async fn caddy_loses_nothing_that_is_posted() {
+    nothing_is_lost(Way::CaddyFlags, Manner::Post).await;
+}
+
+/// A restart of Caddy's HTTP app is Caddy's own doing; the summary says so too.
+#[tokio::test]
+async fn what_caddys_admin_api_costs_is_counted_and_said() {
+    let shop = Shop::open(Way::CaddyHandler);
+    let felt = under_load(shop.front(), Manner::KeepAlive, |_| {
+        let ran = shop.cutover("switch-traffic");
+        assert_eq!(ran.code, 0, "{}", ran.log);
+    })
+    .await;
+    let known = felt.why.contains("reset") || felt.why.contains("end of file") || felt.why == "{}";
+    assert!(known, "what a restart breaks is connections: {}", felt.why);
 }

@@ -2,7 +2,9 @@
 //! is held to the letter, so that it can be read like a release note.
 
 mod ages;
+mod anomaly;
 mod app;
+mod caddy;
 mod calls;
 mod docker;
 mod failover;

@@ -183,7 +183,7 @@ fn the_same_release_again_is_skipped() {
 
 #[test]
 fn a_run_that_is_cancelled_under_watch_puts_traffic_back() {
-    for way in [Way::Flags, Way::Map] {
+    for way in [Way::Flags, Way::Map, Way::CaddyHandler] {
         let shop = Shop::open(way);
         shop.configure("watch: 0s", "watch: 60s");
         let mut run = shop.command("rollout --version=v2").spawn().unwrap();

@@ -171,7 +171,10 @@ async fn serve(mut stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
 }
 
 /// Reads one request; `None` where the client closed.
-async fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Seen>> {
+pub(super) async fn request(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+) -> io::Result<Option<Seen>> {
     let head = loop {
         if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
             break buffer.drain(..end + 4).collect::<Vec<u8>>();

@@ -3,6 +3,8 @@
 
 pub(crate) mod app;
 pub(crate) mod authority;
+pub(crate) mod backend;
+pub(crate) mod caddy;
 pub(crate) mod channels;
 pub(crate) mod collector;
 pub(crate) mod discord;

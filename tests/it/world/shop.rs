@@ -14,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 use regex_lite::Regex;
 use serde_json::{Value, json};
 
+use super::caddy::Caddy;
 use super::haproxy::{Ground, HaProxy};
 use super::nginx::{Lines, Nginx, Site};
 
@@ -29,6 +30,10 @@ pub(crate) enum Way {
     Include,
     /// HAProxy, an entry of a map.
     Map,
+    /// Caddy, a flag file, no reload.
+    CaddyFlags,
+    /// Caddy, its admin API.
+    CaddyHandler,
 }
 
 /// Everything that runs, and the directory where a user would call the program.
@@ -42,6 +47,7 @@ pub(crate) struct Shop {
 enum Proxy {
     Nginx(Nginx),
     HaProxy(HaProxy),
+    Caddy(Caddy),
 }
 
 /// What a run of the program came to.
@@ -86,6 +92,7 @@ impl Shop {
         let proxy = match way {
             Way::Flags | Way::Include => Proxy::Nginx(nginx(way, &slots.site)),
             Way::Map => Proxy::HaProxy(haproxy(&slots.site)),
+            Way::CaddyFlags | Way::CaddyHandler => Proxy::Caddy(caddy(way, &slots.site)),
         };
         Self { slots, proxy }
     }
@@ -100,6 +107,7 @@ impl Shop {
         match &self.proxy {
             Proxy::Nginx(nginx) => nginx.site.port,
             Proxy::HaProxy(haproxy) => haproxy.ground.front,
+            Proxy::Caddy(caddy) => caddy.site.port,
         }
     }
 
@@ -108,6 +116,7 @@ impl Shop {
         match &self.proxy {
             Proxy::Nginx(nginx) => nginx.site.directory(),
             Proxy::HaProxy(haproxy) => haproxy.ground.directory.path(),
+            Proxy::Caddy(caddy) => caddy.site.directory(),
         }
     }
 
@@ -170,6 +179,8 @@ impl Shop {
         for (slot, name) in [(slots.first, "blue.shop"), (slots.second, "green.shop")] {
             let url = slot.url.as_str().trim_end_matches('/');
             text = text.replace(url, &format!("http://{name}"));
+            // What Caddy dials.
+            text = text.replace(&url["http://".len()..], name);
         }
         let mut ports = vec![self.front()];
         if let Proxy::Nginx(nginx) = &self.proxy {
@@ -282,6 +293,28 @@ fn haproxy(slots: &Site) -> HaProxy {
     });
     furnish(slots, &router, ground.front);
     ground.start(&router_config(slots))
+}
+
+fn caddy(way: Way, slots: &Site) -> Caddy {
+    Caddy::start(|site| {
+        let router = match way {
+            Way::CaddyFlags => json!({ "kind": "caddy", "flags": "flags" }),
+            _ => json!({
+                "kind": "caddy", "handler": "live", "admin": format!("http://127.0.0.1:{}", site.admin),
+            }),
+        };
+        furnish(slots, &router, site.port);
+        let lines = router_config(slots);
+        let (first, rest) = lines.split_once("# 2. ").unwrap();
+        if way == Way::CaddyHandler {
+            let json = &first[first.find('{').unwrap()..];
+            return site.json(&serde_json::from_str(json).unwrap());
+        }
+        let command = rest.lines().last().unwrap().trim_start_matches('#');
+        let made = Command::new("sh").args(["-c", command]).status().unwrap();
+        assert!(made.success(), "{command}");
+        site.caddyfile(first)
+    })
 }
 
 fn command(site: &Site, arguments: &str) -> Command {

@@ -4,6 +4,8 @@
 //! percentiles are exact, failures are counted by what they were. What could not be sent from
 //! this machine is told and counts for nothing.
 
+mod both;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,15 +16,17 @@ use url::Url;
 
 use super::figure::{Measure, Share};
 use super::load::{HttpGun, Load, Outcome, Pace, Shot};
-use super::{Ask, Counter, NoData, Reading, Source, Tools, ms, now};
+use super::{Ask, BySlot, NoData, Reading, Source, Tools, ms, now};
 use crate::config::kinds::{Kind, plain_schema};
 use crate::config::request::Headers;
 use crate::config::units::{HttpUrl, Span};
 use crate::model::figures::Figures;
 use crate::model::metric::{ERROR_RATE, P50, P95, P99, SUCCESS_RATE, Unit, unit_of};
 use crate::model::series::{Point, Sample, Series};
+use crate::model::slot::{Side, Slots};
 use crate::platform::http::{Answer, Http, Look, Manner, below};
 use crate::platform::text;
+use both::Both;
 
 /// The kind's entry in the table.
 pub(super) const KIND: Kind<dyn Source, Tools> = Kind {
@@ -48,7 +52,7 @@ struct Options {
     path: Option<String>,
     /// A whole URL, for something else. Either this or `path`.
     url: Option<HttpUrl>,
-    /// Requests a second. Default 50.
+    /// Requests a second; to each slot so many, where they are compared. Default 50.
     #[serde(default = "fifty")]
     #[schemars(range(min = 1, max = 1000))]
     rate: u32,
@@ -83,6 +87,7 @@ const fn yes() -> bool {
 struct Prober {
     options: Options,
     http: Http,
+    slots: Slots,
 }
 
 impl Prober {
@@ -99,6 +104,7 @@ impl Prober {
         Ok(Self {
             options,
             http: tools.http.clone(),
+            slots: tools.slots.clone(),
         })
     }
 
@@ -117,6 +123,21 @@ impl Prober {
             },
             ..Look::at(url, options.timeout.get())
         }
+    }
+
+    /// Begins to send: so many requests, or until it is dropped.
+    fn load(&self, at: &Url, requests: Option<u64>) -> Load<()> {
+        let gun = HttpGun {
+            look: self.look(at),
+            http: self.http.clone(),
+            read: |_: &Answer| (),
+        };
+        let pace = Pace {
+            rate: self.options.rate,
+            timeout: self.options.timeout.get(),
+            requests,
+        };
+        Load::begin(gun, pace)
     }
 
     /// How long it has to send for all that is asked: the first samples need their requests, too.
@@ -152,25 +173,18 @@ impl Source for Prober {
         self.options.url.is_none()
     }
 
-    fn counter(&self) -> Option<&dyn Counter> {
-        None
+    fn by_slot(&self, _: Side) -> BySlot<'_> {
+        if self.options.url.is_some() {
+            return BySlot::Whole("leave its `url` out: with `path` it looks at each slot's own");
+        }
+        BySlot::Counted(Box::new(Both::new(self)))
     }
 
     async fn read(&self, asks: &[Ask], at: &Url) -> Vec<Result<Reading, NoData>> {
         let duration = self.duration(asks);
-        let rate = self.options.rate;
-        let gun = HttpGun {
-            look: self.look(at),
-            http: self.http.clone(),
-            read: |_: &Answer| (),
-        };
-        let pace = Pace {
-            rate,
-            timeout: self.options.timeout.get(),
-            requests: Some((duration.as_secs_f64() * f64::from(rate)).round() as u64),
-        };
+        let requests = duration.as_secs_f64() * f64::from(self.options.rate);
         let began = now();
-        let load = Load::begin(gun, pace);
+        let load = self.load(at, Some(requests.round() as u64));
         load.finished().await;
         let shots = load.shots();
         let felt = Felt::of(&shots, began, duration);

@@ -1,8 +1,9 @@
-//! The form without a reload: a directory with one file, `w0` to `w100`.
+//! The form without a reload, for proxies that can look for a file at every request: a
+//! directory with one file, `w0` to `w100`.
 //!
-//! nginx looks for the file at every request. A change renames the file that is expected to
-//! be there, so the rename itself is the comparison: where somebody else moved it, there is
-//! nothing to rename. Nothing is reloaded, so no connection is closed.
+//! A change renames the file that is expected to be there, so the rename itself is the
+//! comparison: where somebody else moved it, there is nothing to rename. Nothing is reloaded,
+//! so no connection is closed. What the proxy does with the file is written by its own kind.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,12 +12,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::lines;
+use super::access_log::Log;
 use crate::model::slot::Slots;
 use crate::model::split::{Split, Weight};
 use crate::platform::atomic_file::{sync_directory, sync_directory_aside};
 use crate::platform::text::shell_word;
-use crate::routers::{Change, Confirmed, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 
 /// A listing that is taken while a file is renamed may show both names or none; so a listing
 /// that makes no sense is taken again, this often and after this long.
@@ -26,13 +27,39 @@ const BETWEEN_LISTINGS: Duration = Duration::from_millis(5);
 /// How many steps a way back may have: one for each flag that could be there, and a look.
 const STEPS_BACK: u32 = 103;
 
+/// The weights that the one-time lines have where nothing else is asked for.
+const USUAL_WEIGHTS: [u8; 5] = [10, 25, 50, 75, 90];
+
 /// The flag files of one environment.
 pub(super) struct Flags {
+    /// The proxy's kind.
+    pub(super) kind: &'static str,
+    /// The proxy's name.
+    pub(super) proxy: &'static str,
     pub(super) directory: PathBuf,
-    /// The weights between 0 and 100 that nginx has lines for, rising.
+    /// The weights between 0 and 100 that the proxy has lines for, rising.
     pub(super) weights: Vec<Weight>,
-    pub(super) split_by: String,
+    /// From where it is counted what each slot did.
+    pub(super) log: Log,
     pub(super) slots: Slots,
+    /// What the proxy's own configuration needs once.
+    pub(super) lines: String,
+}
+
+/// The weights in rising order, without the two that need no lines of their own.
+///
+/// # Errors
+/// When one is not a weight.
+pub(super) fn weights(given: Option<&[u8]>) -> Result<Vec<Weight>, String> {
+    let mut weights = given
+        .unwrap_or(&USUAL_WEIGHTS)
+        .iter()
+        .map(|percent| Weight::try_from(*percent).map_err(|said| format!("weights: {said}")))
+        .collect::<Result<Vec<_>, _>>()?;
+    weights.retain(|weight| !matches!(weight.percent(), 0 | 100));
+    weights.sort_unstable();
+    weights.dedup();
+    Ok(weights)
 }
 
 /// The file that stands for a weight.
@@ -69,7 +96,7 @@ impl Flags {
         for entry in fs::read_dir(&self.directory).map_err(out_of_reach)? {
             let entry = entry.map_err(out_of_reach)?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            // nginx's `-f` does not see a directory, so one is no flag.
+            // A proxy that looks for a file does not see a directory, so one is no flag.
             let plain = entry.file_type().map_err(out_of_reach)?.is_file();
             match weight_of(&name) {
                 Some(weight) if plain => listing.flags.push(weight),
@@ -108,7 +135,7 @@ impl Flags {
         matches!(weight.percent(), 0 | 100) || self.weights.contains(&weight)
     }
 
-    /// What nginx makes of such flags, and the command that leaves the one it goes by.
+    /// What the proxy makes of such flags, and the command that leaves the one it goes by.
     fn drifted(&self, flags: &[Weight]) -> RouterError {
         let in_force = flags.iter().rev().find(|flag| self.has_lines(**flag));
         let in_force = in_force.copied().unwrap_or(Weight::ZERO);
@@ -116,7 +143,8 @@ impl Flags {
         let found = match found.as_slice() {
             [] => "no flag".to_owned(),
             [one] => format!(
-                "{one}, for which nginx has no lines (it has {})",
+                "{one}, for which {} has no lines (it has {})",
+                self.proxy,
                 self.known()
             ),
             several => several.join(" and "),
@@ -137,7 +165,10 @@ impl Flags {
         }
         let told = Split { second: in_force }.told(&self.slots);
         RouterError::Drifted {
-            said: format!("{directory} holds {found}, not exactly one flag; nginx then has {told}"),
+            said: format!(
+                "{directory} holds {found}, not exactly one flag; {} then has {told}",
+                self.proxy
+            ),
             repair: commands.join(" && "),
         }
     }
@@ -181,7 +212,8 @@ impl Flags {
             return Ok(());
         }
         Err(RouterError::Refused(format!(
-            "there are no lines in nginx for a weight of {}; there are for {}; add it to `weights` and the lines that `cutover router-config` then prints to nginx",
+            "there are no lines in {0} for a weight of {1}; there are for {2}; add it to `weights` and the lines that `cutover router-config` then prints to {0}",
+            self.proxy,
             split.second,
             self.known()
         )))
@@ -221,7 +253,7 @@ fn refused(doing: &str, at: &Path, failed: &io::Error) -> RouterError {
 #[async_trait]
 impl Router for Flags {
     fn told(&self) -> String {
-        format!("nginx flags {}", self.directory.display())
+        format!("{} flags {}", self.kind, self.directory.display())
     }
 
     fn known_loss(&self) -> Option<String> {
@@ -229,7 +261,11 @@ impl Router for Flags {
     }
 
     fn one_time_lines(&self) -> String {
-        lines::for_flags(&self.directory, &self.weights, &self.slots, &self.split_by)
+        self.lines.clone()
+    }
+
+    fn counting(&self) -> Counting<'_> {
+        self.log.counting(&self.slots)
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -3,6 +3,8 @@
 //! A document knows the present alone, so a threshold with a duration is looked at again and
 //! again, for as long as that is.
 
+mod by_slot;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,16 +15,18 @@ use serde_json::Value;
 use url::Url;
 
 use super::figure::{In, Measure, Share};
-use super::{Ask, Counter, NoData, Reading, Source, Tools, ms, now};
+use super::{Ask, BySlot, NoData, Reading, Source, Tools, ms, now};
 use crate::config::kinds::{Kind, plain_schema};
 use crate::config::request::Headers;
 use crate::config::units::{HttpUrl, Span};
 use crate::model::metric::Unit;
 use crate::model::release::field_of;
 use crate::model::series::{Point, Sample, Series};
+use crate::model::slot::{Side, Slots};
 use crate::platform::http::{Http, Look, Manner};
 use crate::platform::secret::Vault;
 use crate::platform::text;
+use by_slot::{Paths, Slotwise};
 
 /// The kind's entry in the table.
 pub(super) const KIND: Kind<dyn Source, Tools> = Kind {
@@ -41,7 +45,10 @@ struct Options {
     #[serde(default)]
     headers: Headers,
     /// The metrics, each with the dotted path of its number: `{ queue: .jobs.waiting }`.
+    #[serde(default)]
     figures: IndexMap<String, Figure>,
+    /// What each slot did, to compare them.
+    by_slot: Option<by_slot::BySlot>,
     /// How long an answer may take. Default 5s.
     #[serde(default = "five_seconds")]
     timeout: Span,
@@ -130,14 +137,16 @@ impl JsonSchema for Figure {
 struct Json {
     options: Options,
     measures: IndexMap<String, Measure>,
+    by_slot: Option<Paths>,
     http: Http,
     vault: Vault,
+    slots: Slots,
 }
 
 impl Json {
     fn new(options: Options, tools: &Tools) -> Result<Self, String> {
-        if options.figures.is_empty() {
-            return Err("figures: there is none".to_owned());
+        if options.figures.is_empty() && options.by_slot.is_none() {
+            return Err("figures: there is none, and no `by-slot`".to_owned());
         }
         if options.interval < Span::secs(1) {
             return Err("interval: at least 1s".to_owned());
@@ -152,10 +161,12 @@ impl Json {
             measures.insert(name.clone(), measure);
         }
         Ok(Self {
+            by_slot: options.by_slot.as_ref().map(Paths::new).transpose()?,
             options,
             measures,
             http: tools.http.clone(),
             vault: tools.vault.clone(),
+            slots: tools.slots.clone(),
         })
     }
 
@@ -187,20 +198,7 @@ impl Json {
         let unknown = || NoData::because(format!("{} has no {name}", self.told()));
         let figure = self.options.figures.get(name).ok_or_else(unknown)?;
         let measure = self.measures.get(name).ok_or_else(unknown)?;
-        let number = |path: &str| match field_of(document, path) {
-            Some(Value::Number(number)) => number
-                .as_f64()
-                .filter(|number| number.is_finite())
-                .ok_or_else(|| NoData::because(format!("{path} is too large a number"))),
-            None => Err(NoData::because(format!(
-                "{path} is missing in {}",
-                text::excerpt(&self.vault.redact(&document.to_string()), 80)
-            ))),
-            Some(other) => Err(NoData::because(format!(
-                "{path} is {}, and no number",
-                text::excerpt(&self.vault.redact(&other.to_string()), 40)
-            ))),
-        };
+        let number = |path: &str| number_in(self, path, field_of(document, path), document);
         let part = number(&figure.path)?;
         let of = match &figure.of {
             None => return Ok(Sample::of(measure.value(part))),
@@ -218,6 +216,30 @@ impl Json {
             requests: measure.share.map(|_| of),
             failed: None,
         })
+    }
+}
+
+/// The number that was found at a path, or what is there instead.
+fn number_in(
+    json: &Json,
+    path: &str,
+    found: Option<&Value>,
+    document: &Value,
+) -> Result<f64, NoData> {
+    let shown = |value: &Value, most| text::excerpt(&json.vault.redact(&value.to_string()), most);
+    match found {
+        Some(Value::Number(number)) => number
+            .as_f64()
+            .filter(|number| number.is_finite())
+            .ok_or_else(|| NoData::because(format!("{path} is too large a number"))),
+        None => Err(NoData::because(format!(
+            "{path} is missing in {}",
+            shown(document, 80)
+        ))),
+        Some(other) => Err(NoData::because(format!(
+            "{path} is {}, and no number",
+            shown(other, 40)
+        ))),
     }
 }
 
@@ -243,8 +265,20 @@ impl Source for Json {
         false
     }
 
-    fn counter(&self) -> Option<&dyn Counter> {
-        None
+    fn by_slot(&self, canary: Side) -> BySlot<'_> {
+        let Some(paths) = &self.by_slot else {
+            return BySlot::Whole("give it `by-slot:` with the paths `requests` and `errors`");
+        };
+        let slotwise = Slotwise {
+            json: self,
+            paths,
+            canary,
+        };
+        if paths.is_counted() {
+            BySlot::Counted(Box::new(slotwise))
+        } else {
+            BySlot::Rated(Box::new(slotwise))
+        }
     }
 
     async fn read(&self, asks: &[Ask], _: &Url) -> Vec<Result<Reading, NoData>> {

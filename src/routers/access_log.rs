@@ -1,0 +1,329 @@
+//! What nginx wrote down for each slot: an access log of its own, with a line a request.
+//!
+//! `stub_status` has one counter for all slots, so it is of no use here. The log is read from
+//! where it ended at the first look; each look reads what was added, in pieces. A log that was
+//! rotated is read to its end, and once more, for workers go on with it until they have reopened.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::model::arms::{Counters, Stand};
+use crate::model::slot::{Side, Slots};
+use crate::platform::text;
+use crate::routers::{Counting, RouterError, Tally};
+
+/// What a line is made of: the slot that answered, the status, and how long it took in seconds.
+const FORMAT: &str =
+    "log_format cutover '$msec slot=$live_slot status=$status time=$request_time';";
+
+/// How much is read at a time.
+const PIECE: usize = 64 << 10;
+
+/// A line that is longer than this is none of ours.
+const LONGEST_LINE: usize = 1 << 10;
+
+/// What was counted from one access log.
+struct AccessLog<'a> {
+    path: &'a Path,
+    slots: &'a Slots,
+    reading: Arc<Mutex<Reading>>,
+}
+
+#[derive(Default)]
+struct Reading {
+    current: Option<Tail>,
+    /// One that was rotated away at the last look.
+    leaving: Option<Tail>,
+    both: [Counters; 2],
+    /// Lines that are of no slot, and one of them.
+    strange: u64,
+    example: String,
+}
+
+/// An open log, read so far.
+struct Tail {
+    file: File,
+    at: u64,
+    inode: u64,
+    /// The beginning of a line that is not whole yet.
+    rest: Vec<u8>,
+}
+
+impl<'a> AccessLog<'a> {
+    fn new(path: &'a Path, slots: &'a Slots) -> Self {
+        let reading = Reading {
+            both: [Counters::of_latency(), Counters::of_latency()],
+            ..Reading::default()
+        };
+        Self {
+            path,
+            slots,
+            reading: Arc::new(Mutex::new(reading)),
+        }
+    }
+}
+
+#[async_trait]
+impl Tally for AccessLog<'_> {
+    fn told(&self) -> String {
+        format!("nginx's log {}", self.path.display())
+    }
+
+    async fn stand(&self) -> Result<Stand, RouterError> {
+        let (path, reading) = (self.path.to_owned(), Arc::clone(&self.reading));
+        let names = [Side::First, Side::Second].map(|side| self.slots.name(side).to_owned());
+        // A long log on a slow disk must not hold up what else is measured.
+        let read = tokio::task::spawn_blocking(move || {
+            let mut reading = reading.lock().unwrap_or_else(PoisonError::into_inner);
+            reading.read(&path, &names)?;
+            Ok::<_, io::Error>((
+                reading.both.clone(),
+                reading.strange,
+                reading.example.clone(),
+            ))
+        });
+        let read = read.await.map_err(io::Error::other).flatten();
+        let ([first, second], strange, example) = read.map_err(|failed| {
+            RouterError::OutOfReach(format!("nginx's log {}: {failed}", self.path.display()))
+        })?;
+        if strange > 0 && first.requests + second.requests == 0.0 {
+            return Err(RouterError::Refused(format!(
+                "{} was added to {} and none is of the format `cutover`, such as {example}; `cutover router-config` prints it",
+                text::count(strange, "line"),
+                self.path.display()
+            )));
+        }
+        Ok(Stand {
+            at: jiff::Timestamp::now().as_millisecond(),
+            first,
+            second,
+        })
+    }
+}
+
+impl Reading {
+    /// Reads what was added since the last time; at the first time nothing, for that is the past.
+    fn read(&mut self, path: &Path, names: &[String; 2]) -> io::Result<()> {
+        let Some(mut current) = self.current.take() else {
+            self.current = Some(Tail::open(path, true)?);
+            return Ok(());
+        };
+        if let Some(mut leaving) = self.leaving.take() {
+            leaving.read(|line| self.count(line, names))?;
+        }
+        let read = current.read(|line| self.count(line, names));
+        match fs::metadata(path) {
+            // Moved away, and not reopened yet.
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound => self.current = Some(current),
+            Err(failed) => {
+                self.current = Some(current);
+                return Err(failed);
+            }
+            Ok(found) if found.ino() == current.inode => self.current = Some(current),
+            Ok(_) => {
+                self.leaving = Some(current);
+                let mut fresh = Tail::open(path, false)?;
+                let read = fresh.read(|line| self.count(line, names));
+                self.current = Some(fresh);
+                read?;
+            }
+        }
+        read
+    }
+
+    fn count(&mut self, line: &[u8], names: &[String; 2]) {
+        let line = String::from_utf8_lossy(line);
+        let Some((slot, failed, seconds)) = parsed(&line) else {
+            self.strange += 1;
+            self.example = text::excerpt(&line, 80);
+            return;
+        };
+        // A request that was for neither slot says nothing of one.
+        if let Some(nth) = names.iter().position(|name| name == slot) {
+            self.both[nth].add(seconds, failed);
+        }
+    }
+}
+
+/// The slot of a line, whether the request failed, and how long it took.
+fn parsed(line: &str) -> Option<(&str, bool, f64)> {
+    let mut words = line.split_ascii_whitespace();
+    words.next()?.parse::<f64>().ok()?;
+    let slot = words.next()?.strip_prefix("slot=")?;
+    let status: u16 = words.next()?.strip_prefix("status=")?.parse().ok()?;
+    let seconds: f64 = words.next()?.strip_prefix("time=")?.parse().ok()?;
+    (words.next().is_none() && seconds.is_finite()).then_some((slot, status >= 500, seconds))
+}
+
+impl Tail {
+    fn open(path: &Path, at_its_end: bool) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let at = if at_its_end {
+            file.seek(SeekFrom::End(0))?
+        } else {
+            0
+        };
+        let inode = file.metadata()?.ino();
+        Ok(Self {
+            file,
+            at,
+            inode,
+            rest: Vec::new(),
+        })
+    }
+
+    /// Reads whole lines to the end of the file.
+    fn read(&mut self, mut line: impl FnMut(&[u8])) -> io::Result<()> {
+        // Shorter than before: it was emptied where it is.
+        if self.file.metadata()?.len() < self.at {
+            self.at = self.file.seek(SeekFrom::Start(0))?;
+            self.rest.clear();
+        }
+        let mut piece = vec![0; PIECE];
+        loop {
+            let read = self.file.read(&mut piece)?;
+            if read == 0 {
+                return Ok(());
+            }
+            self.at += read as u64;
+            for part in piece
+                .get(..read)
+                .unwrap_or_default()
+                .split_inclusive(|byte| *byte == b'\n')
+            {
+                if self.rest.len() < LONGEST_LINE {
+                    self.rest.extend_from_slice(part);
+                }
+                if part.ends_with(b"\n") {
+                    line(self.rest.trim_ascii_end());
+                    self.rest.clear();
+                }
+            }
+        }
+    }
+}
+
+/// The log of an environment, where the config has one.
+pub(super) struct Log {
+    path: Option<PathBuf>,
+    why_not: &'static str,
+}
+
+impl Log {
+    /// That of an nginx.
+    pub(super) const fn of(path: Option<PathBuf>) -> Self {
+        Self {
+            path,
+            why_not: "stub_status has one counter for all; give it `access-log:`, and nginx the lines that `cutover router-config` prints then",
+        }
+    }
+
+    /// None, and why not.
+    pub(super) const fn none(why_not: &'static str) -> Self {
+        Self {
+            path: None,
+            why_not,
+        }
+    }
+
+    /// Who counts by it.
+    pub(super) fn counting<'a>(&'a self, slots: &'a Slots) -> Counting<'a> {
+        match &self.path {
+            Some(path) => Counting::By(Box::new(AccessLog::new(path, slots))),
+            None => Counting::Not(self.why_not),
+        }
+    }
+
+    /// The line of `http { }` that it needs.
+    pub(super) fn format_line(&self) -> String {
+        self.path
+            .as_ref()
+            .map_or_else(String::new, |_| format!("{FORMAT}\n"))
+    }
+
+    /// The line of the location that it needs.
+    pub(super) fn location_line(&self) -> String {
+        self.path.as_ref().map_or_else(String::new, |path| {
+            format!(
+                "    # Repeat your own access_log here: this one takes the place of those outside.\n    access_log \"{}\" cutover;\n",
+                path.display()
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_of_the_format_are_counted() {
+        let good = "1732200000.123 slot=green status=502 time=0.007";
+        assert_eq!(parsed(good), Some(("green", true, 0.007)));
+        for strange in [
+            "",
+            "127.0.0.1 - - [21/Nov/2026] \"GET / HTTP/1.1\" 200 5",
+            "1732200000.123 slot=green status=502",
+            "1732200000.123 slot=green status=- time=0.007",
+            "1732200000.123 slot=green status=200 time=0.007 more",
+        ] {
+            assert_eq!(parsed(strange), None, "{strange}");
+        }
+    }
+
+    #[test]
+    fn what_is_added_is_counted_once_across_rotations() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("access.log");
+        let line = |slot: &str| format!("1.0 slot={slot} status=200 time=0.010\n");
+        let names = ["blue".to_owned(), "green".to_owned()];
+        let add = |to: &Path, text: &str| {
+            use std::io::Write as _;
+            let mut file = fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(to)
+                .unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        };
+        let mut reading = Reading {
+            both: [Counters::of_latency(), Counters::of_latency()],
+            ..Reading::default()
+        };
+        let mut at = |wanted: [f64; 2]| {
+            reading.read(&path, &names).unwrap();
+            assert_eq!([reading.both[0].requests, reading.both[1].requests], wanted);
+        };
+        add(&path, &line("blue"));
+        at([0.0, 0.0]);
+        // A line that is not whole yet counts when it is.
+        add(&path, &(line("blue") + "1.0 slot=gre"));
+        at([1.0, 0.0]);
+        add(&path, "en status=200 time=0.010\n");
+        at([1.0, 1.0]);
+        // Moved away, still written to, then reopened, and written to by a worker that is late.
+        let old = directory.path().join("access.log.1");
+        fs::rename(&path, &old).unwrap();
+        add(&old, &line("green"));
+        at([1.0, 2.0]);
+        add(&path, &line("blue"));
+        add(&old, &line("green"));
+        at([2.0, 3.0]);
+        add(&old, &line("green"));
+        at([2.0, 4.0]);
+        add(&old, &line("green"));
+        add(&path, &line("other"));
+        at([2.0, 4.0]);
+        // Emptied where it is.
+        fs::write(&path, line("blue")).unwrap();
+        at([3.0, 4.0]);
+        add(&path, &("x".repeat(300_000) + "\n" + &line("blue")));
+        at([4.0, 4.0]);
+        assert_eq!(reading.strange, 1);
+    }
+}

@@ -1,0 +1,117 @@
+//! The lines that Caddy's own configuration needs once, for both forms.
+//!
+//! The order of the routes is not a matter of taste. Caddy looks for one flag after the other,
+//! and a rename may fall between two looks. With rising weights a move upwards never misses
+//! both names, and a move downwards that does falls through to the first slot, which has
+//! traffic after that move.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::handler::{Dials, Pieces, dial, pieces_for, with};
+use crate::model::split::{Split, Weight};
+use crate::platform::text::shell_word;
+use crate::routers::flags::flag;
+
+/// What Caddy is to dial, and how.
+pub(super) struct Dialled {
+    pub(super) dials: Dials,
+    /// By TLS, both.
+    pub(super) secure: bool,
+}
+
+/// Both forms begin with this.
+const ABOUT_ADDRESSES: &str =
+    "# The addresses are those of the slots' own URLs, unless `upstreams` says others.\n";
+
+/// What a handler with all traffic on the first slot is made of.
+fn at_first(dials: &Dials) -> Pieces {
+    Pieces {
+        upstreams: vec![json!({ "dial": dials[0] })],
+        weights: Some(vec![1]),
+        mark: None,
+    }
+}
+
+pub(super) fn for_flags(directory: &Path, weights: &[Weight], dialled: &Dialled) -> String {
+    let scheme = if dialled.secure { "https://" } else { "" };
+    // A Caddyfile writes a socket as it is dialled, and takes no scheme there.
+    let address = |dial: &str| match dial.starts_with("unix/") {
+        true => dial.to_owned(),
+        false => format!("{scheme}{dial}"),
+    };
+    let mut out = format!(
+        "# 1. In the block of the site that users reach. The order is part of it. Shares need Caddy 2.7.\n\
+         {ABOUT_ADDRESSES}route {{\n"
+    );
+    for weight in weights.iter().chain([&Weight::ALL]) {
+        let percent = weight.percent();
+        let split = Split { second: *weight };
+        let pieces = pieces_for(split, &at_first(&dialled.dials), &dialled.dials, true, "");
+        let upstreams: Vec<_> = pieces
+            .upstreams
+            .iter()
+            .map(|one| address(dial(one)))
+            .collect();
+        out += &format!(
+            "\t@weight{percent} file {{\n\t\troot \"{}\"\n\t\ttry_files /{}\n\t}}\n\
+             \treverse_proxy @weight{percent} {}",
+            directory.display(),
+            flag(*weight),
+            upstreams.join(" ")
+        );
+        match pieces.weights.as_deref() {
+            Some([one, other]) => {
+                out += &format!(" {{\n\t\tlb_policy weighted_round_robin {one} {other}\n\t}}\n");
+            }
+            _ => out.push('\n'),
+        }
+    }
+    let word = |path: &Path| shell_word(&path.to_string_lossy()).into_owned();
+    out += &format!(
+        "\treverse_proxy {}\n}}\n\
+         \n# 2. On Caddy's host, before the lines above are loaded. Caddy must be able to look into the\n\
+         #    directory (check every directory above it), and it must survive a reboot.\n\
+         #    mkdir -p {1} && chmod 755 {1} && touch {2}\n",
+        address(&dialled.dials[0]),
+        word(directory),
+        word(&directory.join(flag(Weight::ZERO)))
+    );
+    out
+}
+
+pub(super) fn for_handler(handler: &str, dialled: &Dialled) -> String {
+    let mut json = json!({ "handler": "reverse_proxy" });
+    if dialled.secure {
+        json["transport"] = json!({ "protocol": "http", "tls": {} });
+    }
+    json = with(&json, &at_first(&dialled.dials));
+    let mut out = String::from(
+        "# 1. The handler of the route that users reach, in Caddy's JSON, with all traffic on the first slot.\n",
+    );
+    out += ABOUT_ADDRESSES;
+    if handler.starts_with('/') {
+        out += &format!(
+            "#    Its path in the JSON is {handler}.\n\
+             #    A path counts places in lists, so it changes with what stands before it; an `@id` does not.\n"
+        );
+    } else {
+        let mut named = json!({ "@id": handler });
+        merge(&mut named, json);
+        json = named;
+        out += "#    A Caddyfile has no `@id`: give the handler's path in the JSON instead.\n";
+    }
+    out += &format!(
+        "{json:#}\n\
+         \n# 2. Caddy keeps a change over a restart only when it is started with `caddy run --resume`; without\n\
+         #    that, and at every `caddy reload`, it goes back to what its own file says.\n"
+    );
+    out
+}
+
+fn merge(into: &mut Value, from: Value) {
+    if let (Some(into), Value::Object(from)) = (into.as_object_mut(), from) {
+        into.extend(from);
+    }
+}

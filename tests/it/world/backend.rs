@@ -1,0 +1,126 @@
+//! A slot's server that counts what it did, as applications do: `/` is answered with 200, `/fail`
+//! with 500, `/slow` after 150 ms, and `/drop` not at all. `/metrics` is not counted.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::app::request;
+
+/// How long `/slow` takes.
+const SLOW: Duration = Duration::from_millis(150);
+
+#[derive(Default)]
+struct Counted {
+    by_code: BTreeMap<u16, u64>,
+    fast: u64,
+}
+
+/// The server. It ends when it is dropped.
+pub(crate) struct Backend {
+    pub(crate) port: u16,
+    counted: Arc<Mutex<Counted>>,
+    _serving: JoinSet<()>,
+}
+
+impl Backend {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let counted = Arc::new(Mutex::new(Counted::default()));
+        let mut serving = JoinSet::new();
+        let all = Arc::clone(&counted);
+        serving.spawn(async move {
+            let mut open = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let counted = Arc::clone(&all);
+                open.spawn(async move {
+                    // A client that goes away is not a failure of the test.
+                    let _ = serve(stream, &counted).await;
+                });
+                while open.try_join_next().is_some() {}
+            }
+        });
+        Self {
+            port,
+            counted,
+            _serving: serving,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// As after a restart of the process.
+    pub(crate) fn count_anew(&self) {
+        *self.counted.lock().unwrap() = Counted::default();
+    }
+
+    /// Requests so far, and those of them that failed.
+    pub(crate) fn counted(&self) -> (u64, u64) {
+        let counted = self.counted.lock().unwrap();
+        let of = |wanted: fn(&u16) -> bool| {
+            let some = counted.by_code.iter().filter(move |(code, _)| wanted(code));
+            some.map(|(_, n)| n).sum()
+        };
+        (of(|_| true), of(|code| *code >= 500))
+    }
+}
+
+async fn serve(mut stream: TcpStream, counted: &Mutex<Counted>) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    while let Some(seen) = request(&mut stream, &mut buffer).await? {
+        let path = seen.path.split('?').next().unwrap_or_default();
+        let (code, slow) = match path {
+            "/metrics" => {
+                let text = exposition(&counted.lock().unwrap());
+                answer(&mut stream, 200, &text).await?;
+                continue;
+            }
+            "/drop" => return Ok(()),
+            "/fail" => (500, false),
+            "/slow" => (200, true),
+            _ => (200, false),
+        };
+        if slow {
+            tokio::time::sleep(SLOW).await;
+        }
+        {
+            let mut counted = counted.lock().unwrap();
+            *counted.by_code.entry(code).or_default() += 1;
+            counted.fast += u64::from(!slow);
+        }
+        answer(&mut stream, code, "so it is").await?;
+    }
+    Ok(())
+}
+
+async fn answer(stream: &mut TcpStream, code: u16, body: &str) -> io::Result<()> {
+    let head = format!(
+        "HTTP/1.1 {code} .\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all((head + body).as_bytes()).await
+}
+
+fn exposition(counted: &Counted) -> String {
+    let mut text = String::new();
+    let all: u64 = counted.by_code.values().sum();
+    for (code, n) in &counted.by_code {
+        let _ = writeln!(text, "requests_total{{code=\"{code}\"}} {n}");
+    }
+    // An application that has answered nothing yet has no series yet.
+    if all > 0 {
+        for (edge, n) in [("0.1", counted.fast), ("0.5", all), ("+Inf", all)] {
+            let _ = writeln!(text, "seconds_bucket{{le=\"{edge}\"}} {n}");
+        }
+    }
+    text
+}
