@@ -73,7 +73,7 @@ fn glance(look: &Look, interval: &Interval) -> Glance {
     Glance {
         at: look.at,
         verdict: look.verdict.name().to_owned(),
-        said: look.said.clone(),
+        said: look.said(),
         canary: seen(&interval.canary),
         stable: seen(&interval.stable),
         errors: proved(&look.errors),
