@@ -177,9 +177,10 @@ pub fn audience(
         let built = block
             .take::<Routing>()
             .and_then(|routing| Ok((routing, build(notifiers::KINDS, &block, with)?)));
-        let Some((routing, notifier)) = fitting(&path, built, &mut misfits) else {
+        let Some((mut routing, notifier)) = fitting(&path, built, &mut misfits) else {
             continue;
         };
+        routing.kind = block.kind;
         let quiet = routing.quiet.iter().flat_map(Window::meaning);
         misfits.extend(quiet.map(|(key, said)| (format!("{path}.quiet.{key}"), said)));
         audience.push((routing, notifier));
@@ -283,7 +284,12 @@ fn checks(
         let mut block = block.0.clone();
         let built = block.take::<Patience>().and_then(|patience| {
             let probe = build(probes::KINDS, &block, &with)?;
-            Ok(Check { probe, patience })
+            let kind = block.kind;
+            Ok(Check {
+                kind,
+                probe,
+                patience,
+            })
         });
         fitting(&format!("{path}[{i}]"), built, misfits)
     };

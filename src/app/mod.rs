@@ -7,6 +7,7 @@
 mod approvals;
 mod audits;
 mod choice;
+pub mod diary;
 mod dispatch;
 mod environments;
 mod finish;
@@ -28,6 +29,8 @@ mod telemetry;
 mod tellers;
 mod trace;
 mod unlocked;
+mod vigil;
+mod way_back;
 
 use std::ffi::OsString;
 use std::io::Write as _;

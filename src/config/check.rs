@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::anomaly::Moment;
 use super::calendar::{ClockTime, Day, Days, Zone};
+use super::cron::Cron;
 use super::problem::{Place, Problem};
 use super::thresholds::Limit;
 use super::units::{HttpUrl, Percent, Size, Span};
@@ -269,6 +270,7 @@ impl<'s> Walk<'s> {
             Some("date-time") => Moment::from_str(text).err(),
             Some("date") => Day::from_str(text).err(),
             Some("time-zone") => Zone::from_str(text).err(),
+            Some("cron") => Cron::from_str(text).err(),
             _ => None,
         };
         if let Some(said) = said {

@@ -18,6 +18,7 @@ use super::anomaly::Anomaly;
 use super::approval::Approval;
 use super::audit::AuditOptions;
 use super::check;
+use super::clock::Clock;
 use super::failover::Failover;
 use super::interpolate::{Lookup, interpolate};
 use super::kinds::{
@@ -145,6 +146,8 @@ pub struct Health {
     /// How much of a metric is too much, for `health-check`.
     #[serde(default)]
     pub thresholds: Vec<Threshold>,
+    /// For a `health-check` that runs again and again: it remembers, and tells of changes.
+    pub clock: Option<Clock>,
 }
 
 /// How a rollout moves traffic.

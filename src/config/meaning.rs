@@ -13,6 +13,7 @@ use crate::platform::secret::Vault;
 
 use super::anomaly::{self, Anomaly};
 use super::approval::{self, Approval};
+use super::clock::{self, Clock};
 use super::file::Strategy;
 use super::gates;
 use super::lock::SHORTEST_LEASE;
@@ -42,6 +43,7 @@ pub fn problems(config: &Value, places: &BTreeMap<String, Place>) -> Vec<Problem
         found.approval(&format!("{at}.approval"), environment);
         found.anomaly(&format!("{at}.anomaly"), environment);
         found.protection(&format!("{at}.protection"), environment);
+        found.clock(&format!("{at}.health.clock"), environment);
         found.hosts(&format!("{at}.preflight"), environment);
         found.guardrails(&format!("{at}.guardrails"), environment, name, &known);
     }
@@ -167,6 +169,32 @@ impl Found<'_> {
         };
         for (below, said) in gates::hosts_meaning(&preflight.hosts) {
             self.add(&format!("{path}.{below}"), said);
+        }
+    }
+
+    /// Only of a clock that the schema has nothing against; else it has said so.
+    fn clock(&mut self, path: &str, environment: &Value) {
+        let block = environment
+            .pointer("/health/clock")
+            .filter(|it| !it.is_null());
+        let Some(Ok(block)) = block.map(Clock::deserialize) else {
+            return;
+        };
+        let list = |pointer: &str| environment.pointer(pointer).and_then(Value::as_array);
+        let channels = list("/notify").into_iter().flatten();
+        let names = channels.flat_map(|one| [one.get("name"), one.get("kind")]);
+        let some = |pointer: &str| list(pointer).is_some_and(|all| !all.is_empty());
+        let beside = clock::Beside {
+            channels: names.flatten().filter_map(Value::as_str).collect(),
+            looks: some("/health/checks") || some("/health/thresholds"),
+            records: environment.get("records").and_then(Value::as_str) != Some("none"),
+            routes: environment.get("router").is_some_and(|it| !it.is_null()),
+        };
+        for (below, said) in clock::meaning(&block, &beside) {
+            match below.as_str() {
+                "" => self.add(path, said),
+                below => self.add(&format!("{path}.{below}"), said),
+            }
         }
     }
 

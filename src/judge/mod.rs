@@ -20,4 +20,5 @@ pub mod severity;
 pub mod share;
 pub mod streak;
 pub mod thresholds;
+pub mod vigil;
 pub mod windows;

@@ -19,6 +19,7 @@ pub const fn outcome_of(ending: &Ending) -> Outcome {
 /// Where traffic was not touched, today is soon enough; where a person cancelled, they know.
 pub fn severity_of(ending: &Ending, mode: &str) -> Severity {
     match (ending.decision, ending.reason) {
+        (Decision::Passed, Reason::Degraded) => Severity::Warning,
         _ if ending.is_good() => Severity::Info,
         (Decision::Held | Decision::Stuck, _) => Severity::Critical,
         (Decision::RolledBack, Reason::Cancelled) => Severity::Warning,
@@ -73,6 +74,12 @@ mod tests {
                 Reason::Unhealthy,
                 "health-check",
                 Severity::Critical,
+            ),
+            (
+                Decision::Passed,
+                Reason::Degraded,
+                "health-check",
+                Severity::Warning,
             ),
             (
                 Decision::RolledBack,

@@ -16,6 +16,7 @@ use super::finding::Finding;
 use super::protection::Comparison;
 use super::queue::Waited;
 use super::receipt::Receipt;
+use super::vigil;
 
 /// The first line of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -161,6 +162,8 @@ pub enum Fact {
     Queue(Waited),
     /// The file that has the run as a page.
     ReportFile(String),
+    /// What a look on a clock came to.
+    Clock(vigil::Figure),
     /// Error rate and latencies.
     Figures(Summary),
 }

@@ -28,3 +28,4 @@ pub mod series;
 pub mod severity;
 pub mod slot;
 pub mod split;
+pub mod vigil;

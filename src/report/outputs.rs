@@ -350,6 +350,7 @@ pub(super) fn named(fact: &Fact) -> (&'static str, Value) {
         Fact::Failover(it) => ("failover", json!(it)),
         Fact::Queue(it) => ("queue", json!(it)),
         Fact::ReportFile(it) => ("report-file", json!(it)),
+        Fact::Clock(it) => ("clock", json!(it)),
         Fact::Figures(it) => ("figures", json!(it)),
     }
 }

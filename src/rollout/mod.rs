@@ -25,4 +25,5 @@ pub mod stage;
 pub mod steps;
 pub mod switch;
 pub mod undos;
+pub mod vigil;
 pub mod watch;

@@ -33,9 +33,13 @@ mod seams;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]
+mod switch_figures;
+#[cfg(test)]
 mod thresholds;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod vigil;
 #[cfg(test)]
 mod windows;
 #[cfg(test)]

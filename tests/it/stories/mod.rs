@@ -18,3 +18,4 @@ mod refusals;
 mod rollouts;
 mod switches;
 mod telemetry;
+mod watchers;
