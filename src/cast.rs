@@ -23,6 +23,7 @@ use crate::notifiers::Routing;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 use crate::report::telling::Channel;
+use crate::rollout::anomaly::Sentry;
 use crate::rollout::failover::Failover;
 use crate::rollout::gauges::{Gauges, Named};
 use crate::rollout::ledger::Ledger;
@@ -132,6 +133,7 @@ pub fn stage(
         &mut misfits,
     );
     let gauges = gauges(environment, slots.as_ref(), tools, &mut misfits);
+    let anomaly = sentry(environment, tools, &gauges, &mut misfits);
     match slots {
         Some(slots) if misfits.is_empty() => Ok(Stage {
             app: app.to_owned(),
@@ -145,6 +147,7 @@ pub fn stage(
             smoke,
             health,
             gauges,
+            anomaly,
             proof: environment.proof,
             prober: environment.prober.clone(),
             recorded: None,
@@ -174,9 +177,10 @@ pub fn audience(
         let built = block
             .take::<Routing>()
             .and_then(|routing| Ok((routing, build(notifiers::KINDS, &block, with)?)));
-        let Some((routing, notifier)) = fitting(&path, built, &mut misfits) else {
+        let Some((mut routing, notifier)) = fitting(&path, built, &mut misfits) else {
             continue;
         };
+        routing.kind = block.kind;
         let quiet = routing.quiet.iter().flat_map(Window::meaning);
         misfits.extend(quiet.map(|(key, said)| (format!("{path}.quiet.{key}"), said)));
         audience.push((routing, notifier));
@@ -280,7 +284,12 @@ fn checks(
         let mut block = block.0.clone();
         let built = block.take::<Patience>().and_then(|patience| {
             let probe = build(probes::KINDS, &block, &with)?;
-            Ok(Check { probe, patience })
+            let kind = block.kind;
+            Ok(Check {
+                kind,
+                probe,
+                patience,
+            })
         });
         fitting(&format!("{path}[{i}]"), built, misfits)
     };
@@ -319,6 +328,25 @@ fn gauges(
         misfits.extend(wrong.into_iter().map(below));
         Gauges::default()
     })
+}
+
+/// What is held against the days before. Of sources that could not be built nothing is said.
+fn sentry(
+    environment: &Environment,
+    tools: &Tools,
+    gauges: &Gauges,
+    misfits: &mut Vec<Misfit>,
+) -> Option<Sentry> {
+    let block = environment.anomaly.as_ref()?;
+    if gauges.is_empty() && !environment.metrics.is_empty() {
+        return None;
+    }
+    let sentry = Sentry::new(block, &tools.directory, gauges);
+    let below = |(path, said): (String, String)| match path.as_str() {
+        "" => ("anomaly".to_owned(), said),
+        path => (format!("anomaly.{path}"), said),
+    };
+    sentry.map_err(|wrong| misfits.push(below(wrong))).ok()
 }
 
 fn slots(environment: &Environment, misfits: &mut Vec<Misfit>) -> Option<Slots> {

@@ -42,6 +42,8 @@ pub struct Context {
     pub ref_name: Option<String>,
     /// The number of the pull request that the ref belongs to, by `GITHUB_REF`.
     pub pull_request: Option<u64>,
+    /// The name of the event that caused the run, such as `schedule`.
+    pub event: Option<String>,
     /// The file with the event that caused the run.
     pub event_file: Option<PathBuf>,
     /// `branch` or `tag`.
@@ -130,6 +132,7 @@ impl Context {
                 let (number, _) = name.strip_prefix("refs/pull/")?.split_once('/')?;
                 number.parse().ok()
             }),
+            event: text("GITHUB_EVENT_NAME"),
             event_file: path("GITHUB_EVENT_PATH"),
             ref_type: text("GITHUB_REF_TYPE"),
             actor: text("GITHUB_ACTOR"),

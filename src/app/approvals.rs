@@ -228,7 +228,7 @@ impl Session {
         Issues::new(&self.http, &access, &repository).map_err(|failed| failed.to_string())
     }
 
-    fn repository_url(&self) -> String {
+    pub(super) fn repository_url(&self) -> String {
         let context = &self.context;
         let part = |part: &Option<String>| part.clone().unwrap_or_default();
         let (owner, name) = (part(&context.owner), part(&context.repository));

@@ -42,7 +42,7 @@ impl Session {
         if let Some(kept) = state.and_then(Kept::read) {
             return Some(kept);
         }
-        let text = fs::read_to_string(self.place(choice)).ok()?;
+        let text = fs::read_to_string(self.canary_file(choice)).ok()?;
         Kept::read(&serde_json::from_str::<Value>(&text).ok()?)
     }
 
@@ -55,7 +55,7 @@ impl Session {
 
     /// Writes down where one stays, or that none does any more.
     pub(super) fn remember(&self, choice: &Choice, stays: &Shared<Stays>, ending: &Ending) {
-        let place = self.place(choice);
+        let place = self.canary_file(choice);
         let state = stays.with(|stays| stays.0.as_ref().map(|it| it.state.to_string()));
         match (state, ending.decision) {
             (Some(state), _) => {
@@ -73,7 +73,7 @@ impl Session {
         }
     }
 
-    fn place(&self, choice: &Choice) -> PathBuf {
+    fn canary_file(&self, choice: &Choice) -> PathBuf {
         let [app, environment] = [&choice.config.file.app, &choice.name].map(|it| file_name(it));
         let name = format!("cutover-canary-{app}-{environment}.json");
         directory(&self.context).join(name)

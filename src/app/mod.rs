@@ -8,6 +8,7 @@ mod approvals;
 mod audits;
 mod canaries;
 mod choice;
+pub mod diary;
 mod dispatch;
 mod environments;
 mod finish;
@@ -29,6 +30,8 @@ mod telemetry;
 mod tellers;
 mod trace;
 mod unlocked;
+mod vigil;
+mod way_back;
 
 use std::ffi::OsString;
 use std::io::Write as _;

@@ -6,6 +6,7 @@ use crate::cast;
 use crate::config::check::unknown;
 use crate::config::file::Strategy;
 use crate::config::inputs::Inputs;
+use crate::config::lock::{Lock, OnConflict};
 use crate::error::Refusal;
 use crate::model::ending::{Decision, Ending};
 use crate::model::event::{Fact, Headline};
@@ -21,6 +22,10 @@ use crate::rollout::stage::Stage;
 use super::approvals::Matter;
 use super::choice::Choice;
 use super::session::Session;
+use super::way_back;
+
+/// What the lock says of a rollback that nobody asked for.
+const BY_ITSELF: &str = "rollback by a health check";
 
 impl Session {
     /// The modes that act on a configured environment.
@@ -28,6 +33,23 @@ impl Session {
         &self,
         mode: &'static str,
         inputs: &Inputs,
+    ) -> Result<Ending, Refusal> {
+        if mode == "health-check" {
+            let choice = self.choice(inputs)?;
+            if let Some(clock) = self.clock(&choice, inputs) {
+                return self.vigil(inputs, &choice, clock).await;
+            }
+        }
+        self.staged_as(mode, inputs, false).await
+    }
+
+    /// The same where no memory is wanted. `by_itself` is a part of another run, which nobody has
+    /// asked for: it waits for nobody and comes between nobody, and its caller says the last word.
+    pub(super) async fn staged_as(
+        &self,
+        mode: &'static str,
+        inputs: &Inputs,
+        by_itself: bool,
     ) -> Result<Ending, Refusal> {
         let choice = self.choice(inputs)?;
         self.open_audit(mode, &choice, true).await;
@@ -41,6 +63,7 @@ impl Session {
         let notify = &choice.environment().notify;
         let audience = cast::audience(notify, &self.notifier_tools(inputs));
         let audience = audience.map_err(|misfits| choice.refuse(misfits))?;
+        let audience = if by_itself { Vec::new() } else { audience };
         let changes_something = !inputs.dry_run
             && !(mode == "rollout" && strategy.observes())
             && matches!(
@@ -88,10 +111,17 @@ impl Session {
                         return ending;
                     }
                 }
-                let lock = &choice.environment().lock;
+                let lock = match by_itself {
+                    true => Lock {
+                        on_conflict: OnConflict::Fail,
+                        ..choice.environment().lock
+                    },
+                    false => choice.environment().lock,
+                };
+                let what = if by_itself { BY_ITSELF } else { mode };
                 let of = release.as_ref().map(Release::as_str);
                 match self
-                    .take_lock(&stage, mode, of, lock, inputs, &audience)
+                    .take_lock(&stage, what, of, &lock, inputs, &audience)
                     .await
                 {
                     Ok(keeper) => stage.lock = keeper,
@@ -132,8 +162,11 @@ impl Session {
                     }
                     checked => {
                         let known = (checked.as_ref(), kept);
-                        self.act(&stage, mode, inputs, &strategy, release, known)
-                            .await
+                        let act = self.act(&stage, mode, inputs, &strategy, release, known);
+                        match (by_itself, act.await) {
+                            (true, ending) => way_back::by_itself(ending),
+                            (false, ending) => ending,
+                        }
                     }
                 }
             };

@@ -57,13 +57,18 @@ impl Session {
         }
     }
 
-    /// The number of the pull request or issue that the event is about, if it is about one.
-    fn issue_of_event(&self) -> Option<u64> {
+    /// The event that caused the run.
+    pub(super) fn event(&self) -> Option<Value> {
         let path = self.context.event_file.as_ref()?;
         if std::fs::metadata(path).ok()?.len() > LARGEST_EVENT {
             return None;
         }
-        let event: Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+
+    /// The number of the pull request or issue that the event is about, if it is about one.
+    fn issue_of_event(&self) -> Option<u64> {
+        let event = self.event()?;
         ["/pull_request/number", "/issue/number"]
             .iter()
             .find_map(|place| event.pointer(place)?.as_u64())

@@ -24,6 +24,17 @@ pub struct Days {
 }
 
 impl Days {
+    /// One day alone.
+    pub fn one(day: Weekday) -> Self {
+        let at = usize::from(day.to_monday_zero_offset().unsigned_abs());
+        Self {
+            text: NAMES
+                .get(at)
+                .map_or_else(String::new, |name| (*name).to_owned()),
+            set: std::array::from_fn(|i| i == at),
+        }
+    }
+
     /// Whether a day is one of them.
     pub fn has(&self, day: Weekday) -> bool {
         self.set[usize::from(day.to_monday_zero_offset().unsigned_abs())]

@@ -10,7 +10,9 @@ use std::str::FromStr as _;
 
 use serde_json::{Map, Value};
 
+use super::anomaly::Moment;
 use super::calendar::{ClockTime, Day, Days, Zone};
+use super::cron::Cron;
 use super::problem::{Place, Problem};
 use super::thresholds::Limit;
 use super::units::{HttpUrl, Percent, Size, Span};
@@ -265,8 +267,10 @@ impl<'s> Walk<'s> {
             Some("uri") => HttpUrl::from_str(text).err(),
             Some("weekdays") => Days::from_str(text).err(),
             Some("time-of-day") => ClockTime::from_str(text).err(),
+            Some("date-time") => Moment::from_str(text).err(),
             Some("date") => Day::from_str(text).err(),
             Some("time-zone") => Zone::from_str(text).err(),
+            Some("cron") => Cron::from_str(text).err(),
             _ => None,
         };
         if let Some(said) = said {

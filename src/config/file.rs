@@ -14,10 +14,12 @@ use serde_json::Value;
 use crate::model::release::Mark;
 use crate::platform::secret::Vault;
 
+use super::anomaly::Anomaly;
 use super::approval::Approval;
 use super::audit::AuditOptions;
 use super::canary::Canary;
 use super::check;
+use super::clock::Clock;
 use super::failover::Failover;
 use super::interpolate::{Lookup, interpolate};
 use super::kinds::{
@@ -72,6 +74,9 @@ pub struct Environment {
     /// Where figures come from, for `health.thresholds`. The first that has a metric is asked.
     #[serde(default)]
     pub metrics: Vec<MetricBlock>,
+    /// Figures since a switch against those of the days before, in a rollout's watch and in
+    /// `health-check`. Default: not looked at.
+    pub anomaly: Option<Anomaly>,
     /// How a rollout moves traffic.
     #[serde(default)]
     pub strategy: Strategy,
@@ -143,6 +148,8 @@ pub struct Health {
     /// How much of a metric is too much, for `health-check`.
     #[serde(default)]
     pub thresholds: Vec<Threshold>,
+    /// For a `health-check` that runs again and again: it remembers, and tells of changes.
+    pub clock: Option<Clock>,
 }
 
 /// How a rollout moves traffic.
@@ -189,6 +196,15 @@ impl Strategy {
         match self {
             Self::BlueGreen(settings) => settings.wait.get(),
             Self::Canary(settings) => settings.wait.get(),
+        }
+    }
+
+    /// How long a release is watched under traffic.
+    pub const fn watch(&self) -> Duration {
+        match self {
+            Self::BlueGreen(settings) => settings.watch.get(),
+            // Each step is guarded by itself.
+            Self::Canary(settings) => settings.watch.get(),
         }
     }
 }

@@ -4,14 +4,18 @@
 //! together with those that the schema finds.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::platform::secret::Vault;
 
+use super::anomaly::{self, Anomaly};
 use super::approval::{self, Approval};
 use super::canary::{self, Canary};
+use super::clock::{self, Clock};
+use super::file::Strategy;
 use super::gates;
 use super::ladder::Rung;
 use super::lock::SHORTEST_LEASE;
@@ -40,7 +44,9 @@ pub fn problems(config: &Value, places: &BTreeMap<String, Place>) -> Vec<Problem
         found.lease(&format!("{at}.lock.lease"), environment);
         found.approval(&format!("{at}.approval"), environment);
         found.canary(&format!("{at}.strategy"), environment);
+        found.anomaly(&format!("{at}.anomaly"), environment);
         found.protection(&format!("{at}.protection"), environment);
+        found.clock(&format!("{at}.health.clock"), environment);
         found.hosts(&format!("{at}.preflight"), environment);
         found.guardrails(&format!("{at}.guardrails"), environment, name, &known);
     }
@@ -136,6 +142,22 @@ impl Found<'_> {
         }
     }
 
+    /// Only of what the schema has nothing against; the strategy's watch is then right, too.
+    fn anomaly(&mut self, path: &str, environment: &Value) {
+        let anomaly = environment.get("anomaly").map(Anomaly::deserialize);
+        let Some(Ok(anomaly)) = anomaly else {
+            return;
+        };
+        let strategy = match environment.get("strategy") {
+            Some(strategy) => Strategy::deserialize(strategy).ok(),
+            None => Some(Strategy::default()),
+        };
+        let watch = strategy.map_or(Duration::MAX, |it| it.watch());
+        for (below, said) in anomaly::meaning(&anomaly, watch) {
+            self.add(&format!("{path}.{below}"), said);
+        }
+    }
+
     /// Only of guardrails that the schema has nothing against; else it has said so.
     fn guardrails(&mut self, path: &str, environment: &Value, own: &str, known: &[&String]) {
         let guardrails = environment.get("guardrails");
@@ -178,6 +200,32 @@ impl Found<'_> {
         };
         for (below, said) in gates::hosts_meaning(&preflight.hosts) {
             self.add(&format!("{path}.{below}"), said);
+        }
+    }
+
+    /// Only of a clock that the schema has nothing against; else it has said so.
+    fn clock(&mut self, path: &str, environment: &Value) {
+        let block = environment
+            .pointer("/health/clock")
+            .filter(|it| !it.is_null());
+        let Some(Ok(block)) = block.map(Clock::deserialize) else {
+            return;
+        };
+        let list = |pointer: &str| environment.pointer(pointer).and_then(Value::as_array);
+        let channels = list("/notify").into_iter().flatten();
+        let names = channels.flat_map(|one| [one.get("name"), one.get("kind")]);
+        let some = |pointer: &str| list(pointer).is_some_and(|all| !all.is_empty());
+        let beside = clock::Beside {
+            channels: names.flatten().filter_map(Value::as_str).collect(),
+            looks: some("/health/checks") || some("/health/thresholds"),
+            records: environment.get("records").and_then(Value::as_str) != Some("none"),
+            routes: environment.get("router").is_some_and(|it| !it.is_null()),
+        };
+        for (below, said) in clock::meaning(&block, &beside) {
+            match below.as_str() {
+                "" => self.add(path, said),
+                below => self.add(&format!("{path}.{below}"), said),
+            }
         }
     }
 

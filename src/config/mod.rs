@@ -5,13 +5,16 @@
 //! and the seam's table of kinds builds it (`kinds`). No network, no file but the config.
 
 pub mod address;
+pub mod anomaly;
 pub mod app;
 pub mod approval;
 pub mod audit;
 pub mod calendar;
 pub mod canary;
 pub mod check;
+pub mod clock;
 pub mod command_line;
+pub mod cron;
 pub mod docker_host;
 pub mod endpoints;
 pub mod failover;

@@ -68,9 +68,22 @@ pub struct Issue {
     pub created_at: At,
     /// When it was changed last.
     pub updated_at: At,
+    /// What whoever opened it is to the repository.
+    #[serde(default)]
+    author_association: String,
     /// Only a pull request has this.
     #[serde(default)]
     pull_request: Option<Value>,
+}
+
+impl Issue {
+    /// Whether it is an issue that somebody opened who may write to the repository.
+    pub(super) fn is_by_one_of_us(&self) -> bool {
+        let is_bot = self.user.as_ref().is_some_and(|user| user.kind == "Bot");
+        let known = ["OWNER", "MEMBER", "COLLABORATOR"];
+        let is_known = known.contains(&self.author_association.as_str());
+        self.pull_request.is_none() && (is_bot || is_known)
+    }
 }
 
 /// Somebody at GitHub.

@@ -11,6 +11,7 @@ mod checks;
 mod client;
 pub mod comments;
 pub mod deployments;
+pub mod diary;
 pub mod environments;
 pub mod gates;
 mod headers;
@@ -24,6 +25,7 @@ mod reviews;
 pub mod standing;
 mod stored_secrets;
 pub mod survey;
+pub mod week;
 
 use std::time::Duration;
 

@@ -4,6 +4,7 @@
 //! tested with a table.
 
 pub mod ages;
+pub mod anomaly;
 pub mod approval;
 pub mod branches;
 pub mod canary;
@@ -19,4 +20,5 @@ pub mod severity;
 pub mod share;
 pub mod streak;
 pub mod thresholds;
+pub mod vigil;
 pub mod windows;

@@ -19,6 +19,7 @@ pub const fn outcome_of(ending: &Ending) -> Outcome {
 /// Where traffic was not touched, today is soon enough; where a person cancelled, they know.
 pub fn severity_of(ending: &Ending, mode: &str) -> Severity {
     match (ending.decision, ending.reason) {
+        (Decision::Passed, Reason::Degraded) => Severity::Warning,
         _ if ending.is_good() => Severity::Info,
         // A canary that is held has not failed: somebody is to look.
         (Decision::Held, Reason::Inconclusive | Reason::Worse) => Severity::Warning,
@@ -75,6 +76,12 @@ mod tests {
                 Reason::Unhealthy,
                 "health-check",
                 Severity::Critical,
+            ),
+            (
+                Decision::Passed,
+                Reason::Degraded,
+                "health-check",
+                Severity::Warning,
             ),
             (
                 Decision::RolledBack,

@@ -8,6 +8,7 @@ mod json;
 pub mod load;
 mod prober;
 mod prometheus;
+pub mod recording;
 mod router;
 
 use std::time::Duration;
@@ -64,6 +65,19 @@ pub struct Reading {
     pub warnings: Vec<String>,
 }
 
+/// A stretch of the past, at each multiple of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stretch {
+    /// The metric; one of [`Source::metrics`].
+    pub metric: String,
+    /// After this, in milliseconds since 1970.
+    pub from: i64,
+    /// Up to this.
+    pub to: i64,
+    /// From figure to figure, which is also what each looks back on.
+    pub step: Duration,
+}
+
 /// Why there is no figure. That is no zero, and no failure of what was to be measured.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{said}")]
@@ -111,6 +125,21 @@ pub trait Source: Send + Sync {
     /// What it knows of each slot apart. Where its documents speak of a canary and not of slots,
     /// `canary` says which one that is.
     fn by_slot(&self, canary: Side) -> BySlot<'_>;
+
+    /// Whether it knows the past, so that [`Self::past`] can be asked.
+    fn remembers(&self) -> bool {
+        false
+    }
+
+    /// What a metric was like: times in milliseconds since 1970 with values, in their order.
+    /// Where there is no data, or where nobody has asked for anything, there is a gap.
+    async fn past(&self, stretch: &Stretch) -> Result<Vec<(i64, f64)>, NoData> {
+        let _ = stretch;
+        Err(NoData::because(format!(
+            "{} does not know the past",
+            self.told()
+        )))
+    }
 
     /// Reads several metrics. There is an answer for each ask, in their order.
     async fn read(&self, asks: &[Ask], at: &Url) -> Vec<Result<Reading, NoData>>;

@@ -94,6 +94,12 @@ pub enum Reason {
     ManualStep,
     /// It was only looked at.
     Observed,
+    /// A figure is not what it always is at this time.
+    Anomaly,
+    /// A figure passed a limit that is a warning.
+    Degraded,
+    /// A look was bad, and it takes more than one to be sure.
+    Suspected,
     /// Nothing could be measured.
     NoData,
     /// An environment at GitHub is not protected as the config says.

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::anomaly::Deviation;
 use super::approval::Figure;
 use super::assessment::Assessment;
 use super::canary::{Glance, Standing};
@@ -15,6 +16,7 @@ use super::finding::Finding;
 use super::protection::Comparison;
 use super::queue::Waited;
 use super::receipt::Receipt;
+use super::vigil;
 
 /// The first line of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,6 +115,8 @@ pub enum Event {
     Stands(Box<Standing>),
     /// A figure was read, and held against its threshold if it has one.
     Assessed(Assessment),
+    /// A metric is not as it always is; said once for each.
+    Deviated(Deviation),
     /// An environment of GitHub was held against the config.
     Compared(Comparison),
     /// A check of the preflight is over.
@@ -160,6 +164,8 @@ pub enum Fact {
     Queue(Waited),
     /// The file that has the run as a page.
     ReportFile(String),
+    /// What a look on a clock came to.
+    Clock(vigil::Figure),
     /// Error rate and latencies.
     Figures(Summary),
 }

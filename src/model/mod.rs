@@ -3,6 +3,7 @@
 //! Who reads these files knows the language that everything else is written in. Decisions
 //! over these words are in `judge`; what happens with them is in `rollout`.
 
+pub mod anomaly;
 pub mod approval;
 pub mod arms;
 pub mod assessment;
@@ -27,3 +28,4 @@ pub mod series;
 pub mod severity;
 pub mod slot;
 pub mod split;
+pub mod vigil;

@@ -28,6 +28,10 @@ pub struct News {
     pub environment: Option<String>,
     /// What it means to an incident.
     pub incident: Option<Incident>,
+    /// A channel that would hear news of this severity hears these, whatever their own is. Hours in
+    /// which it is not to be disturbed go by their own.
+    #[serde(skip)]
+    pub for_those_of: Option<Severity>,
     /// Which message this is a newer form of, for channels that can edit one; `None` is a message
     /// of its own.
     #[serde(skip)]

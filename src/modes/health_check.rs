@@ -8,9 +8,12 @@ use crate::model::assessment::Health;
 use crate::model::ending::{Decision, Ending, Reason};
 use crate::model::event::{Event, Fact};
 use crate::model::fault::Fault;
+use crate::model::metric::Unit;
 use crate::model::severity::Severity;
+use crate::model::vigil::{Seen, Sight};
 use crate::platform::text;
 use crate::probes::Subject;
+use crate::rollout::anomaly::glance;
 use crate::rollout::gauges::{Finding, Looked};
 use crate::rollout::patience::pass_all;
 use crate::rollout::saga::{Halt, Saga};
@@ -22,26 +25,38 @@ use super::smoke_test::{self, Checked};
 /// What the step with the figures is called.
 const FIGURES: &str = "figures";
 
+/// What a look came to, for a run that ends with it and for one that remembers others.
+pub struct Look {
+    /// How the run ends by this look alone.
+    pub ending: Ending,
+    /// What it saw; `None` where it did not look to the end.
+    pub sight: Option<Sight>,
+}
+
+impl Look {
+    const fn none(ending: Ending) -> Self {
+        Self {
+            ending,
+            sight: None,
+        }
+    }
+}
+
 /// Runs the environment's health checks and reads its figures, at the public URL or the slot that
 /// is named.
 pub async fn run(stage: &Stage, slot: Option<&str>) -> Ending {
+    look(stage, slot).await.ending
+}
+
+/// The same, with what it saw.
+pub async fn look(stage: &Stage, slot: Option<&str>) -> Look {
     let subject = match subject(stage, slot) {
         Ok(subject) => subject,
         Err(fault) => {
-            return Saga::tell(stage, async |_: &mut Saga<'_>| Err(Halt::from(fault))).await;
+            let none = async |_: &mut Saga<'_>| Err(Halt::from(fault));
+            return Look::none(Saga::tell(stage, none).await);
         }
     };
-    if stage.gauges.is_empty() {
-        return smoke_test::at(
-            &subject,
-            &stage.health,
-            Reason::Unhealthy,
-            "health",
-            &stage.say,
-            &stage.cancelled,
-        )
-        .await;
-    }
     let began = Instant::now();
     // At the same time, for one run is one moment; and a load need not wait for checks.
     let both = async {
@@ -55,13 +70,77 @@ pub async fn run(stage: &Stage, slot: Option<&str>) -> Ending {
     };
     let ((passed, took), looked) = tokio::select! {
         biased;
-        () = stage.cancelled.cancelled() => return smoke_test::from(Fault::cancelled()),
+        () = stage.cancelled.cancelled() => return Look::none(smoke_test::from(Fault::cancelled())),
         both = both => both,
     };
-    let checked = (!stage.health.is_empty())
-        .then(|| smoke_test::told(passed, stage.health.len(), "health", took, &stage.say));
-    tell(stage, &looked, began);
-    ended(stage, checked, &looked)
+    // A source that knows the past knows the environment, and no slot alone.
+    if slot.is_none() {
+        tokio::select! {
+            biased;
+            () = stage.cancelled.cancelled() => return Look::none(smoke_test::from(Fault::cancelled())),
+            () = glance(stage) => {}
+        }
+    }
+    let failing = passed.as_ref().err().map(|failed| failed.kinds.clone());
+    let failing = failing.unwrap_or_default();
+    let all = stage.health.len();
+    let ending = if stage.gauges.is_empty() {
+        let why = Reason::Unhealthy;
+        smoke_test::told_at_its_end(passed, all, why, "health", took, &stage.say)
+    } else {
+        let checked = (!stage.health.is_empty())
+            .then(|| smoke_test::told(passed, all, "health", took, &stage.say));
+        tell(stage, &looked, began);
+        ended(stage, checked, &looked)
+    };
+    let sight = sight(failing, &looked, &ending);
+    Look {
+        ending,
+        sight: Some(sight),
+    }
+}
+
+/// What a look saw, for whoever remembers others. What is known to be bad beats what is not known.
+fn sight(failing: Vec<String>, looked: &Looked, ending: &Ending) -> Sight {
+    let past = |severity| looked.all.iter().filter(move |it| it.is_past(severity));
+    let mut kinds = failing;
+    for finding in past(Severity::Critical) {
+        // Its load is requests of ours, as those of a check are.
+        let kind = match finding.kind.as_str() {
+            "prober" => "http",
+            kind => kind,
+        };
+        if !kinds.iter().any(|known| known == kind) {
+            kinds.push(kind.to_owned());
+        }
+    }
+    let warned: Vec<String> = past(Severity::Warning).map(line).collect();
+    let seen = match (kinds.is_empty(), warned.is_empty()) {
+        (false, _) => Seen::Bad,
+        (true, false) => Seen::Degraded,
+        (true, true) if ending.is_good() => Seen::Well,
+        (true, true) => Seen::Nothing,
+    };
+    let said = match (seen, &ending.account.measured) {
+        (Seen::Degraded, _) => warned.join("; "),
+        (_, Some(measured)) => format!("{}: {measured}", ending.said),
+        (_, None) => ending.said.clone(),
+    };
+    let latency = |name| {
+        let found = looked.all.iter().find(|it| it.assessment.metric == name)?;
+        let found = &found.assessment;
+        let seconds = found.value.filter(|_| found.unit == Unit::Duration)?;
+        Some((name, seconds * 1000.0))
+    };
+    Sight {
+        seen,
+        kinds,
+        said,
+        figures: ["p50", "p95", "p99"]
+            .into_iter()
+            .filter_map(latency)
+            .collect(),
+    }
 }
 
 fn subject(stage: &Stage, slot: Option<&str>) -> Result<Subject, Fault> {
@@ -192,7 +271,13 @@ fn passed(checked: Option<Checked>, looked: &Looked) -> Ending {
         _ => String::new(),
     };
     let said = format!("{checks}figures: {}", counted(looked));
-    Ending::good(Decision::Passed, Reason::Done, said)
+    let is_degraded = looked.all.iter().any(|it| it.is_past(Severity::Warning));
+    let reason = if is_degraded {
+        Reason::Degraded
+    } else {
+        Reason::Done
+    };
+    Ending::good(Decision::Passed, reason, said)
 }
 
 /// `error-rate 7.3 % (above 5 % for 5 m since 10:02Z; 183 of 2,507 requests)`.

@@ -15,7 +15,7 @@ use crate::rollout::stage::Stage;
 use crate::rollout::steps::{ReadTraffic, SmokeTest, side_named};
 
 /// What [`pass_all`] found.
-type Outcome = Result<usize, Failed>;
+pub type Outcome = Result<usize, Failed>;
 
 /// Runs the environment's smoke checks against the slot that is named, or the idle one.
 pub async fn on_slot(stage: &Stage, slot: Option<&str>) -> Ending {
@@ -70,13 +70,25 @@ pub async fn at(
         () = cancelled.cancelled() => return from(Fault::cancelled()),
         outcome = pass_all(checks, subject, say) => outcome,
     };
+    told_at_its_end(outcome, checks.len(), failed, step, began.elapsed(), say)
+}
+
+/// Says what checks came to that are all there was to look at, and how that ends.
+pub fn told_at_its_end(
+    outcome: Outcome,
+    all: usize,
+    failed: Reason,
+    step: &'static str,
+    took: Duration,
+    say: &Say,
+) -> Ending {
     match &outcome {
         Ok(_) => say(Event::Learned(Fact::Healthy(true))),
         Err(failed) if failed.seen > 0 => say(Event::Learned(Fact::Healthy(false))),
         // Nothing is known.
         Err(_) => {}
     }
-    match told_as(outcome, checks.len(), failed, step, began.elapsed(), say) {
+    match told_as(outcome, all, failed, step, took, say) {
         Ok(said) => Ending::good(Decision::Passed, Reason::Done, said),
         Err(fault) => from(fault),
     }

@@ -76,6 +76,8 @@ pub trait Comments: Send + Sync {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Routing {
+    /// What it is called elsewhere in the config. Default: its kind.
+    pub name: Option<String>,
     /// Only news of at least this severity. Default info.
     pub from: Severity,
     /// Hours in which nothing but critical news goes out; the rest is in the log. Default: none.
@@ -83,14 +85,19 @@ pub struct Routing {
     /// News that follow a message within this time wait, and go out as one. `0s` is each by
     /// itself. Default 30s.
     pub digest: Span,
+    /// The word after `kind:`.
+    #[serde(skip)]
+    pub kind: String,
 }
 
 impl Default for Routing {
     fn default() -> Self {
         Self {
+            name: None,
             from: Severity::Info,
             quiet: None,
             digest: Span::secs(30),
+            kind: String::new(),
         }
     }
 }

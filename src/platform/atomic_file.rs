@@ -17,18 +17,38 @@ const MODE_OF_A_NEW_FILE: u32 = 0o644;
 /// # Errors
 /// Whatever the file system said; the old file is then still in place.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let directory = directory_of(path);
+    replace_from(directory_of(path), path, content)
+}
+
+/// [`replace`] for a directory that somebody watches: the file is written one directory above,
+/// so that the rename is all there is to see. Where that cannot be, it is written beside its
+/// place after all.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_unseen(path: &Path, content: &[u8]) -> io::Result<()> {
+    let directory = fs::canonicalize(directory_of(path))?;
+    let above = directory
+        .parent()
+        .map(|above| replace_from(above, path, content));
+    match above {
+        Some(Ok(())) => Ok(()),
+        _ => replace(path, content),
+    }
+}
+
+fn replace_from(writing: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
     let mode = fs::metadata(path).map_or(MODE_OF_A_NEW_FILE, |old| old.permissions().mode());
     let mut file = tempfile::Builder::new()
         .prefix(".cutover-")
         .suffix(".tmp")
-        .tempfile_in(directory)?;
+        .tempfile_in(writing)?;
     file.write_all(content)?;
     file.as_file()
         .set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|failed| failed.error)?;
-    sync_directory(directory)
+    sync_directory(directory_of(path))
 }
 
 /// Makes the renames in `directory` durable.
@@ -47,6 +67,15 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
 pub async fn replace_aside(path: &Path, content: &[u8]) -> io::Result<()> {
     let (path, content) = (path.to_owned(), content.to_owned());
     aside(move || replace(&path, &content)).await
+}
+
+/// [`replace_unseen`] on a thread of its own, for the same reason.
+///
+/// # Errors
+/// As [`replace`].
+pub async fn replace_unseen_aside(path: &Path, content: &[u8]) -> io::Result<()> {
+    let (path, content) = (path.to_owned(), content.to_owned());
+    aside(move || replace_unseen(&path, &content)).await
 }
 
 /// [`sync_directory`] on a thread of its own, for the same reason.
@@ -92,6 +121,21 @@ mod tests {
             0o640
         );
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn who_watches_the_directory_sees_a_rename_and_no_more() {
+        let above = tempfile::tempdir().unwrap();
+        let watched = above.path().join("watched");
+        fs::create_dir(&watched).unwrap();
+        let path = watched.join("live.yml");
+        for content in ["one", "two"] {
+            replace_unseen(&path, content.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+            assert_eq!(fs::read_dir(&watched).unwrap().count(), 1);
+            assert_eq!(fs::read_dir(above.path()).unwrap().count(), 1);
+        }
+        assert!(replace_unseen(Path::new("/nonexistent/x"), b"").is_err());
     }
 
     #[test]

@@ -107,6 +107,10 @@ impl Script {
         staged.health.checks.retain(|check| answerable(&check.0));
         staged.prober.rate = staged.prober.rate.max(LEAST_RATE);
         staged.notify.clear();
+        // The figures are the service's, and say nothing of a stand-in.
+        if staged.anomaly.take().is_some() {
+            self.left_out.push("anomalies".to_owned());
+        }
         let counts = match &mut staged.strategy {
             Strategy::Canary(_) => true,
             Strategy::BlueGreen(settings) => settings.source.take().is_some(),

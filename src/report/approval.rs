@@ -159,7 +159,7 @@ pub fn closed(body: &str, outcome: &Outcome, run_url: Option<&str>, vault: &Vaul
 
 /// Somebody's text, which forms nothing: no table, no link, no mention, not even of an address
 /// that would be made a link by itself.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     inline(text)
         .replace("://", ":&#8203;//")
         .replace("www.", "www&#8203;.")

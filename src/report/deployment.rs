@@ -311,6 +311,12 @@ impl Facts {
     fn close(&self, ending: &Ending) -> Close {
         let state = match (ending.decision, ending.reason) {
             (Decision::Passed | Decision::Promoted, _) => State::Success,
+            // A rollback by itself did what it was for, whatever that says of the release.
+            (Decision::RolledBack, reason)
+                if self.mode == "rollback" && reason != Reason::Cancelled =>
+            {
+                State::Success
+            }
             (Decision::Skipped | Decision::Planned | Decision::Paused, _)
             | (Decision::Failed | Decision::RolledBack, Reason::Cancelled) => State::Inactive,
             (Decision::Failed, Reason::Bug) => State::Error,

@@ -73,6 +73,7 @@ fn one(bundle: Vec<News>) -> Option<News> {
         app: same(|news| &news.app),
         environment: same(|news| &news.environment),
         incident: None,
+        for_those_of: bundle.iter().filter_map(|news| news.for_those_of).max(),
         thread: None,
     })
 }

@@ -1,5 +1,6 @@
 //! Figures with their limits as a table of the step summary.
 
+use crate::model::anomaly::Deviation;
 use crate::model::assessment::{Assessment, Health};
 use crate::platform::text;
 
@@ -36,6 +37,35 @@ pub(super) fn rows(figures: &[Assessment], safe: impl Fn(&str) -> String) -> Vec
         ]
     });
     cells.collect()
+}
+
+/// A row for each metric that is not as it always is.
+pub(super) fn anomalies(all: &[Deviation], safe: impl Fn(&str) -> String) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut out =
+        "#### Anomalies\n\n| metric | measured | expected | unusual from | p | severity | |\n\
+                   |---|--:|--:|--:|--:|--:|---|\n"
+            .to_owned();
+    for one in all {
+        let told = |value: f64| one.unit.told(value);
+        let before = if one.before {
+            "began before the deployment"
+        } else {
+            ""
+        };
+        out.push_str(&row(&[
+            safe(&one.metric),
+            told(one.measured),
+            told(one.expected),
+            told(one.limit.max(0.0)),
+            one.p_told(),
+            format!("{:.0}, {}", one.severity, one.grade()),
+            before.to_owned(),
+        ]));
+    }
+    out
 }
 
 /// `7.3 % (183 of 2,507)`; where there is no value, why.

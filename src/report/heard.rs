@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::model::anomaly::Deviation;
 use crate::model::assessment::Assessment;
 use crate::model::canary::Glance;
 use crate::model::ending::Ending;
@@ -39,6 +40,7 @@ pub struct Heard {
     /// One for each shift.
     pub(super) receipts: Vec<Receipt>,
     pub(super) gauges: Vec<Assessment>,
+    pub(super) anomalies: Vec<Deviation>,
     pub(super) figures: Option<figures::Summary>,
     pub(super) glances: Vec<Glance>,
     pub(super) ending: Option<Ending>,
@@ -120,6 +122,7 @@ impl Listener for Heard {
             }),
             Event::Found(finding) => self.checked(finding),
             Event::Assessed(figure) => self.gauges.push(figure.clone()),
+            Event::Deviated(deviation) => self.anomalies.push(deviation.clone()),
             Event::Compared(comparison) => self.comparisons.push(comparison.clone()),
             Event::Line(line) => {
                 self.lines_heard += 1;

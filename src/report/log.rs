@@ -303,6 +303,10 @@ impl Listener for Log {
                 };
                 self.row(ink, "figure", &words::figure(figure), Duration::ZERO);
             }
+            Event::Deviated(deviation) => {
+                let said = format!("{} {}", deviation.metric, deviation.said);
+                self.remark(Ink::Red, "unusual", commands::warning, &said);
+            }
             Event::Compared(comparison) => self.compared(comparison),
             Event::Line(line) => self.line(line),
             Event::Noticed(said) => self.remark(Ink::Dim, "notice", commands::notice, said),

@@ -22,6 +22,7 @@ pub mod page;
 pub mod summary;
 pub mod tally;
 pub mod telling;
+pub mod vigil;
 mod words;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::judge::severity::{outcome_of, severity_of};
-use crate::model::ending::{Account, Decision, Ending};
+use crate::model::ending::{Account, Decision, Ending, Reason};
 use crate::model::event::{Event, Fact, Headline};
 use crate::model::figures::Summary;
 use crate::model::news::{Alert, Incident, News, Outcome};
@@ -183,6 +183,7 @@ impl Reporter {
         let word = match (outcome, ending.decision) {
             (Outcome::Cancelled, Decision::Failed) => "cancelled".to_owned(),
             (Outcome::Cancelled, decision) => format!("cancelled, {decision}"),
+            (_, Decision::Passed) if ending.reason == Reason::Degraded => "degraded".to_owned(),
             (_, decision) => decision.to_string(),
         };
         News {
@@ -210,6 +211,7 @@ impl Reporter {
         };
         let alert = match (outcome, ending.decision) {
             (Outcome::Failed, _) => Alert::Trigger,
+            _ if ending.reason == Reason::Degraded => Alert::Trigger,
             (Outcome::Good, Decision::Passed | Decision::Promoted) if mode != "deploy-slot" => {
                 Alert::Resolve
             }
@@ -272,7 +274,6 @@ pub(super) fn ms(ms: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ending::Reason;
     use crate::model::severity::Severity;
     use crate::report::telling::boxes;
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::actions::commands;
 use crate::actions::files::{self, FileError};
+use crate::model::anomaly::Deviation;
 use crate::model::assessment::Assessment;
 use crate::model::ending::{Decision, Ending};
 use crate::model::event::{Event, Fact, Headline};
@@ -83,6 +84,7 @@ pub struct Outputs {
     steps: Vec<Value>,
     checks: Vec<Value>,
     figures: Vec<Value>,
+    anomalies: Vec<Value>,
     environments: Vec<Value>,
     warnings: Vec<Value>,
     notices: Vec<Value>,
@@ -101,6 +103,7 @@ impl Outputs {
             steps: Vec::new(),
             checks: Vec::new(),
             figures: Vec::new(),
+            anomalies: Vec::new(),
             environments: Vec::new(),
             warnings: Vec::new(),
             notices: Vec::new(),
@@ -144,6 +147,7 @@ impl Outputs {
         document.insert("steps".to_owned(), json!(self.steps));
         document.insert("checks".to_owned(), json!(self.checks));
         document.insert("figures".to_owned(), json!(self.figures));
+        document.insert("anomalies".to_owned(), json!(self.anomalies));
         document.insert("environments".to_owned(), json!(self.environments));
         document.insert("warnings".to_owned(), json!(self.warnings));
         document.insert("notices".to_owned(), json!(self.notices));
@@ -272,6 +276,7 @@ impl Listener for Outputs {
             Event::Failed { step, said, took } => self.step(false, step, said, *took),
             Event::Found(finding) => self.checks.push(json!(finding)),
             Event::Assessed(assessment) => self.assessed(assessment),
+            Event::Deviated(deviation) => self.anomalies.push(deviation_data(deviation)),
             Event::Compared(comparison) => self.environments.push(json!(comparison)),
             Event::Noticed(said) => self.notices.push(json!(said)),
             Event::Wrong { line, said, .. } => {
@@ -311,6 +316,22 @@ pub(super) fn figure_data(figure: &Assessment) -> Value {
     })
 }
 
+/// An anomaly as JSON: values in their own unit, as those of a figure.
+pub(super) fn deviation_data(deviation: &Deviation) -> Value {
+    json!({
+        "metric": deviation.metric,
+        "unit": deviation.unit.name(),
+        "measured": rounded(deviation.measured, 6),
+        "expected": rounded(deviation.expected, 6),
+        "threshold": rounded(deviation.limit, 6),
+        "p-value": rounded(deviation.p_value, 9),
+        "severity": rounded(deviation.severity, 1),
+        "grade": deviation.grade().name(),
+        "before-deployment": deviation.before,
+        "said": deviation.said,
+    })
+}
+
 /// A fact by the name of its output, as JSON.
 pub(super) fn named(fact: &Fact) -> (&'static str, Value) {
     match fact {
@@ -330,6 +351,7 @@ pub(super) fn named(fact: &Fact) -> (&'static str, Value) {
         Fact::Failover(it) => ("failover", json!(it)),
         Fact::Queue(it) => ("queue", json!(it)),
         Fact::ReportFile(it) => ("report-file", json!(it)),
+        Fact::Clock(it) => ("clock", json!(it)),
         Fact::Figures(it) => ("figures", json!(it)),
     }
 }

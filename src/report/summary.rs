@@ -51,6 +51,7 @@ impl Summary {
             self.steps(),
             self.receipt(),
             gauges::table(&heard.gauges, |text| self.text(text)),
+            gauges::anomalies(&heard.anomalies, |text| self.text(text)),
             self.remarks(),
             self.output(),
         ];

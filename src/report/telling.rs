@@ -196,7 +196,7 @@ impl Teller<'_> {
             }
             _ => {}
         }
-        if news.severity < routing.from {
+        if news.severity.max(news.for_those_of.unwrap_or_default()) < routing.from {
             return Gets::No;
         }
         let Some(window) = routing.quiet.as_ref() else {
@@ -305,6 +305,7 @@ fn redacted(news: &News, vault: &Vault) -> News {
             key: clean(&incident.key),
             alert: incident.alert,
         }),
+        for_those_of: news.for_those_of,
         thread: news.thread.as_ref().map(clean),
     }
 }

@@ -73,6 +73,11 @@ impl Felt {
         self.lock().proved = Some(Instant::now());
     }
 
+    /// How long ago the router was written; `None` where it was not.
+    pub fn since_write(&self) -> Option<Duration> {
+        self.lock().written.map(|(at, _)| at.elapsed())
+    }
+
     /// What users felt since the proof; `None` where the prober is off or nothing is proved.
     pub fn since_proof(&self) -> Option<Figures> {
         let proved = self.lock().proved?;

@@ -4,6 +4,7 @@
 //! promise says how to take a step back and is given before the step acts. Only the saga
 //! unwinds. A lock keeps other runs away. Nothing here knows a vendor, the runner, GitHub, or how anything is shown.
 
+pub mod anomaly;
 pub mod approval;
 pub mod arms;
 pub mod blue_green;
@@ -26,4 +27,5 @@ pub mod stage;
 pub mod steps;
 pub mod switch;
 pub mod undos;
+pub mod vigil;
 pub mod watch;

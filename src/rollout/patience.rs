@@ -27,6 +27,8 @@ const WARNED: usize = 20;
 
 /// A probe and how long it is given.
 pub struct Check {
+    /// The word after `kind:`: which kind of evidence it is.
+    pub kind: String,
     /// What looks.
     pub probe: Box<dyn Probe>,
     /// How often and how long.
@@ -126,11 +128,15 @@ pub async fn pass_all(checks: &[Check], at: &Subject, say: &Say) -> Result<usize
     }))
     .await;
     let all = outcomes.len();
-    let mut failed: Vec<_> = checks
-        .iter()
-        .zip(outcomes)
-        .filter_map(|(check, outcome)| Some((check.probe.told(), outcome.err()?)))
-        .collect();
+    let mut kinds = Vec::new();
+    let mut failed = Vec::new();
+    for (check, outcome) in checks.iter().zip(outcomes) {
+        let Err(ailment) = outcome else { continue };
+        if !ailment.unseen && !kinds.contains(&check.kind) {
+            kinds.push(check.kind.clone());
+        }
+        failed.push((check.probe.told(), ailment));
+    }
     // Those that were seen to fail first, in their order.
     failed.sort_by_key(|(_, ailment)| ailment.unseen);
     let seen = failed.iter().filter(|(_, ailment)| !ailment.unseen).count();
@@ -145,6 +151,7 @@ pub async fn pass_all(checks: &[Check], at: &Subject, say: &Say) -> Result<usize
         None => Ok(all),
         Some((first, ailment)) => Err(Failed {
             seen,
+            kinds,
             unseen,
             first,
             ailment,
@@ -157,6 +164,8 @@ pub async fn pass_all(checks: &[Check], at: &Subject, say: &Say) -> Result<usize
 pub struct Failed {
     /// How many failed.
     pub seen: usize,
+    /// The kinds of those that failed, each once.
+    pub kinds: Vec<String>,
     /// How many could not be looked at, for want of something here.
     pub unseen: usize,
     /// The first one's name.
@@ -239,6 +248,7 @@ mod tests {
 
     fn check(answers: &[Option<bool>], patience: Patience) -> Check {
         Check {
+            kind: "told".into(),
             probe: Box::new(Told(Mutex::new(answers.to_vec()))),
             patience,
         }

@@ -17,6 +17,7 @@ use crate::probes::Subject;
 use crate::routers::Router;
 use crate::targets::Target;
 
+use super::anomaly::Sentry;
 use super::failover::Failover;
 use super::gauges::Gauges;
 use super::ledger::Ledger;
@@ -50,6 +51,8 @@ pub struct Stage {
     pub health: Vec<Check>,
     /// Figures, and what is too much of them.
     pub gauges: Gauges,
+    /// What is held against the days before.
+    pub anomaly: Option<Sentry>,
     /// When a switch counts as done.
     pub proof: Proof,
     /// The program's own requests while it switches and watches.

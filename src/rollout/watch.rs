@@ -13,6 +13,7 @@ use crate::model::figures::Figures;
 use crate::model::release::Release;
 use crate::platform::text;
 
+use super::anomaly::guard;
 use super::felt::Felt;
 use super::pulse::Pulse;
 use super::saga::{Made, Step};
@@ -45,6 +46,15 @@ impl Step for Watch<'_> {
                 said: String::new(),
             });
         }
+        let ago = self.felt.since_write().unwrap_or_default();
+        let ago = i64::try_from(ago.as_millis()).unwrap_or_default();
+        let deployed = jiff::Timestamp::now().as_millisecond() - ago;
+        guard(stage, deployed, self.watch(stage)).await
+    }
+}
+
+impl Watch<'_> {
+    async fn watch(&self, stage: &Stage) -> Result<Made<()>, Fault> {
         let end = Instant::now() + self.length;
         let mut pulse = Pulse::of(stage);
         loop {
@@ -70,9 +80,7 @@ impl Step for Watch<'_> {
             tokio::time::sleep(left.min(TICK)).await;
         }
     }
-}
 
-impl Watch<'_> {
     fn verdict(&self, stage: &Stage) -> Result<Verdict, Fault> {
         if let Some(other) = self.felt.other_since_proof() {
             return Err(Fault::new(

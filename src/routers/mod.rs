@@ -7,12 +7,15 @@
 
 mod access_log;
 pub mod caddy;
+pub mod envoy;
 mod flags;
 pub mod haproxy;
 pub mod http;
 mod lock;
 pub mod nginx;
 pub mod pointer;
+pub mod traefik;
+mod watched;
 
 use std::path::PathBuf;
 
@@ -29,10 +32,12 @@ use crate::platform::secret::Vault;
 /// All kinds, by name.
 pub const KINDS: &[Kind<dyn Router, Tools>] = &[
     caddy::KIND,
+    envoy::KIND,
     haproxy::KIND,
     http::KIND,
     nginx::KIND,
     pointer::KIND,
+    traefik::KIND,
 ];
 
 /// What a router is built with.

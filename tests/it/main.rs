@@ -1,6 +1,8 @@
 //! All integration tests, in one binary: real parts, real sockets, the real program.
 
 #[cfg(test)]
+mod anomaly;
+#[cfg(test)]
 mod approvals;
 #[cfg(test)]
 mod audit;
@@ -31,9 +33,13 @@ mod seams;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]
+mod switch_figures;
+#[cfg(test)]
 mod thresholds;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod vigil;
 #[cfg(test)]
 mod windows;
 #[cfg(test)]

@@ -1,5 +1,9 @@
 //! The prober's figures beside those of wrk, on the same server: a HAProxy that answers after a
 //! time that is drawn, the same for both. `tests/bench` puts them into the README.
+//!
+//! wrk does not say what it measured where an answer took longer than twice the mean. It takes the
+//! server to have stalled, and adds answers that nobody got: one a mean shorter, one two means
+//! shorter, and so on. So no answer here takes that long, and what wrk says is what it saw.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -16,20 +20,20 @@ use crate::world::shop::program;
 
 /// Requests a second, and for how long, in seconds.
 const RATE: u32 = 1000;
-const LONG: u32 = 30;
+const LONG: u32 = 20;
 
-/// So many connections of wrk are about as fast, for an answer takes 167 ms on average.
-const CONNECTIONS: u32 = 167;
+/// So many connections of wrk are about as fast, for an answer takes 120 ms on average, and a
+/// little for the way.
+const CONNECTIONS: u32 = 121;
 
-/// Times from 25 to 1,000 ms, half of them below 150. The golden ratio spreads them evenly from
-/// the first requests on, so that both are given the same.
+/// Times from 100 to 200 ms, half of them below 106 and one of twenty above 181. The golden ratio
+/// spreads them evenly from the first requests on, so that both are given the same.
 const DELAY: &str = r#"
 local n = 0
 core.register_action("delay", { "http-req" }, function(txn)
     n = n + 1
     local u = (n * 0.6180339887498949) % 1
-    u = math.min(math.max(u, 0.0008), 0.9995)
-    core.msleep(math.floor(150 * (u / (1 - u)) ^ 0.25 + 0.5))
+    core.msleep(math.floor(100 + 100 * u ^ 4 + 0.5))
 end)
 "#;
 
@@ -134,11 +138,11 @@ fn by_wrk(server: &Server, home: &Path) -> [f64; 3] {
 }
 
 /// The percentiles of the prober, in milliseconds, and its rate as the server saw it.
-fn by_the_prober(server: &Server, home: &Path) -> ([f64; 3], f64) {
+fn by_the_prober(server: &Server, home: &Path, keep_alive: bool) -> ([f64; 3], f64) {
     let config = format!(
         "version: 1\napp: shop\nenvironments:\n  production:\n    url: http://127.0.0.1:{}\n    slots:\n      \
          blue: {{ url: http://127.0.0.1:1 }}\n      green: {{ url: http://127.0.0.1:2 }}\n    \
-         release: {{ kind: header, name: X-Release }}\n    metrics: [{{ kind: prober, rate: {RATE}, duration: {LONG}s }}]\n",
+         release: {{ kind: header, name: X-Release }}\n    metrics: [{{ kind: prober, rate: {RATE}, duration: {LONG}s, keep-alive: {keep_alive} }}]\n",
         server.port
     );
     fs::write(home.join("cutover.yml"), config).unwrap();
@@ -171,27 +175,30 @@ fn by_the_prober(server: &Server, home: &Path) -> ([f64; 3], f64) {
     (["p50-ms", "p95-ms", "p99-ms"].map(of), rate)
 }
 
-/// Rows for the README's table of goals.
+/// Rows for the README's table of goals. wrk keeps its connections, so the prober does the same
+/// where they are compared; its rate is measured with new ones, too.
 pub(crate) fn rows() -> String {
     let server = Server::start();
     let home = tempfile::tempdir().unwrap();
     let wrk = by_wrk(&server, home.path());
-    let (ours, rate) = by_the_prober(&server, home.path());
+    let (ours, kept) = by_the_prober(&server, home.path(), true);
     let mut rows = String::new();
     for ((name, ours), wrk) in ["p50", "p95", "p99"].iter().zip(ours).zip(wrk) {
         let off = (ours / wrk - 1.0) * 100.0;
-        let what = format!("prober at {RATE} a second: {name} beside that of wrk, new connections");
-        let told = format!("{off:+.1} % ({ours:.0} ms, wrk {wrk:.0} ms)");
+        let what = format!("prober at {RATE} a second: {name} beside that of wrk");
+        let told = format!("{off:+.1} % ({ours:.1} ms, wrk {wrk:.1} ms)");
         rows += &goal(&what, off.abs() < 2.0, "2 %", &told);
     }
-    let off = (rate / f64::from(RATE) - 1.0) * 100.0;
-    let what = format!("prober: its rate of {RATE} a second, as the server counts");
-    rows + &goal(
-        &what,
-        off.abs() < 1.0,
-        "1 %",
-        &format!("{off:+.2} % ({rate:.1} a second)"),
-    )
+    let (_, new) = by_the_prober(&server, home.path(), false);
+    for (connections, rate) in [("kept", kept), ("new", new)] {
+        let off = (rate / f64::from(RATE) - 1.0) * 100.0;
+        let what = format!(
+            "prober: its rate of {RATE} a second, {connections} connections, as the server counts"
+        );
+        let told = format!("{off:+.2} % ({rate:.1} a second)");
+        rows += &goal(&what, off.abs() < 1.0, "1 %", &told);
+    }
+    rows
 }
 
 #[test]

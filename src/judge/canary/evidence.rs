@@ -7,6 +7,8 @@
 //! are one, too (Vovk and Wang, 2021), so half the stake is bet from the beginning, and the rest
 //! begins anew every few minutes: a fault that comes late is not hidden by a good past.
 
+use std::iter;
+
 use serde::{Deserialize, Serialize};
 
 /// How many times the bet begins anew.
@@ -67,13 +69,28 @@ impl Counts {
     }
 }
 
+/// A bet on a ratio, in multiples of what is claimed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bet {
+    ratio: f64,
+    /// Its natural logarithm, at hand because it is needed at every look.
+    ln: f64,
+}
+
+impl Bet {
+    /// On a ratio, whose natural logarithm must be given with it.
+    pub const fn on(ratio: f64, ln: f64) -> Self {
+        Self { ratio, ln }
+    }
+}
+
 /// What is claimed of the canary, and what is bet against it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claim {
     /// "At most so many times as bad" for alternatives above, "at least" for those below.
     pub null: f64,
     /// Ratios that are bet on.
-    pub alternatives: &'static [f64],
+    pub alternatives: &'static [Bet],
     /// Whether the bet begins anew.
     pub restarts: bool,
 }
@@ -86,18 +103,16 @@ pub struct Evidence {
     starts: Vec<Vec<f64>>,
 }
 
-/// Bets that it is well within a limit.
-pub const BELOW: &[f64] = &[0.2, 0.35, 0.5, 0.65, 0.8];
-
 /// The natural logarithm of the evidence that fewer than `limit` of all are bad, on one release
-/// alone; no evidence where there is no limit.
-pub fn ln_few(all: f64, bad: f64, limit: f64) -> f64 {
+/// alone, by bets on parts of the limit; none where there is no limit.
+pub fn ln_few(bets: &[Bet], all: f64, bad: f64, limit: f64) -> f64 {
     if limit <= 0.0 {
         return f64::NEG_INFINITY;
     }
-    let worth = |ratio: &f64| bad * ratio.ln() + all * limit * (1.0 - ratio);
-    let worths: Vec<f64> = BELOW.iter().map(worth).collect();
-    ln_sum(&worths) - (BELOW.len() as f64).ln()
+    let worth = |bet: &Bet| bad * bet.ln + all * limit * (1.0 - bet.ratio);
+    let top = bets.iter().map(worth).fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = bets.iter().map(|bet| (worth(bet) - top).exp()).sum();
+    top + (sum / bets.len() as f64).ln()
 }
 
 /// Evidence at a look.
@@ -116,12 +131,14 @@ impl Evidence {
         if counts.canary <= 0.0 || counts.stable <= 0.0 {
             return;
         }
-        let share = |ratio: f64| ratio * counts.canary / (ratio * counts.canary + counts.stable);
-        let null = share(claim.null);
-        for (sum, alternative) in self.sums.iter_mut().zip(claim.alternatives) {
-            let share = share(alternative * claim.null);
-            *sum += counts.canary_bad * (share / null).ln()
-                + counts.stable_bad * ((1.0 - share) / (1.0 - null)).ln();
+        // Of k bad ones, each has its chance multiplied by what the bet makes of its arm's share:
+        // the stable release's by (m c + s) / (r m c + s), and the canary's by r times that.
+        let bad = counts.canary_bad + counts.stable_bad;
+        let claimed = claim.null * counts.canary;
+        let null = claimed + counts.stable;
+        for (sum, bet) in self.sums.iter_mut().zip(claim.alternatives) {
+            let shrinks = null / (bet.ratio * claimed + counts.stable);
+            *sum += counts.canary_bad * bet.ln + bad * shrinks.ln();
         }
     }
 
@@ -132,52 +149,57 @@ impl Evidence {
 
     /// What it has come to where errors come `burst` at a time.
     pub fn strength(&self, claim: &Claim, burst: f64) -> Strength {
-        if !claim.restarts {
-            let ln = self.ln_mean(None, burst);
-            return Strength { ln, start: 0 };
+        if self.sums.is_empty() {
+            return Strength { ln: 0.0, start: 0 };
         }
-        let mut best = Strength {
-            ln: WHOLE.ln() + self.ln_mean(None, burst),
-            start: 0,
+        let (whole, starts) = if claim.restarts {
+            (WHOLE, self.starts.get(..RESTARTS).unwrap_or(&self.starts))
+        } else {
+            (1.0, [].as_slice())
         };
         // Stakes that wait for their beginning are worth what they were.
-        let waiting = RESTARTS.saturating_sub(self.starts.len()) as f64 * EACH;
-        let mut terms = [f64::NEG_INFINITY; RESTARTS + 2];
-        terms[0] = best.ln;
-        terms[1] = waiting.ln();
-        for (i, start) in self.starts.iter().enumerate().take(RESTARTS) {
-            let ln = EACH.ln() + self.ln_mean(Some(start), burst);
-            terms[i + 2] = ln;
-            if ln > best.ln {
-                best = Strength { ln, start: i + 1 };
+        let waiting = if claim.restarts {
+            RESTARTS.saturating_sub(starts.len()) as f64 * EACH
+        } else {
+            0.0
+        };
+        let beginnings = || {
+            let anew = starts.iter().map(|start| (EACH, Some(start)));
+            iter::once((whole, None)).chain(anew)
+        };
+        let top = beginnings()
+            .flat_map(|(_, start)| self.since(start, burst))
+            .fold(0.0, f64::max);
+        let bets = self.sums.len() as f64;
+        let mut all = waiting * exp(-top);
+        let mut best = (0.0, 0);
+        for (nth, (stake, start)) in beginnings().enumerate() {
+            let sum: f64 = self.since(start, burst).map(|ln| exp(ln - top)).sum();
+            let worth = stake * sum / bets;
+            all += worth;
+            if worth > best.0 {
+                best = (worth, nth);
             }
         }
         Strength {
-            ln: ln_sum(&terms),
-            ..best
+            ln: top + all.ln(),
+            start: best.1,
         }
     }
 
-    /// The mean of the bets since a beginning.
-    fn ln_mean(&self, start: Option<&Vec<f64>>, burst: f64) -> f64 {
-        if self.sums.is_empty() {
-            return 0.0;
-        }
-        let since = |i: usize, sum: f64| {
-            let begun = start.and_then(|start| start.get(i)).copied();
-            (sum - begun.unwrap_or(0.0)) / burst
-        };
-        let all = || self.sums.iter().enumerate().map(|(i, sum)| since(i, *sum));
-        let top = all().fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = all().map(|ln| (ln - top).exp()).sum();
-        top + (sum / self.sums.len() as f64).ln()
+    /// What each bet has come to since a beginning, as logarithms.
+    fn since(&self, start: Option<&Vec<f64>>, burst: f64) -> impl Iterator<Item = f64> {
+        let begun = start.map_or_else(Default::default, Vec::as_slice);
+        let begun = begun.iter().copied().chain(iter::repeat(0.0));
+        let of_one = burst.recip();
+        let sums = self.sums.iter().zip(begun);
+        sums.map(move |(sum, begun)| (sum - begun) * of_one)
     }
 }
 
-/// The logarithm of the sum of what these are logarithms of.
-fn ln_sum(lns: &[f64]) -> f64 {
-    let top = lns.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    top + lns.iter().map(|ln| (ln - top).exp()).sum::<f64>().ln()
+/// A power of e, and none of what does not show beside 1.
+fn exp(ln: f64) -> f64 {
+    if ln < -45.0 { 0.0 } else { ln.exp() }
 }
 
 /// Whether errors come in groups: how much more successive rates differ than chance alone makes
@@ -254,9 +276,17 @@ mod tests {
 
     const CLAIM: Claim = Claim {
         null: 1.1,
-        alternatives: &[1.4, 2.0, 4.0, 10.0],
+        alternatives: super::super::ERRORS.alternatives,
         restarts: true,
     };
+
+    #[test]
+    fn logarithms_at_hand_are_right() {
+        let within = super::super::within(1.5).alternatives;
+        for bet in CLAIM.alternatives.iter().chain(within) {
+            assert!((bet.ln - bet.ratio.ln()).abs() < 1e-15, "{bet:?}");
+        }
+    }
 
     fn after(counts: &[Counts]) -> f64 {
         let mut evidence = Evidence::default();

@@ -92,7 +92,7 @@ impl From<Look> for Sight {
             at: look.at,
             errors: proved(&look.errors),
             latency: proved(&look.latency),
-            said: look.said,
+            said: look.said(),
             bars: [BAR.ln(), SAFE_BAR.ln()],
         }
     }
@@ -109,7 +109,7 @@ impl From<ratio::Look> for Sight {
             at: look.at,
             errors: proved(&look.errors),
             latency: proved(&look.latency),
-            said: look.said,
+            said: look.said(),
             bars: [0.0; 2],
         }
     }

@@ -19,8 +19,10 @@ mod words;
 
 use serde::{Deserialize, Serialize};
 
+use std::f64::consts::{LN_2, LN_10};
+
 use buckets::Buckets;
-use evidence::{Burst, Claim, Counts, Evidence, RESTARTS, Strength, ln_few};
+use evidence::{Bet, Burst, Claim, Counts, Evidence, RESTARTS, Strength, ln_few};
 pub use words::{Arm, Before, Interval, Look, Metric, Settings, Verdict};
 
 /// The bar for "it is worse": two metrics share a chance of 5 % for a false alarm.
@@ -41,12 +43,26 @@ const LEAST_DIFFERENCE: f64 = 0.001;
 /// "At most 1.1 times as many errors."
 const ERRORS: Claim = Claim {
     null: 1.1,
-    alternatives: &[1.4, 2.0, 4.0, 10.0],
+    alternatives: &[
+        Bet::on(1.4, 0.336_472_236_621_212_9),
+        Bet::on(2.0, LN_2),
+        Bet::on(4.0, 2.0 * LN_2),
+        Bet::on(10.0, LN_10),
+    ],
     restarts: true,
 };
 
 /// So large a share is slower than the 95th percentile.
 const SLOW: f64 = 0.05;
+
+/// Bets that it is well within a limit.
+const BELOW: &[Bet] = &[
+    Bet::on(0.2, -1.609_437_912_434_100_3),
+    Bet::on(0.35, -1.049_822_124_498_677_8),
+    Bet::on(0.5, -LN_2),
+    Bet::on(0.65, -0.430_782_916_092_454_2),
+    Bet::on(0.8, -0.223_143_551_314_209_7),
+];
 
 /// A judge of one canary. What it knows can be written down, and read by the run after.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -204,6 +220,7 @@ impl Judge {
         // that there is so little of it can.
         let all = self.errors.total;
         let few = ln_few(
+            BELOW,
             all.canary,
             all.canary_bad,
             self.settings.negligible_error_rate,
@@ -212,7 +229,7 @@ impl Judge {
         let (mut latency, strength) = self.slow.metric(self.slow_claims().each_ref());
         if self.before.fast {
             let (all, beyond) = self.limited;
-            latency.ln_within = latency.ln_within.max(ln_few(all, beyond, SLOW));
+            latency.ln_within = latency.ln_within.max(ln_few(BELOW, all, beyond, SLOW));
         }
         latency.ratio = self.ratio.or_else(|| self.p95_ratio(strength.start));
         let bar = BAR.ln();
@@ -236,23 +253,24 @@ impl Judge {
         } else {
             Verdict::Inconclusive
         };
-        let said = sentence::of(verdict, [&errors, &latency], &self.settings, at, self.looks);
         Look {
             verdict,
             at,
             errors,
             latency,
-            said,
+            settings: self.settings,
+            looks: self.looks,
         }
     }
 
     /// How the 95th percentiles compare since a beginning.
     fn p95_ratio(&self, start: usize) -> Option<f64> {
-        let none = Default::default();
         let earlier = start.checked_sub(1).and_then(|nth| self.spreads.get(nth));
-        let [canary, stable] = earlier.unwrap_or(&none);
-        let p95 = |now: &Buckets, then: &Buckets| now.since(then).quantile(&self.edges, 0.95);
-        Some(p95(&self.spread[0], canary)? / p95(&self.spread[1], stable)?)
+        let [canary, stable] = [0, 1].map(|arm| {
+            let then = earlier.map(|both| &both[arm]);
+            self.spread[arm].quantile_since(then, &self.edges, 0.95)
+        });
+        Some(canary? / stable?)
     }
 
     fn error_claims(&self) -> [Claim; 2] {
@@ -273,7 +291,7 @@ impl Judge {
 const fn within(limit: f64) -> Claim {
     Claim {
         null: limit,
-        alternatives: evidence::BELOW,
+        alternatives: BELOW,
         restarts: false,
     }
 }

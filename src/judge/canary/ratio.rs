@@ -2,7 +2,7 @@
 //! percentile, over a window, for as long as it takes.
 //!
 //! It is what people write by hand, and easy to read. It proves nothing: with few requests it
-//! takes back most good releases, or, held for minutes, misses most bad ones. `Judge` is better.
+//! takes back most good releases, or, held for minutes, misses most bad ones. [`super::Judge`] is better.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -57,7 +57,7 @@ pub struct Compared {
 }
 
 /// A look: the verdict, and what it rests on. It is never `Warn`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Look {
     /// What it says.
@@ -68,8 +68,12 @@ pub struct Look {
     pub errors: Compared,
     /// The 95th percentiles.
     pub latency: Compared,
-    /// Why, in a sentence.
-    pub said: String,
+    #[serde(skip)]
+    rules: Rules,
+    #[serde(skip)]
+    counts: Counts,
+    #[serde(skip)]
+    is_full: bool,
 }
 
 /// A judge by the rule. What it knows can be written down, and read by the run after.
@@ -141,7 +145,9 @@ impl Judge {
             at,
             errors,
             latency,
-            said: self.said(is_full, counts, [errors, latency], at),
+            rules: self.rules,
+            counts,
+            is_full,
         }
     }
 
@@ -180,12 +186,16 @@ impl Judge {
             since: None,
         }
     }
+}
 
-    fn said(&self, is_full: bool, counts: Counts, compared: [Compared; 2], at: f64) -> String {
+impl Look {
+    /// Why, in a sentence.
+    pub fn said(&self) -> String {
         let Rules { limits, held, .. } = self.rules;
+        let (counts, at) = (self.counts, self.at);
         let count = |n: f64| text::thousands(n.round().max(0.0) as u64);
         let window = seconds(self.rules.window);
-        if !is_full {
+        if !self.is_full {
             return format!(
                 "canary {} and stable {} requests in the last {window}, too few to compare (needs {} each, after {window})",
                 count(counts.canary),
@@ -193,7 +203,7 @@ impl Judge {
                 count(self.rules.min_requests.max(1.0)),
             );
         }
-        let [errors, latency] = compared;
+        let (errors, latency) = (self.errors, self.latency);
         let arm = |bad: f64, all: f64| {
             let rate = text::percent(bad / all);
             format!("{}/{} ({rate})", count(bad), count(all))
@@ -307,8 +317,8 @@ mod tests {
         assert_eq!(looks[25].errors.since, Some(210.0), "it is in six windows");
         assert_eq!(looks[26].errors.since, None);
         assert_eq!(first(&looks, Verdict::Safe), Some(300.0));
-        insta::assert_snapshot!(looks[20].said, @"errors: canary 1/60 (1.7 %) vs stable 5/540 (1 %), ratio 1.7 (limit 1.5), beyond it; p95 ratio 1.0 (limit 1.3); over the last 60 s, a plain rule, no proof");
-        insta::assert_snapshot!(looks[0].said, @"canary 10 and stable 90 requests in the last 60 s, too few to compare (needs 20 each, after 60 s)");
+        insta::assert_snapshot!(looks[20].said(), @"errors: canary 1/60 (1.7 %) vs stable 5/540 (1 %), ratio 1.7 (limit 1.5), beyond it; p95 ratio 1.0 (limit 1.3); over the last 60 s, a plain rule, no proof");
+        insta::assert_snapshot!(looks[0].said(), @"canary 10 and stable 90 requests in the last 60 s, too few to compare (needs 20 each, after 60 s)");
     }
 
     #[test]
@@ -321,7 +331,7 @@ mod tests {
         let all = looks(rules, &bad);
         assert_eq!(first(&all, Verdict::Rollback), Some(360.0));
         assert_eq!(first(&all, Verdict::Safe), None);
-        insta::assert_snapshot!(all[35].said, @"errors: canary 3/60 (5 %) vs stable 5/540 (1 %), ratio 5.0 (limit 1.5), beyond it for 5 m (needs 5 m); p95 ratio 1.0 (limit 1.3); over the last 60 s, a plain rule, no proof");
+        insta::assert_snapshot!(all[35].said(), @"errors: canary 3/60 (5 %) vs stable 5/540 (1 %), ratio 5.0 (limit 1.5), beyond it for 5 m (needs 5 m); p95 ratio 1.0 (limit 1.3); over the last 60 s, a plain rule, no proof");
         let mut better = bad.clone();
         for it in &mut better[20..26] {
             it.1 = 0.0;
@@ -369,7 +379,7 @@ mod tests {
             ..Interval::default()
         });
         assert_eq!(look.verdict, Verdict::Rollback);
-        insta::assert_snapshot!(look.said, @"errors: canary 1/60 (1.7 %) vs stable 0/540 (0 %), ratio without end (limit 1.5), beyond it; p95 ratio unknown (limit 1.3); over the last 60 s, a plain rule, no proof");
+        insta::assert_snapshot!(look.said(), @"errors: canary 1/60 (1.7 %) vs stable 0/540 (0 %), ratio without end (limit 1.5), beyond it; p95 ratio unknown (limit 1.3); over the last 60 s, a plain rule, no proof");
     }
 
     #[test]

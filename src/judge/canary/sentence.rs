@@ -1,17 +1,41 @@
 //! A look in words that a person can check.
 
+use serde::ser::{Serialize, SerializeStruct as _, Serializer};
+
 use crate::platform::text;
 
-use super::{BAR, Metric, SAFE_BAR, Settings, Verdict};
+use super::{BAR, Look, Metric, SAFE_BAR, Verdict};
 
-/// The sentence for a verdict: what carries it, or what is missing.
-pub(super) fn of(
-    verdict: Verdict,
-    [errors, latency]: [&Metric; 2],
-    settings: &Settings,
-    at: f64,
-    looks: u64,
-) -> String {
+impl Look {
+    /// Why, in a sentence: what carries the verdict, or what is missing. It is made when it is
+    /// asked for; most looks are never read.
+    pub fn said(&self) -> String {
+        of(self)
+    }
+}
+
+impl Serialize for Look {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut fields = to.serialize_struct("Look", 5)?;
+        fields.serialize_field("verdict", &self.verdict)?;
+        fields.serialize_field("at", &self.at)?;
+        fields.serialize_field("errors", &self.errors)?;
+        fields.serialize_field("latency", &self.latency)?;
+        fields.serialize_field("said", &self.said())?;
+        fields.end()
+    }
+}
+
+fn of(look: &Look) -> String {
+    let Look {
+        verdict,
+        at,
+        errors,
+        latency,
+        settings,
+        looks,
+    } = look;
+    let (verdict, at, looks) = (*verdict, *at, *looks);
     let told = [
         about("errors", errors, errors.ratio, settings.max_error_ratio),
         about(

@@ -141,9 +141,8 @@ pub struct Metric {
     pub counts: Counts,
 }
 
-/// A look: the verdict, and what it rests on.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+/// A look: the verdict, and what it rests on. Written down, it has its sentence, too.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Look {
     /// What it says.
     pub verdict: Verdict,
@@ -153,6 +152,6 @@ pub struct Look {
     pub errors: Metric,
     /// Slow requests; its ratio is that of the 95th percentiles.
     pub latency: Metric,
-    /// Why, in a sentence.
-    pub said: String,
+    pub(super) settings: Settings,
+    pub(super) looks: u64,
 }

@@ -7,6 +7,7 @@
 mod answer;
 mod by_slot;
 mod options;
+mod past;
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use reqwest::header::HeaderMap;
 use url::Url;
 
 use super::figure::{Measure, Share};
-use super::{Ask, BySlot, NoData, Reading, Source, Tools, ms, now};
+use super::{Ask, BySlot, NoData, Reading, Source, Stretch, Tools, ms, now};
 use crate::config::kinds::{Kind, plain_schema};
 use crate::model::metric::Unit;
 use crate::model::series::{Point, Sample, Series};
@@ -145,9 +146,6 @@ impl Prometheus {
     }
 
     async fn reading(&self, ask: &Ask) -> Result<Reading, NoData> {
-        let unknown = || NoData::because(format!("{} has no {}", self.told(), ask.metric));
-        let query = self.options.queries.get(&ask.metric).ok_or_else(unknown)?;
-        let measure = *self.measures.get(&ask.metric).ok_or_else(unknown)?;
         let end = now();
         let step = step(ask);
         let points = (ask.back.as_millis() / step.as_millis().max(1)) as i64;
@@ -156,6 +154,14 @@ impl Prometheus {
             0 => Times::Now,
             points => Times::Range(end - (points - 1) * step, end, step),
         };
+        self.reading_of(ask, times, end).await
+    }
+
+    /// Reads a metric at the times that are given; `end` is where there are none.
+    async fn reading_of(&self, ask: &Ask, times: Times, end: i64) -> Result<Reading, NoData> {
+        let unknown = || NoData::because(format!("{} has no {}", self.told(), ask.metric));
+        let query = self.options.queries.get(&ask.metric).ok_or_else(unknown)?;
+        let measure = *self.measures.get(&ask.metric).ok_or_else(unknown)?;
         let asked = [
             Some(&query.query),
             query.of.as_ref(),
@@ -187,7 +193,13 @@ impl Prometheus {
         }
         let grid: Vec<i64> = match times {
             Times::Now | Times::At(_) => vec![part.points.first().map_or(end, |(at, _)| *at)],
-            Times::Range(from, ..) => (0..points).map(|i| from + i * step).collect(),
+            Times::Range(from, to, step) => (0..=(to - from) / step.max(1))
+                .map(|i| from + i * step)
+                .collect(),
+        };
+        let step = match times {
+            Times::Now | Times::At(_) => ms(step(ask)),
+            Times::Range(.., step) => step,
         };
         let sample = |at: i64| {
             let near = step / 2;
@@ -289,6 +301,14 @@ impl Source for Prometheus {
             Some(queries) => BySlot::Counted(Box::new(by_slot::Slotwise::new(self, queries))),
             None => BySlot::Whole("give it `by-slot:` with the queries `requests` and `errors`"),
         }
+    }
+
+    fn remembers(&self) -> bool {
+        true
+    }
+
+    async fn past(&self, stretch: &Stretch) -> Result<Vec<(i64, f64)>, NoData> {
+        self.pieces(stretch).await
     }
 
     async fn read(&self, asks: &[Ask], _: &Url) -> Vec<Result<Reading, NoData>> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::model::ending::Ending;
 use crate::model::event::{Event, Fact};
 use crate::model::finding::{Finding, Verdict};
-use crate::report::outputs::{figure_data, named, rounded};
+use crate::report::outputs::{deviation_data, figure_data, named, rounded};
 
 /// The name of an event and its data; `None` where the audit has no use for it.
 pub(super) fn of(event: &Event) -> Option<(&'static str, Value)> {
@@ -55,6 +55,7 @@ pub(super) fn of(event: &Event) -> Option<(&'static str, Value)> {
         Event::Glanced(glance) => ("glanced", json!(glance)),
         Event::Stands(standing) => ("stands", json!(standing)),
         Event::Assessed(figure) => ("figure", figure_data(figure)),
+        Event::Deviated(deviation) => ("anomaly", deviation_data(deviation)),
         Event::Learned(fact) => ("learned", learned(fact)),
         Event::Measured(receipt) => ("measured", json!({ "receipt": receipt })),
         Event::Ended(ending) => ("ended", ended(ending)),

@@ -112,6 +112,34 @@ pub const EVENTS: &[Row] = &[
         ],
     ),
     (
+        "anomaly",
+        "a metric is not as it always is at this time",
+        &[
+            ("metric", TEXT, "the metric"),
+            ("unit", TEXT, "percent, duration or number"),
+            (
+                "measured",
+                NUMBER,
+                "the median of the last window: a share of 1, seconds, or a number",
+            ),
+            ("expected", NUMBER, "what it is when all is well"),
+            ("threshold", NUMBER, "from here on it is unusual"),
+            (
+                "p-value",
+                NUMBER,
+                "the share of windows that are as unusual when nothing is wrong",
+            ),
+            ("severity", NUMBER, "from 0 to 100"),
+            ("grade", TEXT, "low, medium, high or critical"),
+            (
+                "before-deployment",
+                &["boolean"],
+                "whether it began before the deployment",
+            ),
+            ("said", TEXT, "all of that in a line"),
+        ],
+    ),
+    (
         "glanced",
         "both arms of a canary were looked at",
         &[

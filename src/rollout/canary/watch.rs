@@ -14,6 +14,7 @@ use crate::model::event::Event;
 use crate::model::fault::Fault;
 use crate::model::split::Split;
 use crate::platform::text;
+use crate::rollout::anomaly::guard;
 use crate::rollout::arms::Arms;
 use crate::rollout::felt::Felt;
 use crate::rollout::pulse::Pulse;
@@ -76,7 +77,16 @@ impl Step for WatchStep<'_> {
     const NAME: &'static str = "step";
     const INTERRUPTIBLE: bool = true;
 
-    async fn act(mut self, stage: &Stage) -> Result<Made<Outcome>, Fault> {
+    async fn act(self, stage: &Stage) -> Result<Made<Outcome>, Fault> {
+        let ago = Duration::try_from_secs_f64(self.clock.now()).unwrap_or_default();
+        let ago = i64::try_from(ago.as_millis()).unwrap_or_default();
+        let deployed = jiff::Timestamp::now().as_millisecond() - ago;
+        guard(stage, deployed, self.watch(stage)).await
+    }
+}
+
+impl WatchStep<'_> {
+    async fn watch(mut self, stage: &Stage) -> Result<Made<Outcome>, Fault> {
         let settings = &self.plan.settings;
         let every = settings.every.get();
         let began = Instant::now();

@@ -52,6 +52,8 @@ pub struct Looked {
 pub struct Finding {
     /// What it came to.
     pub assessment: Assessment,
+    /// The kind of its source: which kind of evidence it is.
+    pub kind: String,
     /// What follows when nothing is known; `None` for a figure without a threshold.
     pub on_no_data: Option<OnNoData>,
     /// Whether its source could not be asked.
@@ -230,6 +232,7 @@ impl Errand<'_> {
         }
         Finding {
             assessment,
+            kind: self.named.kind.clone(),
             on_no_data: Some(held.threshold.on_no_data),
             out_of_reach,
         }
@@ -259,6 +262,7 @@ impl Errand<'_> {
         }
         Finding {
             assessment,
+            kind: self.named.kind.clone(),
             on_no_data: None,
             out_of_reach,
         }

@@ -201,6 +201,7 @@ pub(super) fn assert_in_order(lines: &[Value]) {
 
 #[test]
 fn every_event_is_in_the_table() {
+    use cutover::model::anomaly::Deviation;
     use cutover::model::assessment::{Assessment, Health};
     use cutover::model::ending::{Decision, Ending, Reason};
     use cutover::model::event::Headline;
@@ -287,6 +288,18 @@ fn every_event_is_in_the_table() {
             bound: None,
             health: Health::Unknown,
             lasted: said(),
+            said: said(),
+        }),
+        Event::Deviated(Deviation {
+            metric: said(),
+            unit: Unit::Percent,
+            measured: 0.021,
+            expected: 0.01,
+            limit: 0.014,
+            p_value: 0.0001,
+            severity: 63.0,
+            since: 0,
+            before: false,
             said: said(),
         }),
         Event::Learned(Fact::Healthy(true)),

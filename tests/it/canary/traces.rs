@@ -93,8 +93,8 @@ fn a_judge_that_was_written_down_goes_on_where_it_was() {
             let interval = interval(&trace, i);
             let (one, other) = (whole.look(&interval), halves.look(&interval));
             assert_eq!(
-                (one.verdict, &one.said),
-                (other.verdict, &other.said),
+                (one.verdict, one.said()),
+                (other.verdict, other.said()),
                 "{i}"
             );
             // A number in JSON is read back to its last digit but one.
@@ -114,11 +114,11 @@ fn a_look_explains_itself() {
     let all = traces();
     let mut judge = judge(&all[1]);
     let looks: Vec<_> = (0..42).map(|i| judge.look(&interval(&all[1], i))).collect();
-    insta::assert_snapshot!(looks[0].said, @"errors: canary 4/112 (3.6 %) vs stable 7/819 (0.85 %), ratio 3.9 (limit 1.5); evidence 2.2:1 that it is worse (needs 40:1), 0.3:1 that it is within both limits (needs 20:1); 10 s, 1 look; looking often does not weaken this");
-    insta::assert_snapshot!(looks[41].said, @"errors: canary 77/4,201 (1.8 %) vs stable 390/37,733 (1 %), ratio 1.8 (limit 1.5); evidence 42:1 that the canary is worse than is tolerated (needs 40:1); 7 m, 42 looks; looking often does not weaken this");
+    insta::assert_snapshot!(looks[0].said(), @"errors: canary 4/112 (3.6 %) vs stable 7/819 (0.85 %), ratio 3.9 (limit 1.5); evidence 2.2:1 that it is worse (needs 40:1), 0.3:1 that it is within both limits (needs 20:1); 10 s, 1 look; looking often does not weaken this");
+    insta::assert_snapshot!(looks[41].said(), @"errors: canary 77/4,201 (1.8 %) vs stable 390/37,733 (1 %), ratio 1.8 (limit 1.5); evidence 42:1 that the canary is worse than is tolerated (needs 40:1); 7 m, 42 looks; looking often does not weaken this");
     let nothing = super::traces::judge(&all[0]).look(&Interval {
         to: 10.0,
         ..Interval::default()
     });
-    insta::assert_snapshot!(nothing.said, @"no requests reached both the canary and the stable release; 10 s, 1 look");
+    insta::assert_snapshot!(nothing.said(), @"no requests reached both the canary and the stable release; 10 s, 1 look");
 }

@@ -137,7 +137,7 @@ async fn what_a_figure_means_depends_on_its_threshold() {
             json!({ "metric": "error-rate", "above": "5%", "for": "5m", "severity": "warning" }),
             json!([]),
             0,
-            "done",
+            "degraded",
             "false",
             r"::warning::error-rate .* %25 \(above 5 %25 for 1\d m",
         ),

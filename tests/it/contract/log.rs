@@ -182,7 +182,7 @@ proptest! {
         let log = written(style, &Vault::default(), &events);
         let commands: Vec<String> =
             lines(&log).filter_map(as_the_runner_reads).map(|it| it.name).collect();
-        prop_assert_eq!(commands, ["group", "endgroup", "notice", "warning", "error"]);
+        prop_assert_eq!(commands, ["group", "endgroup", "notice", "warning", "warning", "error"]);
         let outside = written(PLAIN, &Vault::default(), &events);
         prop_assert_eq!(lines(&outside).filter_map(as_the_runner_reads).count(), 0);
     }

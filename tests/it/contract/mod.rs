@@ -1,5 +1,6 @@
 //! What leaves the process, read the way its readers read it.
 
+mod anomaly;
 mod commands;
 mod doors;
 pub(crate) mod files;
@@ -20,6 +21,7 @@ mod telling;
 
 use std::time::Duration;
 
+use cutover::model::anomaly::Deviation;
 use cutover::model::assessment::{Assessment, Bound, Health};
 use cutover::model::ending::{Account, Decision, Ending, Reason};
 use cutover::model::event::{Event, Fact, Headline};
@@ -228,6 +230,18 @@ pub(crate) fn all_saying(text: &str) -> Vec<Event> {
             }),
             health: Health::Unknown,
             lasted: text.into(),
+            said: text.into(),
+        }),
+        Event::Deviated(Deviation {
+            metric: text.into(),
+            unit: Unit::Percent,
+            measured: 0.021,
+            expected: 0.01,
+            limit: 0.014,
+            p_value: 0.0001,
+            severity: 63.0,
+            since: 0,
+            before: false,
             said: text.into(),
         }),
         Event::Found(Finding::passed(Group::Guardrail, text, text)),

@@ -142,6 +142,7 @@ fn the_configs_of_the_examples_are_right() {
             .arg(&path)
             .env_clear()
             .env("SLACK_WEBHOOK", "https://hooks.slack.com/services/x")
+            .env("PAGERDUTY_KEY", "0123456789abcdef0123456789abcdef")
             .env("DEPLOY_TOKEN", "the-token-of-the-test")
             .output()
             .unwrap();

@@ -209,6 +209,7 @@ fn put_faults_between(stage: &mut Stage, orders: &Orders) {
     stage.target = Some(Box::new(FaultyTarget(target, orders.clone())));
     let between = |checks: &mut Vec<Check>, call| {
         let faulty = checks.drain(..).map(|check| Check {
+            kind: check.kind,
             probe: Box::new(FaultyProbe(check.probe, orders.clone(), call)),
             patience: check.patience,
         });

@@ -68,7 +68,7 @@ pub(super) fn looks(errors: impl Fn(u32) -> f64) -> Vec<Glance> {
                 ..Glance::default()
             };
             glance.verdict = look.verdict.name().to_owned();
-            glance.said = look.said.clone();
+            glance.said = look.said();
             glance.canary = seen(canary, 0.182 + 0.011 * wave(nth + 2));
             glance.stable = seen(stable, 0.176 + 0.006 * wave(nth + 7));
             glance.errors = proved(&look.errors);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cutover::metrics::{NoData, Reading};
+use cutover::metrics::{NoData, Reading, Stretch};
 use serde_json::{Value, json};
 
 use super::metrics::{ask, made, value};
@@ -217,4 +217,44 @@ async fn who_may_not_ask_is_told_so() {
             .contains("answered 401: Unauthorized; check `token`, or `username`"),
         "{none}"
     );
+}
+
+#[tokio::test]
+async fn a_long_past_is_asked_for_in_pieces() {
+    let mut history = History::new();
+    // Four hours, of which the second is missing.
+    history.series("load", &[""], 4 * 240, |_, ago| {
+        let hour = ago / 3600;
+        (hour != 2).then_some(hour as f64)
+    });
+    let prometheus = history.start();
+    let source = made(json!({
+        "kind": "prometheus", "url": prometheus.url, "queries": { "mine": "max(load)", "gone": "max(gone)" },
+    }))
+    .unwrap();
+    assert!(source.remembers());
+    let to = jiff::Timestamp::now().as_millisecond();
+    let mut stretch = Stretch {
+        metric: "mine".to_owned(),
+        from: to - 6 * 3_600_000,
+        to,
+        step: Duration::from_secs(1),
+    };
+    // 21,600 times, of which a server answers 11,000 at most; nothing in the first two hours.
+    let figures = source.past(&stretch).await.unwrap();
+    assert!(figures.is_sorted_by(|a, b| a.0 < b.0));
+    assert!(
+        figures
+            .iter()
+            .all(|(at, _)| at % 1000 == 0 && *at > stretch.from && *at <= to)
+    );
+    // A value is good for five minutes more.
+    let all = 3 * 3600 + 300;
+    let n = figures.len() as i64;
+    assert!((all - 60..=all + 60).contains(&n), "{n}");
+    assert_eq!(figures[0].1, 3.0);
+    assert_eq!(figures.last().unwrap().1, 0.0);
+    stretch.metric = "gone".to_owned();
+    let none = source.past(&stretch).await.unwrap_err();
+    assert!(none.said.contains("no series for max(gone)"), "{none}");
 }

@@ -54,6 +54,7 @@ pub(super) fn news() -> News {
             "rollout",
             Alert::Trigger,
         )),
+        for_those_of: None,
         thread: None,
     }
 }

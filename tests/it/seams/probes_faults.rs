@@ -149,6 +149,7 @@ async fn a_service_that_is_often_too_busy_passes_with_patience() {
     let busy = busy.unwrap();
     assert!(busy.measured.starts_with("429 in "), "{busy}");
     let check = cutover::rollout::patience::Check {
+        kind: "http".to_owned(),
         probe,
         patience: serde_json::from_value(
             json!({ "retries": 50, "interval": "1ms", "deadline": "60s" }),

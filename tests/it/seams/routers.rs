@@ -63,6 +63,8 @@ fn plugs() -> Vec<Plug> {
     plugs.extend(super::routers_pointer::plugs());
     plugs.extend(super::routers_haproxy::plugs());
     plugs.extend(super::routers_http::plugs());
+    plugs.extend(super::routers_traefik::plugs());
+    plugs.extend(super::routers_envoy::plugs());
     plugs
 }
 

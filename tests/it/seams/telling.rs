@@ -60,6 +60,7 @@ async fn all_are_told_at_once_and_no_secret_leaves() {
             key: secret(),
             alert: Alert::Trigger,
         }),
+        for_those_of: None,
         thread: Some(secret()),
     };
     assert_eq!(loft.tell(&news).await, 1);

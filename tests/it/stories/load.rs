@@ -53,7 +53,7 @@ fn switch(shop: &Shop) {
     assert_eq!(ran.output("requests-failed"), "0", "{}", ran.log);
 }
 
-async fn nothing_is_lost(way: Way, manner: Manner) {
+pub(super) async fn nothing_is_lost(way: Way, manner: Manner) {
     let shop = Shop::open(way);
     let felt = under_load(shop.front(), manner, |_| switch(&shop)).await;
     assert_eq!(

@@ -2,6 +2,7 @@
 //! is held to the letter, so that it can be read like a release note.
 
 mod ages;
+mod anomaly;
 mod app;
 mod caddy;
 mod calls;
@@ -18,3 +19,4 @@ mod refusals;
 mod rollouts;
 mod switches;
 mod telemetry;
+mod watchers;

@@ -35,5 +35,6 @@ pub(crate) mod slack;
 pub(crate) mod sshd;
 pub(crate) mod stand_in;
 pub(crate) mod tls;
+pub(crate) mod watchers;
 pub(crate) mod weights_service;
 pub(crate) mod yard;

@@ -47,10 +47,22 @@ impl History {
         samples: i64,
         value: impl Fn(usize, i64) -> Option<f64>,
     ) {
+        self.series_every(EVERY, name, labels, samples, value);
+    }
+
+    /// The same, with so many seconds from sample to sample.
+    pub(crate) fn series_every(
+        &mut self,
+        every: i64,
+        name: &str,
+        labels: &[&str],
+        samples: i64,
+        value: impl Fn(usize, i64) -> Option<f64>,
+    ) {
         self.text += &format!("# TYPE {name} unknown\n");
         for (i, label) in labels.iter().enumerate() {
             for n in (0..samples).rev() {
-                let ago = n * EVERY;
+                let ago = n * every;
                 if let Some(value) = value(i, ago) {
                     let at = self.end - ago;
                     self.text += &format!("{name}{{{label}}} {value} {at}\n");
@@ -61,12 +73,20 @@ impl History {
 
     /// Starts a server with it.
     pub(crate) fn start(self) -> Prometheus {
-        self.start_with("")
+        self.start_with("", "")
+    }
+
+    /// Starts a server with it that also scrapes an address, each second.
+    pub(crate) fn start_scraping(self, address: std::net::SocketAddr) -> Prometheus {
+        let scrape = format!(
+            "scrape_configs:\n- job_name: shop\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  static_configs: [{{ targets: ['{address}'] }}]\n"
+        );
+        self.start_with("", &scrape)
     }
 
     /// The same; only one user may ask.
     pub(crate) fn start_guarded(self) -> Prometheus {
-        self.start_with(&format!("basic_auth_users:\n  {USER}: {HASH}\n"))
+        self.start_with(&format!("basic_auth_users:\n  {USER}: {HASH}\n"), "")
     }
 
     /// Starts a server with it that looks at these from now on, often: the label `slot` and the
@@ -86,8 +106,8 @@ impl History {
         self.start_by("", &config)
     }
 
-    fn start_with(self, web: &str) -> Prometheus {
-        self.start_by(web, "global: {}\n")
+    fn start_with(self, web: &str, more: &str) -> Prometheus {
+        self.start_by(web, &format!("global: {{}}\n{more}"))
     }
 
     fn start_by(self, web: &str, config: &str) -> Prometheus {

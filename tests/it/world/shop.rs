@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::caddy::Caddy;
 use super::haproxy::{Ground, HaProxy};
 use super::nginx::{Lines, Nginx, Site};
+use super::watchers::{self, Watching};
 
 /// Names another build of the program than the one that was built with the tests.
 pub(crate) const PROGRAM: &str = "CUTOVER_PROGRAM";
@@ -34,6 +35,10 @@ pub(crate) enum Way {
     CaddyFlags,
     /// Caddy, its admin API.
     CaddyHandler,
+    /// Traefik, a file that it watches.
+    Traefik,
+    /// Envoy, a file that it watches.
+    Envoy,
 }
 
 /// Everything that runs, and the directory where a user would call the program.
@@ -48,6 +53,7 @@ enum Proxy {
     Nginx(Nginx),
     HaProxy(HaProxy),
     Caddy(Caddy),
+    Watching(Watching),
 }
 
 /// What a run of the program came to.
@@ -93,6 +99,7 @@ impl Shop {
             Way::Flags | Way::Include => Proxy::Nginx(nginx(way, &slots.site)),
             Way::Map => Proxy::HaProxy(haproxy(&slots.site)),
             Way::CaddyFlags | Way::CaddyHandler => Proxy::Caddy(caddy(way, &slots.site)),
+            Way::Traefik | Way::Envoy => Proxy::Watching(watchers::of_shop(way, &slots.site)),
         };
         Self { slots, proxy }
     }
@@ -108,6 +115,7 @@ impl Shop {
             Proxy::Nginx(nginx) => nginx.site.port,
             Proxy::HaProxy(haproxy) => haproxy.ground.front,
             Proxy::Caddy(caddy) => caddy.site.port,
+            Proxy::Watching(watching) => watching.place.front,
         }
     }
 
@@ -117,6 +125,7 @@ impl Shop {
             Proxy::Nginx(nginx) => nginx.site.directory(),
             Proxy::HaProxy(haproxy) => haproxy.ground.directory.path(),
             Proxy::Caddy(caddy) => caddy.site.directory(),
+            Proxy::Watching(watching) => watching.place.directory(),
         }
     }
 
@@ -151,6 +160,8 @@ impl Shop {
             self.path("green/release"),
             self.path("live.conf"),
             self.proxy().join("weight.map"),
+            self.proxy().join("watched/live.yml"),
+            self.proxy().join("watched/live.json"),
         ];
         if let Ok(flags) = fs::read_dir(self.path("flags")) {
             files.extend(flags.map(|flag| flag.unwrap().path()));
@@ -195,6 +206,7 @@ impl Shop {
             (r"slowest \d[\d.]* m?s", "slowest [time]"),
             (r"after \d[\d.]* m?s", "after [time]"),
             (r"generation \d+-[0-9a-f]+", "generation [generation]"),
+            (r"version cutover-\d+-[0-9a-f]+", "version [version]"),
             (r"p95 \d[\d.]* m?s", "p95 [time]"),
         ] {
             text = Regex::new(pattern)
@@ -331,7 +343,7 @@ fn command(site: &Site, arguments: &str) -> Command {
 }
 
 /// Puts everything into the directory that a user has there.
-fn furnish(site: &Site, router: &Value, front: u16) {
+pub(super) fn furnish(site: &Site, router: &Value, front: u16) {
     let slots = site.slots();
     let config = CONFIG
         .replace("URL", &format!("http://127.0.0.1:{front}"))
@@ -353,7 +365,7 @@ fn put(site: &Site, slot: &str, release: &str) {
 }
 
 /// The lines that the router needs once, as the program prints them.
-fn router_config(site: &Site) -> String {
+pub(super) fn router_config(site: &Site) -> String {
     let printed = command(site, "router-config").output().unwrap();
     assert!(printed.status.success(), "{printed:?}");
     String::from_utf8(printed.stdout).unwrap()

@@ -11,6 +11,13 @@ impl Github {
         self.kept.lock().unwrap().deployments.clone()
     }
 
+    /// From now on all deployments so far are that old.
+    pub(crate) fn deployments_are_of(&self, at: &str) {
+        for deployment in &mut self.kept.lock().unwrap().deployments {
+            deployment["created_at"] = at.into();
+        }
+    }
+
     /// The states of a deployment, oldest first.
     pub(crate) fn states(&self, id: u64) -> Vec<String> {
         let statuses = self.statuses(id);

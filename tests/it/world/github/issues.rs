@@ -18,6 +18,7 @@ pub(super) struct Issues {
     teams: BTreeMap<String, Vec<String>>,
     are_off: bool,
     last: u64,
+    last_comment: u64,
     /// How many questions were answered with "as before".
     unchanged: usize,
 }
@@ -34,6 +35,7 @@ pub(super) fn route(method: &str, path: &str) -> Option<(Verb, Option<u64>)> {
             ("GET", ["issues", n]) => (Verb::ReadIssue, Some(number(n)?)),
             ("PATCH", ["issues", n]) => (Verb::ChangeIssue, Some(number(n)?)),
             ("GET", ["issues", n, "comments"]) => (Verb::Comments, Some(number(n)?)),
+            ("POST", ["issues", n, "comments"]) => (Verb::Comment, Some(number(n)?)),
             _ => return None,
         },
         _ => return None,
@@ -127,6 +129,13 @@ impl Issues {
                 }
             },
             (Verb::Comments, Some(number)) => self.comments_of(number, asked),
+            (Verb::Comment, Some(number)) => match body["body"].as_str() {
+                Some(text) if (1..=65_536).contains(&text.chars().count()) => {
+                    let made = self.comment(number, OPENER, text, now());
+                    Reply::of(201, made.to_string())
+                }
+                _ => invalid("body"),
+            },
             (Verb::Members, _) => self.members(asked),
             _ => refused(404, "Not Found"),
         }
@@ -138,10 +147,17 @@ impl Issues {
             found.map(|(_, value)| value.as_str())
         };
         let state = given("state").unwrap_or("open");
+        let labels = given("labels").unwrap_or_default().split(',');
+        let labels: Vec<&str> = labels.filter(|label| !label.is_empty()).collect();
+        let has = |issue: &Value, label: &str| {
+            let all = issue["labels"].as_array().unwrap();
+            all.iter().any(|one| one["name"] == label)
+        };
         let mut found: Vec<Value> = self
             .all
             .values()
             .filter(|issue| state == "all" || issue["state"] == state)
+            .filter(|issue| labels.iter().all(|label| has(issue, label)))
             .cloned()
             .collect();
         if given("direction") != Some("asc") {
@@ -219,6 +235,21 @@ impl Issues {
         number
     }
 
+    fn comment(&mut self, number: u64, by: &str, text: &str, updated_at: String) -> Value {
+        self.last_comment += 1;
+        let comment = json!({
+            "id": self.last_comment, "user": user(by), "body": text, "created_at": now(),
+            "updated_at": updated_at, "author_association": "NONE",
+        });
+        let comments = self.comments.entry(number).or_default();
+        comments.push(comment.clone());
+        let many = comments.len();
+        let issue = self.all.get_mut(&number).unwrap();
+        issue["comments"] = many.into();
+        issue["updated_at"] = now().into();
+        comment
+    }
+
     fn change(&mut self, number: u64, body: &Value, by: &str) {
         let issue = self.all.get_mut(&number).unwrap();
         for (key, value) in body.as_object().unwrap() {
@@ -260,22 +291,28 @@ impl Github {
         kept.issues.change(number, &body, by);
     }
 
+    /// The texts of an issue's comments, oldest first.
+    pub(crate) fn comments_on(&self, number: u64) -> Vec<String> {
+        let kept = self.kept.lock().unwrap();
+        let all = kept.issues.comments.get(&number).into_iter().flatten();
+        let text = |one: &Value| one["body"].as_str().unwrap().to_owned();
+        all.map(text).collect()
+    }
+
+    /// Somebody writes an issue's text anew.
+    pub(crate) fn somebody_edits(&self, number: u64, text: &str) {
+        let body = json!({ "body": text });
+        let mut kept = self.kept.lock().unwrap();
+        kept.issues.change(number, &body, "mona");
+    }
+
     /// Somebody writes a comment; an edited one said something else before.
     pub(crate) fn comments(&self, number: u64, by: &str, text: &str, edited: bool) {
-        let mut kept = self.kept.lock().unwrap();
-        kept.last_id += 1;
         let later = jiff::Timestamp::now().as_second() + 3;
         let later = jiff::Timestamp::from_second(later).unwrap().to_string();
-        let comment = json!({
-            "id": kept.last_id, "user": user(by), "body": text, "created_at": now(),
-            "updated_at": if edited { later } else { now() }, "author_association": "NONE",
-        });
-        let comments = kept.issues.comments.entry(number).or_default();
-        comments.push(comment);
-        let many = comments.len();
-        let issue = kept.issues.all.get_mut(&number).unwrap();
-        issue["comments"] = many.into();
-        issue["updated_at"] = now().into();
+        let mut kept = self.kept.lock().unwrap();
+        let updated_at = if edited { later } else { now() };
+        kept.issues.comment(number, by, text, updated_at);
     }
 
     /// A team that the token may read.
@@ -306,6 +343,7 @@ impl Verb {
                 | Self::ReadIssue
                 | Self::ChangeIssue
                 | Self::Comments
+                | Self::Comment
                 | Self::Members
         )
     }

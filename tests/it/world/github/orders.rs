@@ -22,6 +22,7 @@ pub(crate) enum Verb {
     ReadIssue,
     ChangeIssue,
     Comments,
+    Comment,
     Members,
     ListEnvironments,
     ReadEnvironment,

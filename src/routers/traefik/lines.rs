@@ -1,0 +1,46 @@
+//! What Traefik needs once. A test starts Traefik with these very lines.
+
+use std::path::Path;
+
+use super::live_file::Live;
+use crate::model::slot::{Side, Slots};
+use crate::platform::atomic_file::directory_of;
+
+pub(super) fn of(path: &Path, service: &str, children: &[String; 2], slots: &Slots) -> String {
+    let server = |(child, side): (&String, Side)| {
+        let url = slots.on(side).url.as_str();
+        // A service of another provider is configured there.
+        match child.contains('@') {
+            true => String::new(),
+            false => {
+                format!("    {child}: {{ loadBalancer: {{ servers: [{{ url: \"{url}\" }}] }} }}\n")
+            }
+        }
+    };
+    let sides = [Side::First, Side::Second];
+    let servers: String = children.iter().zip(sides).map(server).collect();
+    let servers = match servers.as_str() {
+        "" => String::new(),
+        some => format!("  services:\n{some}"),
+    };
+    format!(
+        "# 1. In Traefik's static configuration. Where changes are held back (the default is 2s), a way\n\
+         #    back right after a switch waits. The API is for `api`; keep it from strangers.\n\
+         providers:\n  \
+           providersThrottleDuration: 0s\n  \
+           file:\n    \
+             directory: \"{directory}\"\n    \
+             watch: true\n\
+         api: {{}}\n\
+         \n\
+         # 2. In another file of that directory, a router of yours that points to {service}:\n\
+         http:\n  \
+           routers:\n    \
+             {service}: {{ rule: \"PathPrefix(`/`)\", service: {service} }}\n{servers}\
+         \n\
+         # 3. The file {file} as it is at first; `sticky` can go beside `services`, and stays:\n{first}",
+        directory = directory_of(path).display(),
+        file = path.display(),
+        first = Live::at_first(children).written(service),
+    )
+}
