@@ -64,8 +64,8 @@ impl Session {
         let audience = cast::audience(notify, &self.notifier_tools(inputs));
         let audience = audience.map_err(|misfits| choice.refuse(misfits))?;
         let audience = if by_itself { Vec::new() } else { audience };
-        let changes_something = !inputs.dry_run
-            && !(mode == "rollout" && strategy.observes())
+        let only_looks = inputs.dry_run || (mode == "rollout" && strategy.observes());
+        let changes_something = !only_looks
             && matches!(
                 mode,
                 "deploy-slot" | "switch-traffic" | "rollout" | "rollback"

@@ -40,13 +40,13 @@ pub async fn run(
             migration,
             settings: settings.clone(),
         }),
-        (judged, _) => Story::Canary(canary::Plan {
+        (judged, _) => Story::Canary(Box::new(canary::Plan {
             release,
             expect_active,
             migration,
             settings: judged.unwrap_or_default(),
             kept,
-        }),
+        })),
     };
     Saga::tell(stage, async |saga: &mut Saga<'_>| {
         if let Story::Canary(plan) = &story
@@ -71,7 +71,7 @@ pub async fn run(
 /// What is to be told.
 enum Story {
     BlueGreen(blue_green::Plan),
-    Canary(canary::Plan),
+    Canary(Box<canary::Plan>),
 }
 
 impl Story {

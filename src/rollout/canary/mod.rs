@@ -160,7 +160,7 @@ impl Climb<'_> {
         &self,
         saga: &mut Saga<'_>,
         from: Split,
-        start: start::At,
+        start: Box<start::At>,
     ) -> Result<Ending, Halt> {
         let (plan, slot, release) = (self.plan, self.slot, &self.plan.release);
         let steps = &plan.settings.steps;

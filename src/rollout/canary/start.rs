@@ -29,7 +29,7 @@ pub(super) enum Start {
     /// Nowhere: the release has all traffic already.
     Live(Side),
     /// There.
-    At(At),
+    At(Box<At>),
 }
 
 /// Where to begin.
@@ -68,7 +68,7 @@ impl Step for FindStart<'_> {
                 next: 0,
                 trial: None,
             };
-            return made(Start::At(at), String::new());
+            return made(Start::At(Box::new(at)), String::new());
         }
         let [first, second] = [served(Side::First).await, served(Side::Second).await];
         let is_ours = |served: &Option<Release>| served.as_ref().is_some_and(|it| it.is(release));
@@ -87,27 +87,29 @@ impl Step for FindStart<'_> {
         let kept = self.plan.kept.as_ref();
         let kept = kept.filter(|kept| kept.fits(release, (canary, name), weight));
         let said = format!("{name} has {release} and {weight} already");
-        let at = |next, trial| At {
-            canary,
-            home: home(canary.other()),
-            stands_at: Some(stands_at),
-            next,
-            trial,
+        let at = |next, trial| {
+            Start::At(Box::new(At {
+                canary,
+                home: home(canary.other()),
+                stands_at: Some(stands_at),
+                next,
+                trial,
+            }))
         };
         match kept {
             Some(kept) if kept.allowed => made(
-                Start::At(at(stands_at + 1, Some(kept.trial.clone()))),
+                at(stands_at + 1, Some(kept.trial.clone())),
                 format!("{said}; goes on with the next step"),
             ),
             Some(kept) => made(
-                Start::At(at(stands_at, Some(kept.trial.clone()))),
+                at(stands_at, Some(kept.trial.clone())),
                 format!("{said}; goes on with what was proved so far"),
             ),
             None => {
                 stage.say(Event::Noticed(
                     "nobody knows what was proved of this canary before, so it is judged anew from here".to_owned(),
                 ));
-                made(Start::At(at(stands_at, None)), said)
+                made(at(stands_at, None), said)
             }
         }
     }
