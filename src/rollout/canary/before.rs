@@ -51,6 +51,12 @@ pub(super) async fn calibrated(
     Trial::new(canary, plan.judged_by(), plan.rules(), &hour)
 }
 
+/// A rate as people say it, with two digits that mean something.
+fn plain(rate: f64) -> f64 {
+    let scale = 10_f64.powf(1.0 - rate.max(1e-9).log10().floor());
+    (rate * scale).round() / scale
+}
+
 /// Says what the traffic allows, before it begins: a proof takes requests, and time is none.
 pub(super) fn foretell(stage: &Stage, plan: &Plan, trial: &Trial) {
     let settings = &plan.settings;
@@ -58,7 +64,7 @@ pub(super) fn foretell(stage: &Stage, plan: &Plan, trial: &Trial) {
         return;
     };
     let traffic = |rung: &Rung| Traffic {
-        canary: rate * rung.weight.share(),
+        canary: plain(rate * rung.weight.share()),
         weight: rung.weight.share(),
         error_rate,
     };

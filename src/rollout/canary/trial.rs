@@ -348,12 +348,12 @@ impl Trial {
     }
 
     /// Requests a second and the share of failed ones, as the stable release had them with all
-    /// traffic; `None` where nobody knows. A release without a single error is not infinitely good.
+    /// traffic; `None` where too little is known. A release without a single error is not infinitely good.
     pub(super) fn traffic_before(&self) -> Option<(f64, f64)> {
         let Counters {
             requests, errors, ..
         } = self.hour;
-        (self.hours > 0.0 && requests > 0.0)
+        (self.hours > 0.0 && requests >= ENOUGH)
             .then(|| (requests / self.hours, (errors + 0.5) / (requests + 1.0)))
     }
 }
