@@ -79,7 +79,8 @@ impl Session {
         if checked.is_some() {
             // Asked again when the lock is ours; only that answer goes into the record.
             let (told, _) = oneshot::channel();
-            let recorded = self.last_record(mode, &choice.name, inputs, matter.archive, told);
+            let recorded =
+                self.last_record((mode, false), &choice.name, inputs, matter.archive, told);
             (stage.recorded, _) = recorded.await;
         }
         let stage = &*stage;

@@ -90,7 +90,7 @@ impl Session {
 
 /// Under act the runner's temp folder is each container's own; the folder of the state file is
 /// shared.
-fn directory(context: &Context) -> PathBuf {
+pub(super) fn directory(context: &Context) -> PathBuf {
     let of_state = || context.state_file.as_ref()?.parent().map(PathBuf::from);
     let first = if context.act {
         of_state()
@@ -112,7 +112,7 @@ fn prefix(context: &Context) -> String {
 }
 
 /// A text as a part of a file's name.
-fn file_name(text: &str) -> String {
+pub(super) fn file_name(text: &str) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() || matches!(c, '_' | '.') {
             c

@@ -6,6 +6,7 @@
 
 mod approvals;
 mod audits;
+mod canaries;
 mod choice;
 pub mod diary;
 mod dispatch;

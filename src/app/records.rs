@@ -159,7 +159,7 @@ impl Session {
     /// for whoever keeps this one, what there is besides.
     pub(super) async fn last_record(
         &self,
-        mode: &str,
+        (mode, divided): (&str, bool),
         environment: &str,
         inputs: &Inputs,
         archive: &Archive,
@@ -168,7 +168,8 @@ impl Session {
         if !matches!(
             mode,
             "deploy-slot" | "switch-traffic" | "preflight" | "rollout"
-        ) {
+        ) && !divided
+        {
             return (None, None);
         }
         let deployments = match archive {
@@ -187,7 +188,9 @@ impl Session {
         match tokio::time::timeout(LAST_RECORD, survey).await {
             Ok(Ok(survey)) => {
                 let survey = Arc::new(survey);
-                let latest = survey.latest.clone().and_then(recorded);
+                // Where a canary stays, the last word on traffic is its own, and it is no slot's.
+                let latest = survey.latest.clone().filter(|_| survey.canary.is_none());
+                let latest = latest.and_then(recorded);
                 // Nobody keeps a record of a dry run, and so nobody hears of the others either.
                 let _ = told.send(Arc::clone(&survey));
                 return (latest, Some(survey));

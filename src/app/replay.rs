@@ -1,11 +1,15 @@
-//! `cutover replay FILE`: the judge of canaries, over a recording.
+//! `cutover replay FILE`: the judge of canaries, over a recording or the audit of a rollout.
 
 use std::fmt::Write as _;
 use std::fs;
 
+use serde::Serialize;
+
 use crate::error::Refusal;
+use crate::judge::canary::glances::{is_audit, judged};
+use crate::judge::canary::jury::Sight;
 use crate::judge::canary::recording::read;
-use crate::judge::canary::{Arm, BAR, Interval, Look, Metric, SAFE_BAR, Settings, Verdict};
+use crate::judge::canary::{Arm, Interval, Look, Settings, Verdict};
 use crate::model::canary::{Glance, Proved, Seen};
 use crate::model::ending::{Account, Decision, Ending, Reason};
 use crate::model::event::{Event, Headline};
@@ -29,68 +33,76 @@ impl Session {
         let path = self.context.workspace.join(file);
         let text = fs::read_to_string(&path)
             .map_err(|failed| Refusal::of_input("replay", format!("{file}: {failed}")))?;
-        let mut recording = read(&text, Settings::default())
-            .map_err(|said| Refusal::of_input("replay", format!("{file}: {said}")))?;
-        let judge = &mut recording.judge;
-        let looks: Vec<Look> = recording
-            .intervals
-            .iter()
-            .map(|it| judge.look(it))
-            .collect();
-        if json {
-            let lines = looks
-                .iter()
-                .filter_map(|look| serde_json::to_string(look).ok());
-            self.print(&lines.map(|line| line + "\n").collect::<String>());
-            return Ok(None);
-        }
+        let wrong = |said| Refusal::of_input("replay", format!("{file}: {said}"));
+        let (intervals, looks): (Vec<Interval>, Vec<Sight>) = if is_audit(&text) {
+            let judged = judged(&text).map_err(wrong)?;
+            let (intervals, looks): (Vec<_>, Vec<Sight>) = judged.into_iter().unzip();
+            if json {
+                self.print_each(&looks);
+                return Ok(None);
+            }
+            (intervals, looks)
+        } else {
+            let recording = read(&text, Settings::default()).map_err(wrong)?;
+            let (mut judge, intervals) = (recording.judge, recording.intervals);
+            let looks: Vec<Look> = intervals.iter().map(|it| judge.look(it)).collect();
+            if json {
+                self.print_each(&looks);
+                return Ok(None);
+            }
+            (intervals, looks.into_iter().map(Sight::from).collect())
+        };
         self.print(&table(&looks));
         self.begin(Headline {
             mode: "replay",
             ..Headline::default()
         });
-        for (look, interval) in looks.iter().zip(&recording.intervals) {
+        for (look, interval) in looks.iter().zip(&intervals) {
             (self.say)(Event::Glanced(Box::new(glance(look, interval))));
         }
         let ending = ending(&looks);
         self.ended(&ending);
         Ok(Some(ending))
     }
+
+    /// A line of JSON for each look.
+    fn print_each(&self, looks: &[impl Serialize]) {
+        let lines = looks
+            .iter()
+            .filter_map(|look| serde_json::to_string(look).ok());
+        self.print(&lines.map(|line| line + "\n").collect::<String>());
+    }
 }
 
 /// A look as a rollout tells it; a recording does not know of steps.
-fn glance(look: &Look, interval: &Interval) -> Glance {
+fn glance(look: &Sight, interval: &Interval) -> Glance {
     let seen = |arm: &Arm| Seen {
         requests: arm.requests,
         errors: arm.errors,
         ..Seen::default()
     };
-    let proved = |metric: &Metric| Proved {
-        ln_worse: metric.ln_worse,
-        ln_within: metric.ln_within,
-        ratio: metric.ratio,
-    };
     Glance {
         at: look.at,
+        from: interval.from,
         verdict: look.verdict.name().to_owned(),
-        said: look.said(),
+        said: look.said.clone(),
         canary: seen(&interval.canary),
         stable: seen(&interval.stable),
-        errors: proved(&look.errors),
-        latency: proved(&look.latency),
-        ln_bar: BAR.ln(),
-        ln_safe_bar: SAFE_BAR.ln(),
+        errors: look.errors,
+        latency: look.latency,
+        ln_bar: look.bars[0],
+        ln_safe_bar: look.bars[1],
         ..Glance::default()
     }
 }
 
-fn table(looks: &[Look]) -> String {
+fn table(looks: &[Sight]) -> String {
     let mut table = format!(
         "{:>8}  {:<12}  {:>8} {:>8} {:>8}  {:>8} {:>8} {:>8}\n",
         "time", "verdict", "errors", "worse", "within", "p95", "worse", "within"
     );
     for look in looks {
-        let metric = |metric: &Metric| {
+        let metric = |metric: &Proved| {
             let ratio = metric
                 .ratio
                 .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}x"));
@@ -128,14 +140,14 @@ fn time(seconds: f64) -> String {
 }
 
 /// A rollout would have ended at the first look that decides.
-fn ending(looks: &[Look]) -> Ending {
+fn ending(looks: &[Sight]) -> Ending {
     let first = |verdict| looks.iter().find(|look| look.verdict == verdict);
-    let at = |look: &Look| {
+    let at = |look: &Sight| {
         format!(
             "{}: at {}: {}",
             look.verdict.name(),
             time(look.at),
-            look.said()
+            look.said
         )
     };
     let bad = first(Verdict::Rollback);

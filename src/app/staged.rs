@@ -14,6 +14,7 @@ use crate::model::release::Release;
 use crate::modes::{
     deploy_slot, health_check, preflight, rollback, rollout, smoke_test, switch_traffic,
 };
+use crate::rollout::canary::Kept;
 use crate::rollout::preflight::Circumstances;
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
@@ -64,6 +65,7 @@ impl Session {
         let audience = audience.map_err(|misfits| choice.refuse(misfits))?;
         let audience = if by_itself { Vec::new() } else { audience };
         let changes_something = !inputs.dry_run
+            && !(mode == "rollout" && strategy.observes())
             && matches!(
                 mode,
                 "deploy-slot" | "switch-traffic" | "rollout" | "rollback"
@@ -74,6 +76,7 @@ impl Session {
         let (told, survey) = oneshot::channel();
         let mut lock_is_left = false;
         let mut agreed = None;
+        let stays = self.watch_for_standing();
         // The first word is a part of it: the record and the news are about what it says.
         let act = async {
             self.begin(Headline {
@@ -130,11 +133,21 @@ impl Session {
                     }
                 }
             }
+            // A way back from a divided environment has to be known; any other is asked for nothing.
+            let divided = mode == "rollback"
+                && stage
+                    .split_now()
+                    .await
+                    .is_some_and(|split| !split.is_whole());
             // Read when the lock is ours: the run before this one may have left it a moment ago.
             let (recorded, survey) = self
-                .last_record(mode, &choice.name, inputs, &archive, told)
+                .last_record((mode, divided), &choice.name, inputs, &archive, told)
                 .await;
             stage.recorded = recorded;
+            let kept = match mode {
+                "rollout" | "rollback" => self.kept(&choice, survey.as_deref()),
+                _ => None,
+            };
             let checked =
                 self.circumstances(&choice, mode, inputs, release.as_ref(), (&archive, survey));
             let act = async {
@@ -148,8 +161,8 @@ impl Session {
                         preflight::run(&stage, circumstances).await
                     }
                     checked => {
-                        let act =
-                            self.act(&stage, mode, inputs, &strategy, release, checked.as_ref());
+                        let known = (checked.as_ref(), kept);
+                        let act = self.act(&stage, mode, inputs, &strategy, release, known);
                         match (by_itself, act.await) {
                             (true, ending) => way_back::by_itself(ending),
                             (false, ending) => ending,
@@ -174,6 +187,9 @@ impl Session {
             (false, true) => (act.await, true),
             (false, false) => (self.told(&audience, act).await, true),
         };
+        if changes_something {
+            self.remember(&choice, &stays, &ending);
+        }
         // A run that is stuck is tried again by the post step.
         match ending.decision {
             Decision::Stuck => {}
@@ -192,16 +208,16 @@ impl Session {
         inputs: &Inputs,
         strategy: &Strategy,
         release: Option<Release>,
-        checked: Option<&Circumstances>,
+        (checked, kept): (Option<&Circumstances>, Option<Kept>),
     ) -> Ending {
         match (mode, release) {
             ("rollout", Some(release)) => {
-                rollout::run(stage, inputs, strategy, release, checked).await
+                rollout::run(stage, inputs, strategy, release, checked, kept).await
             }
             ("deploy-slot", Some(release)) => {
                 deploy_slot::run(stage, inputs, &release, strategy.wait()).await
             }
-            ("rollback", _) => rollback::run(stage, inputs).await,
+            ("rollback", _) => rollback::run(stage, inputs, kept.as_ref()).await,
             ("smoke-test", _) => smoke_test::on_slot(stage, inputs.slot.as_deref()).await,
             ("health-check", _) => health_check::run(stage, inputs.slot.as_deref()).await,
             (_, release) => switch_traffic::run(stage, inputs, release).await,
@@ -294,14 +310,13 @@ fn by_hand(stage: &mut Stage, mode: &str) -> Result<(), Refusal> {
     Err(Refusal::of_input("failover", said))
 }
 
-/// The strategy of the config, which the input may name but not exchange for one without settings.
+/// The strategy of the config, or another one that the input names: that has its defaults then.
 fn strategy(choice: &Choice, inputs: &Inputs) -> Result<Strategy, Refusal> {
     let strategy = choice.environment().strategy.clone();
     match inputs.strategy.as_deref() {
-        Some(name) if !Strategy::NAMES.contains(&name) => Err(Refusal::of_input(
-            "strategy",
-            unknown("strategy", name, Strategy::NAMES),
-        )),
+        Some(name) if name != strategy.name() => Strategy::named(name).ok_or_else(|| {
+            Refusal::of_input("strategy", unknown("strategy", name, Strategy::NAMES))
+        }),
         _ => Ok(strategy),
     }
 }

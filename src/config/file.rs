@@ -17,6 +17,7 @@ use crate::platform::secret::Vault;
 use super::anomaly::Anomaly;
 use super::approval::Approval;
 use super::audit::AuditOptions;
+use super::canary::Canary;
 use super::check;
 use super::clock::Clock;
 use super::failover::Failover;
@@ -24,6 +25,7 @@ use super::interpolate::{Lookup, interpolate};
 use super::kinds::{
     CheckBlock, ExporterBlock, MetricBlock, NotifierBlock, RouterBlock, TargetBlock,
 };
+use super::ladder::Rung;
 use super::lock::Lock;
 use super::meaning;
 use super::preflight::{Guardrails, Migration, Preflight};
@@ -156,16 +158,36 @@ pub struct Health {
 pub enum Strategy {
     /// All traffic in one step, after the new release was proved in the idle slot.
     BlueGreen(BlueGreen),
+    /// A little traffic first, and more of it step by step, each judged against the old release.
+    Canary(Box<Canary>),
 }
 
 impl Strategy {
     /// The names of all strategies.
-    pub const NAMES: [&'static str; 1] = ["blue-green"];
+    pub const NAMES: [&'static str; 2] = ["blue-green", "canary"];
+
+    /// One with nothing but its defaults; `None` where there is none of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "blue-green" => Some(Self::BlueGreen(BlueGreen::default())),
+            "canary" => Some(Self::Canary(Box::default())),
+            _ => None,
+        }
+    }
 
     /// Its name.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::BlueGreen(_) => "blue-green",
+            Self::Canary(_) => "canary",
+        }
+    }
+
+    /// Whether it judges only, and touches nothing.
+    pub const fn observes(&self) -> bool {
+        match self {
+            Self::BlueGreen(_) => false,
+            Self::Canary(settings) => settings.observe,
         }
     }
 
@@ -173,6 +195,7 @@ impl Strategy {
     pub const fn wait(&self) -> Duration {
         match self {
             Self::BlueGreen(settings) => settings.wait.get(),
+            Self::Canary(settings) => settings.wait.get(),
         }
     }
 
@@ -180,6 +203,8 @@ impl Strategy {
     pub const fn watch(&self) -> Duration {
         match self {
             Self::BlueGreen(settings) => settings.watch.get(),
+            // Each step is guarded by itself.
+            Self::Canary(settings) => settings.watch.get(),
         }
     }
 }
@@ -191,7 +216,7 @@ impl Default for Strategy {
 }
 
 /// The blue-green strategy.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(inline)]
 pub struct BlueGreen {
@@ -206,6 +231,9 @@ pub struct BlueGreen {
     /// With fewer requests of the prober than this, figures are no reason to promote or to take
     /// back; unless most of them failed. Default 20.
     pub min_requests: u32,
+    /// Who counts what each slot does, as for a canary: after the switch the release is judged by
+    /// that, too. Default: nobody.
+    pub source: Option<String>,
 }
 
 impl Default for BlueGreen {
@@ -216,7 +244,27 @@ impl Default for BlueGreen {
             max_error_rate: Percent::of(5.0),
             max_p95: None,
             min_requests: 20,
+            source: None,
         }
+    }
+}
+
+impl BlueGreen {
+    /// With somebody who counts, it is a canary of one step: all traffic at once, and the same
+    /// judgement afterwards.
+    pub fn judged(&self) -> Option<Canary> {
+        Some(Canary {
+            steps: vec![Rung::at(100)],
+            watch: self.watch,
+            source: Some(self.source.clone()?),
+            every: Span::secs(10).min(self.watch),
+            warm_up: Span::secs(60).min(Span::from(self.watch.get() / 4)),
+            max_error_rate: self.max_error_rate,
+            max_p95: self.max_p95,
+            min_requests: self.min_requests,
+            wait: self.wait,
+            ..Canary::default()
+        })
     }
 }
 

@@ -13,9 +13,11 @@ use crate::platform::secret::Vault;
 
 use super::anomaly::{self, Anomaly};
 use super::approval::{self, Approval};
+use super::canary::{self, Canary};
 use super::clock::{self, Clock};
 use super::file::Strategy;
 use super::gates;
+use super::ladder::Rung;
 use super::lock::SHORTEST_LEASE;
 use super::preflight::{self, Guardrails, Preflight};
 use super::problem::{Place, Problem};
@@ -41,6 +43,7 @@ pub fn problems(config: &Value, places: &BTreeMap<String, Place>) -> Vec<Problem
         found.release(&format!("{at}.release"), environment);
         found.lease(&format!("{at}.lock.lease"), environment);
         found.approval(&format!("{at}.approval"), environment);
+        found.canary(&format!("{at}.strategy"), environment);
         found.anomaly(&format!("{at}.anomaly"), environment);
         found.protection(&format!("{at}.protection"), environment);
         found.clock(&format!("{at}.health.clock"), environment);
@@ -107,6 +110,34 @@ impl Found<'_> {
             return;
         };
         for (below, said) in approval::meaning(&approval) {
+            self.add(&format!("{path}.{below}"), said);
+        }
+    }
+
+    /// A ladder of steps. Of one that does not fit the schema it is said here why a step is none,
+    /// for the schema knows no whole percent.
+    fn canary(&mut self, path: &str, environment: &Value) {
+        let Some(Value::Object(strategy)) = environment.get("strategy") else {
+            return;
+        };
+        if strategy.get("kind").and_then(Value::as_str) != Some("canary") {
+            return;
+        }
+        let steps = strategy.get("steps").and_then(Value::as_array);
+        for (i, step) in steps.into_iter().flatten().enumerate() {
+            if let Err(failed) = Rung::deserialize(step)
+                && !step.is_null()
+            {
+                self.add(&format!("{path}.steps[{i}]"), failed.to_string());
+            }
+        }
+        let mut options = strategy.clone();
+        options.remove("kind");
+        let Ok(block) = Canary::deserialize(Value::Object(options)) else {
+            return;
+        };
+        let router = environment.pointer("/router/kind").and_then(Value::as_str);
+        for (below, said) in canary::meaning(&block, router) {
             self.add(&format!("{path}.{below}"), said);
         }
     }

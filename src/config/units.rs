@@ -31,6 +31,12 @@ impl Span {
     }
 }
 
+impl From<Duration> for Span {
+    fn from(length: Duration) -> Self {
+        Self(length)
+    }
+}
+
 impl FromStr for Span {
     type Err = String;
 

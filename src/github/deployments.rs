@@ -19,7 +19,7 @@ use crate::platform::text;
 use super::access::Access;
 use super::client::{Client, Page};
 use super::patience::Patience;
-use super::record::{Found, FoundStatus, New, Record, Run, Status};
+use super::record::{Content, Found, FoundStatus, New, Record, Run, Status};
 use super::{GithubError, Job, Repository};
 
 /// The task of our records; GitHub's own have `deploy`.
@@ -198,7 +198,8 @@ impl Deployments {
         let (mut list, _) = self.page::<Found>("list the deployments", &page).await?;
         list.sort_by_key(|found| std::cmp::Reverse(found.id));
         for found in list {
-            if found.payload().is_some_and(|ours| ours.content.run == *run)
+            let is_ours = |content: &Content| content.run == *run && content.canary.is_none();
+            if found.payload().is_some_and(|ours| is_ours(&ours.content))
                 && self
                     .statuses(found.id)
                     .await?

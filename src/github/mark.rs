@@ -54,6 +54,7 @@ impl Content {
             version: unword(version)?,
             weight,
             previous,
+            canary: None,
             run: Run::default(),
         })
     }
@@ -106,6 +107,7 @@ mod tests {
             version: version.into(),
             weight,
             previous: previous.map(str::to_owned),
+            canary: None,
             run: Run::default(),
         }
     }

@@ -17,6 +17,9 @@ const SCHEMA_VERSION: u32 = 1;
 /// The longest text of a payload, in bytes.
 const LONGEST: usize = 4096;
 
+/// The longest state of a canary, in bytes.
+const LONGEST_STATE: usize = 48 * 1024;
+
 /// The run that makes a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
@@ -43,6 +46,9 @@ pub struct Content {
     pub weight: Option<u8>,
     /// The other slot: the one that had the traffic before, or shares it.
     pub previous: Option<String>,
+    /// Of a canary that stays where it is: what the run knows that goes on with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Value>,
     /// The run that made it.
     #[serde(flatten)]
     pub run: Run,
@@ -56,6 +62,14 @@ impl Content {
                 *text = text::excerpt(text, LONGEST / 4);
             }
         }
+        // Half of it is no use, and without it the next run judges anew.
+        let length = |state: &Value| serde_json::to_string(state).map_or(0, |text| text.len());
+        self.canary = self
+            .canary
+            .map(|state| match length(&state) <= LONGEST_STATE {
+                true => state,
+                false => Value::Null,
+            });
         self
     }
 }

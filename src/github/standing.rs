@@ -92,6 +92,8 @@ impl Seen {
     pub(super) fn under_way(&self) -> Option<(Run, UnderWay)> {
         let newest = self.statuses.first();
         let (run, content) = (self.run()?, self.content()?);
+        // A canary that stays where it is belongs to no run: whoever comes next goes on with it.
+        content.canary.is_none().then_some(())?;
         newest.is_none_or(FoundStatus::is_open).then(|| {
             let open = UnderWay {
                 id: self.found.id,

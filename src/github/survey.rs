@@ -29,6 +29,8 @@ const ORPHANS: usize = 5;
 pub struct Survey {
     /// The newest record of a change of traffic that went well and still stands.
     pub latest: Option<Record>,
+    /// The newest record of a canary that stays where it is, where nothing newer stands.
+    pub canary: Option<Record>,
     /// Newer ones of ours that have no end.
     pub open: Vec<Open>,
     /// Those that any run has not closed, as far as was looked.
@@ -75,7 +77,10 @@ impl Seen {
         match &self.payload {
             Some(content) => {
                 let newest = self.statuses.iter().find(|status| !status.is_by_others());
-                let stands = newest.is_some_and(|status| status.state == "success");
+                let stands = |status: &FoundStatus| {
+                    status.state == "success" || (content.canary.is_some() && status.is_open())
+                };
+                let stands = newest.is_some_and(stands);
                 stands.then(|| content.clone()).into_iter().collect()
             }
             None => {
@@ -95,7 +100,7 @@ impl Seen {
                 .iter()
                 .cloned()
                 .chain(contents)
-                .any(|content| moves_traffic(&content))
+                .any(|content| moves_traffic(&content) && content.canary.is_none())
     }
 
     /// What it said at any time that went well.
@@ -127,6 +132,8 @@ impl Seen {
 
     fn open(&self) -> Option<Open> {
         let content = self.payload.as_ref()?;
+        // One that stays where it is has no end yet, and its run is over.
+        (content.canary.is_none()).then_some(())?;
         let newest = self.statuses.first();
         newest.is_none_or(FoundStatus::is_open).then(|| Open {
             id: self.found.id,
@@ -161,11 +168,17 @@ impl Deployments {
                 if survey.latest.is_none() {
                     survey.open.extend(seen.open());
                     let content = standing.iter().find(|content| moves_traffic(content));
-                    survey.latest = content.map(|content| Record {
+                    let record = content.map(|content| Record {
                         id: seen.found.id,
                         content: content.clone(),
                         at: seen.found.created_at.clone(),
                     });
+                    match record {
+                        Some(canary) if canary.content.canary.is_some() => {
+                            survey.canary.get_or_insert(canary);
+                        }
+                        record => survey.latest = record,
+                    }
                 }
                 if !standing.is_empty() {
                     survey.standing.push((seen.found.id, standing));

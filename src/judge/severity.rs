@@ -21,6 +21,8 @@ pub fn severity_of(ending: &Ending, mode: &str) -> Severity {
     match (ending.decision, ending.reason) {
         (Decision::Passed, Reason::Degraded) => Severity::Warning,
         _ if ending.is_good() => Severity::Info,
+        // A canary that is held has not failed: somebody is to look.
+        (Decision::Held, Reason::Inconclusive | Reason::Worse) => Severity::Warning,
         (Decision::Held | Decision::Stuck, _) => Severity::Critical,
         (Decision::RolledBack, Reason::Cancelled) => Severity::Warning,
         (Decision::RolledBack, _) => Severity::Critical,

@@ -62,6 +62,20 @@ pub struct Rated {
 const EDGES: i32 = 65;
 
 impl Counters {
+    /// Adds what was counted afterwards, by the same edges.
+    pub fn include(&mut self, more: &Self) {
+        self.requests += more.requests;
+        self.errors += more.errors;
+        if self.buckets.is_empty() {
+            self.buckets.clone_from(&more.buckets);
+        } else {
+            for ((_, count), (_, new)) in self.buckets.iter_mut().zip(&more.buckets) {
+                *count += new;
+            }
+        }
+        self.p95 = more.p95.or(self.p95);
+    }
+
     /// Counters at zero that count latency, too.
     pub fn of_latency() -> Self {
         let edge = |k| (0.01 * 2f64.powf(f64::from(k) / 8.0), 0.0);

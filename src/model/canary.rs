@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What one arm did, in the interval of a look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Seen {
     /// Requests.
@@ -12,6 +12,12 @@ pub struct Seen {
     pub errors: f64,
     /// The 95th percentile of latency, in seconds, where that is known.
     pub p95: Option<f64>,
+    /// Of the requests, those that were slow, by the arm's own edge.
+    pub slow: Option<f64>,
+    /// Of the canary's, those beyond the user's limit.
+    pub beyond_limit: Option<f64>,
+    /// Requests between the edges of latency, where they are counted so.
+    pub buckets: Option<Vec<f64>>,
 }
 
 /// What is proved of one metric so far.
@@ -28,12 +34,16 @@ pub struct Proved {
 
 /// A look at both arms, with what it led to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(default, rename_all = "kebab-case")]
 pub struct Glance {
     /// Seconds since the canary got its first traffic.
     pub at: f64,
+    /// The same at the beginning of what was looked at.
+    pub from: f64,
     /// The step of the ladder, from 1.
     pub step: u32,
+    /// How many steps there are.
+    pub steps: u32,
     /// The canary's share of traffic, in percent.
     pub weight: u8,
     /// `rollback`, `warn`, `safe`, `inconclusive` or `no-data`.
@@ -52,4 +62,24 @@ pub struct Glance {
     pub ln_bar: f64,
     /// The bar for "within the limits", likewise.
     pub ln_safe_bar: f64,
+    /// How many times the stable release's 95th percentile the canary's is, as its source says.
+    pub p95_ratio: Option<f64>,
+    /// What the judge knew before this look, where that does not follow from the look before.
+    pub judge: Option<serde_json::Value>,
+}
+
+/// A canary that a run leaves at a step, and that the next run goes on with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Standing {
+    /// The release.
+    pub release: String,
+    /// Its slot.
+    pub slot: String,
+    /// Its share of traffic, in percent.
+    pub weight: u8,
+    /// Whether it waits for somebody to allow the next step; else it is held.
+    pub waits: bool,
+    /// All that is known of it, in a form for the next run alone.
+    pub state: serde_json::Value,
 }

@@ -26,6 +26,8 @@ pub enum Decision {
     Skipped,
     /// A dry run: this is what would have been done.
     Planned,
+    /// A canary stands before a step that somebody has to allow; the next run goes on with it.
+    Paused,
 }
 
 /// Why, in one short stable word for the `reason-code` output.
@@ -82,6 +84,16 @@ pub enum Reason {
     Unhealthy,
     /// A figure passed its limit.
     LimitPassed,
+    /// The release is proved to be worse than the one beside it.
+    Worse,
+    /// Neither was proved in time.
+    Inconclusive,
+    /// Both releases are bad, so going back would not help.
+    SharedIncident,
+    /// The next step is one that somebody has to allow.
+    ManualStep,
+    /// It was only looked at.
+    Observed,
     /// A figure is not what it always is at this time.
     Anomaly,
     /// A figure passed a limit that is a warning.
@@ -172,7 +184,14 @@ impl Ending {
     /// The exit code, as documented in the README.
     pub const fn exit_code(&self) -> u8 {
         match (self.decision, self.reason) {
-            (Decision::Passed | Decision::Promoted | Decision::Skipped | Decision::Planned, _) => 0,
+            (
+                Decision::Passed
+                | Decision::Promoted
+                | Decision::Skipped
+                | Decision::Planned
+                | Decision::Paused,
+                _,
+            ) => 0,
             // What was asked for: the post step of a run that was killed.
             (Decision::RolledBack, Reason::Done) => 0,
             (Decision::Stuck, _) => 40,

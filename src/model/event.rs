@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::anomaly::Deviation;
 use super::approval::Figure;
 use super::assessment::Assessment;
-use super::canary::Glance;
+use super::canary::{Glance, Standing};
 use super::ending::Ending;
 use super::failover::Cause;
 use super::figures::Summary;
@@ -111,6 +111,8 @@ pub enum Event {
     },
     /// Both arms of a canary were looked at.
     Glanced(Box<Glance>),
+    /// A canary stays where it is, and the next run goes on with it.
+    Stands(Box<Standing>),
     /// A figure was read, and held against its threshold if it has one.
     Assessed(Assessment),
     /// A metric is not as it always is; said once for each.

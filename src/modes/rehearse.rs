@@ -140,6 +140,7 @@ impl Act<'_> {
             &self.staged.strategy,
             Release::new(version),
             None,
+            None,
         )
         .await)
     }

@@ -3,13 +3,15 @@
 use crate::config::inputs::Inputs;
 use crate::model::ending::{Decision, Ending, Reason};
 use crate::model::split::Split;
+use crate::rollout::canary::Kept;
 use crate::rollout::saga::Saga;
 use crate::rollout::stage::Stage;
 use crate::rollout::steps::ReadTraffic;
-use crate::rollout::switch::rollback;
+use crate::rollout::switch::{rollback, way_back};
 
-/// Rolls back.
-pub async fn run(stage: &Stage, inputs: &Inputs) -> Ending {
+/// Rolls back. `kept` is where an earlier run has left a canary: then back is where that came from.
+pub async fn run(stage: &Stage, inputs: &Inputs, kept: Option<&Kept>) -> Ending {
+    let stable = kept.and_then(|kept| kept.stable(stage));
     Saga::tell(stage, async |saga: &mut Saga<'_>| {
         let expected = inputs.expect_active.as_deref();
         if inputs.dry_run {
@@ -19,7 +21,7 @@ pub async fn run(stage: &Stage, inputs: &Inputs) -> Ending {
                     heed_record: false,
                 })
                 .await?;
-            let to = Split::all_to(before.split.idle());
+            let to = Split::all_to(way_back(stage, before.split, stable)?);
             let said = format!(
                 "traffic would go back from {} to {}",
                 before.split.told(&stage.slots),
@@ -27,7 +29,7 @@ pub async fn run(stage: &Stage, inputs: &Inputs) -> Ending {
             );
             return Ok(Ending::good(Decision::Planned, Reason::DryRun, said));
         }
-        rollback(saga, expected).await
+        rollback(saga, expected, stable).await
     })
     .await
 }

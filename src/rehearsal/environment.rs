@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::config::file::{BlueGreen, Environment, Strategy};
-use crate::config::kinds::{Block, CheckBlock, RouterBlock, TargetBlock};
+use crate::config::canary::OnInconclusive;
+use crate::config::file::{Environment, Strategy};
+use crate::config::kinds::{Block, CheckBlock, MetricBlock, RouterBlock, TargetBlock};
 use crate::config::units::Span;
 use crate::model::release::Mark;
 
@@ -15,6 +16,10 @@ pub const BUILT_IN: &str = include_str!("rehearsal.yml");
 
 /// The longest watch of a rehearsal; a longer one is cut, for somebody is waiting.
 const LONGEST_WATCH: Span = Span::secs(5);
+
+/// The same for a step of a canary, and how often it is looked at.
+const STEP: Span = Span::secs(2);
+const LOOK: Span = Span::millis(250);
 
 /// Load has to be felt within a short watch.
 const LEAST_RATE: u32 = 50;
@@ -106,18 +111,54 @@ impl Script {
         if staged.anomaly.take().is_some() {
             self.left_out.push("anomalies".to_owned());
         }
-        let Strategy::BlueGreen(settings) = &mut staged.strategy;
-        if settings.watch > LONGEST_WATCH {
-            self.left_out.push(format!(
-                "most of the watch: {} instead of {}",
-                LONGEST_WATCH, settings.watch
-            ));
-            *settings = BlueGreen {
-                watch: LONGEST_WATCH,
-                ..*settings
-            };
+        let counts = match &mut staged.strategy {
+            Strategy::Canary(_) => true,
+            Strategy::BlueGreen(settings) => settings.source.take().is_some(),
+        };
+        if counts {
+            // The stand-in's slots count nothing, but they can be asked.
+            let options = json!({ "path": self.mark.path(), "rate": LEAST_RATE });
+            staged.metrics = vec![MetricBlock(block("prober", options))];
+            staged.health.thresholds.clear();
         }
+        self.shorten(&mut staged.strategy);
         staged
+    }
+
+    /// Somebody is waiting, so nothing is watched for long.
+    fn shorten(&mut self, strategy: &mut Strategy) {
+        let cut = |watch: &mut Span, longest: Span| {
+            let was = std::mem::replace(watch, longest.min(*watch));
+            (was > *watch).then_some(was)
+        };
+        let (was, is) = match strategy {
+            Strategy::BlueGreen(settings) => {
+                (cut(&mut settings.watch, LONGEST_WATCH), LONGEST_WATCH)
+            }
+            Strategy::Canary(settings) => {
+                let was = cut(&mut settings.watch, STEP);
+                for rung in &mut settings.steps {
+                    rung.watch = rung.watch.map(|watch| watch.min(STEP));
+                    rung.at_most = None;
+                    if std::mem::take(&mut rung.manual) {
+                        let said = format!("the wait for a person before {}", rung.weight);
+                        self.left_out.push(said);
+                    }
+                }
+                // Nothing can be proved in so short a time, only be seen to be broken.
+                settings.at_most = None;
+                settings.on_inconclusive = OnInconclusive::Promote;
+                settings.every = settings.every.min(LOOK);
+                settings.warm_up = Span::secs(0);
+                settings.observe = false;
+                settings.source = Some("prober".to_owned());
+                (was, STEP)
+            }
+        };
+        if let Some(was) = was {
+            let said = format!("most of the watch: {is} instead of {was}");
+            self.left_out.push(said);
+        }
     }
 }
 

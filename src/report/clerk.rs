@@ -190,10 +190,14 @@ impl Clerk {
         let which = |content: &Content| match &close.replaces {
             Replaces::Nothing => false,
             Replaces::In(slot) => content.mode == "deploy-slot" && content.slot == *slot,
+            Replaces::Canaries => content.canary.is_some(),
             Replaces::All => true,
         };
         if matches!(close.replaces, Replaces::Nothing) {
             return;
+        }
+        if let Some((new, said)) = &close.stands {
+            self.stands(deployments, new, said).await;
         }
         let log_url = self.info.run_url.as_deref();
         let environment = kept.new.environment();
@@ -201,6 +205,24 @@ impl Clerk {
         if let Err(failed) = retired.await {
             self.warn(&format!(
                 "older GitHub Deployments may still say that they are live: {}",
+                failed.told()
+            ));
+        }
+    }
+
+    /// Makes the record that the next run finds a canary by.
+    async fn stands(&self, deployments: &Deployments, new: &New, said: &str) {
+        let made = match deployments.open(new).await {
+            Ok(id) => {
+                let said = text::excerpt(&self.vault.redact(said), DESCRIPTION);
+                let status = self.status(State::InProgress, &said, None);
+                deployments.status(id, &status).await
+            }
+            Err(failed) => Err(failed),
+        };
+        if let Err(failed) = made {
+            self.warn(&format!(
+                "no GitHub Deployment says where the canary stands, so the next run judges it anew from there: {}",
                 failed.told()
             ));
         }

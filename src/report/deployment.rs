@@ -16,6 +16,7 @@ use crate::github::deployments::Deployments;
 use crate::github::record::{Content, New, Run, State};
 use crate::github::survey::Survey;
 use crate::github::{Job, LIMITS};
+use crate::model::canary::Standing;
 use crate::model::ending::{Decision, Ending, Reason};
 use crate::model::event::{Event, Fact, Say};
 use crate::model::receipt::Receipt;
@@ -149,6 +150,8 @@ pub(super) struct Close {
     pub(super) environment_url: Option<String>,
     /// Which older records are no longer true.
     pub(super) replaces: Replaces,
+    /// A canary that stays where it is, in a record of its own: a payload cannot be added later.
+    pub(super) stands: Option<(Box<New>, String)>,
 }
 
 pub(super) enum Replaces {
@@ -156,6 +159,8 @@ pub(super) enum Replaces {
     Nothing,
     /// Deployments into this slot, which has something else in it now.
     In(String),
+    /// Those of canaries that stayed where they were.
+    Canaries,
     /// All of them: this release has the traffic.
     All,
 }
@@ -172,6 +177,7 @@ struct Facts {
     version: Option<String>,
     weight: Option<u8>,
     receipt: Option<Receipt>,
+    stands: Option<Box<Standing>>,
 }
 
 /// Hears what matters and writes it down, without waiting for anything.
@@ -196,9 +202,17 @@ impl Listener for Stenographer {
             }
             // Facts come several at a time: the first event that is none says that it is all.
             Event::Learned(fact) => self.facts.learn(fact),
+            Event::Stands(standing) => self.facts.stands = Some(standing.clone()),
             Event::Measured(receipt) => self.facts.receipt = Some(receipt.clone()),
             Event::Ended(ending) => {
-                let close = self.facts.close(ending);
+                let mut close = self.facts.close(ending);
+                close.stands = self
+                    .facts
+                    .standing(&self.run)
+                    .map(|(environment, content)| {
+                        let new = New::at(&self.sha, &environment, content);
+                        (Box::new(new), ending.said.clone())
+                    });
                 // What came to nothing before it began needs no record.
                 if !matches!(close.state, State::Inactive) {
                     self.open();
@@ -264,12 +278,25 @@ impl Facts {
             mode: self.mode.to_owned(),
             version: self.version.clone()?,
             weight: self.intended(),
+            canary: None,
             // A record is opened before the switch: then the idle slot is the previous one still.
             previous: self.seen.iter().find(|name| **name != slot).cloned(),
             run: run.clone(),
             slot,
         };
         Some((self.environment.clone()?, content))
+    }
+
+    /// What there is to say of a canary that stays where it is.
+    fn standing(&self, run: &Run) -> Option<(String, Content)> {
+        let standing = self.stands.as_ref()?;
+        let (environment, content) = self.content(run)?;
+        let content = Content {
+            weight: Some(standing.weight),
+            canary: Some(standing.state.clone()),
+            ..content
+        };
+        Some((environment, content))
     }
 
     /// The share of traffic that the slot is to have at the end.
@@ -290,7 +317,7 @@ impl Facts {
             {
                 State::Success
             }
-            (Decision::Skipped | Decision::Planned, _)
+            (Decision::Skipped | Decision::Planned | Decision::Paused, _)
             | (Decision::Failed | Decision::RolledBack, Reason::Cancelled) => State::Inactive,
             (Decision::Failed, Reason::Bug) => State::Error,
             (Decision::Failed | Decision::RolledBack | Decision::Held | Decision::Stuck, _) => {
@@ -305,6 +332,7 @@ impl Facts {
             }
             // Held: it failed, and has the traffic all the same.
             (State::Success, _) | (_, Decision::Held) if whole => Replaces::All,
+            (_, Decision::RolledBack | Decision::Held | Decision::Paused) => Replaces::Canaries,
             _ => Replaces::Nothing,
         };
         Close {
@@ -313,6 +341,7 @@ impl Facts {
             figures: self.figures(),
             environment_url: self.environment_url.clone(),
             replaces,
+            stands: None,
         }
     }
 

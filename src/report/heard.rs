@@ -174,7 +174,10 @@ impl Listener for Heard {
                 said: said.clone(),
             }),
             Event::Glanced(glance) => self.glances.push((**glance).clone()),
-            Event::Changed { .. } | Event::Working { .. } | Event::Learned(_) => {}
+            Event::Changed { .. }
+            | Event::Stands(_)
+            | Event::Working { .. }
+            | Event::Learned(_) => {}
         }
     }
 }

@@ -316,7 +316,8 @@ impl Listener for Log {
             Event::Checked { .. }
             | Event::Changed { .. }
             | Event::Judged { .. }
-            | Event::Glanced(_) => {}
+            | Event::Glanced(_)
+            | Event::Stands(_) => {}
             Event::Learned(_) | Event::Measured(_) => {}
             Event::Ended(ending) => self.ended(ending),
         }

@@ -294,7 +294,8 @@ impl Listener for Outputs {
             Event::Checked { .. }
             | Event::Changed { .. }
             | Event::Judged { .. }
-            | Event::Glanced(_) => {}
+            | Event::Glanced(_)
+            | Event::Stands(_) => {}
             Event::Working { .. } | Event::Line(_) => {}
         }
     }

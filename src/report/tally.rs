@@ -57,7 +57,8 @@ impl Tally {
             return;
         }
         let well = match (ending.decision, self.mode) {
-            (Decision::Skipped | Decision::Planned, _) => return,
+            // A canary that waits has not come to its end.
+            (Decision::Skipped | Decision::Planned | Decision::Paused, _) => return,
             // The post step puts an end to a run that had none.
             (Decision::RolledBack, "finish") if ending.reason == Reason::Done => {
                 self.add(Measure::one(&NOT_DEPLOYED, Reason::Cancelled.to_string()));

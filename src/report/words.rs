@@ -56,6 +56,7 @@ pub(super) const fn decision(decision: Decision) -> &'static str {
         Decision::Stuck => "stuck",
         Decision::Skipped => "skipped",
         Decision::Planned => "planned",
+        Decision::Paused => "paused",
     }
 }
 
@@ -69,6 +70,7 @@ pub(super) const fn sign(decision: Decision) -> &'static str {
         Decision::Stuck => "🆘",
         Decision::Skipped => "⏭️",
         Decision::Planned => "📝",
+        Decision::Paused => "⏸️",
     }
 }
 

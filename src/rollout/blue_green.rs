@@ -110,6 +110,7 @@ pub async fn blue_green(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt
         let way_back = WayBack {
             before: before.clone(),
             ours: to,
+            passed: Vec::new(),
             old: old.clone(),
         };
         saga.undo_with(PutTrafficBack::new(way_back, Some(Arc::clone(&felt))))?;

@@ -20,14 +20,14 @@ pub struct Felt {
     prober: Option<Prober>,
     slot: Side,
     from: Split,
-    to: Split,
     old: Option<Release>,
     new: Release,
     known: Mutex<Known>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Known {
+    to: Split,
     written: Option<(Instant, Duration)>,
     proved: Option<Instant>,
 }
@@ -46,11 +46,21 @@ impl Felt {
             prober: Prober::begin(stage),
             slot,
             from,
-            to,
             old,
             new,
-            known: Mutex::default(),
+            known: Mutex::new(Known {
+                to,
+                written: None,
+                proved: None,
+            }),
         }
+    }
+
+    /// From now on traffic is to be divided so. What was proved before counts no more.
+    pub fn reaches(&self, to: Split) {
+        let mut known = self.lock();
+        known.to = to;
+        known.proved = None;
     }
 
     /// The router's write began at `at` and took that long.
@@ -101,12 +111,12 @@ impl Felt {
         Some(Receipt {
             slot: stage.slots.name(self.slot).to_owned(),
             weight_before: self.from.weight(self.slot).percent(),
-            weight_after: self.to.weight(self.slot).percent(),
+            weight_after: known.to.weight(self.slot).percent(),
             release_before: self.old.as_ref().map(|release| release.as_str().to_owned()),
             release_after: Some(self.new.as_str().to_owned()),
             switch_ms: ms(took),
             proved_ms: known.proved.map(|proved| ms(proved - at)),
-            last_old_ms: self.last_old(at, known.proved),
+            last_old_ms: self.last_old(at, known),
             felt: self.all().map(|figures| figures.summary()),
             known_loss: stage
                 .router
@@ -116,9 +126,9 @@ impl Felt {
     }
 
     /// How long the old release went on answering; unknown until the new one is proved.
-    fn last_old(&self, at: Instant, proved: Option<Instant>) -> Option<f64> {
-        let prober = self.prober.as_ref().filter(|_| self.to.is_whole())?;
-        prober.last_other(&self.new, at, proved?).map(ms)
+    fn last_old(&self, at: Instant, known: Known) -> Option<f64> {
+        let prober = self.prober.as_ref().filter(|_| known.to.is_whole())?;
+        prober.last_other(&self.new, at, known.proved?).map(ms)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {

@@ -43,6 +43,9 @@ pub struct WayBack {
     pub before: Reading,
     /// What the change was to make of it.
     pub ours: Split,
+    /// What earlier changes of the same run had made of it: it may still stand there.
+    #[serde(default)]
+    pub passed: Vec<Split>,
     /// The release that was live before, where one was.
     pub old: Option<Release>,
 }
@@ -231,6 +234,7 @@ mod tests {
                 saved: "w0".into(),
             },
             ours: Split::all_to(Side::Second),
+            passed: Vec::new(),
             old: Some(Release::new("v1")),
         }
     }

@@ -89,6 +89,13 @@ pub struct Halt {
     fault: Box<Fault>,
 }
 
+impl Halt {
+    /// What stopped it.
+    pub fn fault(&self) -> &Fault {
+        &self.fault
+    }
+}
+
 impl From<Fault> for Halt {
     fn from(fault: Fault) -> Self {
         Self {
@@ -197,6 +204,20 @@ impl<'s> Saga<'s> {
             None => self.stage.ledger.commit(),
         }
         self.promises.push(Box::new(promise));
+        Ok(())
+    }
+
+    /// Promises anew, in the place of what was promised before: one promise that covers all steps
+    /// so far is one jump back.
+    ///
+    /// # Errors
+    /// When it cannot be written down; then nothing may be changed.
+    pub fn undo_anew_with(&mut self, promise: impl Undo + 'static) -> Result<(), Halt> {
+        let earlier = std::mem::take(&mut self.promises);
+        if let Err(halt) = self.undo_with(promise) {
+            self.promises = earlier;
+            return Err(halt);
+        }
         Ok(())
     }
 

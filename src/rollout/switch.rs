@@ -76,6 +76,7 @@ pub async fn switch(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> 
     let way_back = WayBack {
         before: before.clone(),
         ours: to,
+        passed: Vec::new(),
         old: old.clone(),
     };
     saga.undo_with(PutTrafficBack::new(way_back, Some(Arc::clone(&felt))))?;
@@ -103,18 +104,23 @@ pub async fn switch(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> 
 }
 
 /// Puts all traffic on the previous slot at once. There is no way back from the way back: once
-/// the router has it, traffic stays there, proved or not.
+/// the router has it, traffic stays there, proved or not. `stable` is the slot that a canary came
+/// from, where one is known to be under way.
 ///
 /// # Errors
 /// What stopped it.
-pub async fn rollback(saga: &mut Saga<'_>, expect_active: Option<&str>) -> Result<Ending, Halt> {
+pub async fn rollback(
+    saga: &mut Saga<'_>,
+    expect_active: Option<&str>,
+    stable: Option<Side>,
+) -> Result<Ending, Halt> {
     let before = saga
         .step(ReadTraffic {
             expected: expect_active,
             heed_record: false,
         })
         .await?;
-    let slot = before.split.idle();
+    let slot = way_back(saga.stage(), before.split, stable)?;
     let to = Split::all_to(slot);
     let release = &release_of(saga, slot, None).await?;
     let bad = saga.step(AskSlot(slot.other())).await?;
@@ -147,6 +153,35 @@ pub async fn rollback(saga: &mut Saga<'_>, expect_active: Option<&str>) -> Resul
     .await?;
     felt.settle(saga.stage()).await;
     Ok(ended(saga.stage(), &felt, before.split, to))
+}
+
+/// The slot to go back to: the previous one. Where traffic is divided, which one that is can only
+/// be known from what was kept or recorded: the smaller share may be a canary, or what is left.
+///
+/// # Errors
+/// When nobody knows.
+pub fn way_back(stage: &Stage, now: Split, stable: Option<Side>) -> Result<Side, Fault> {
+    if now.is_whole() {
+        return Ok(now.idle());
+    }
+    let recorded = || stage.slots.side_of(&stage.recorded.as_ref()?.slot);
+    stable.or_else(recorded).ok_or_else(|| {
+        let (slots, environment) = (&stage.slots, &stage.environment);
+        let command = |slot: &str| {
+            format!("`cutover switch-traffic --environment {environment} --to {slot}`")
+        };
+        Fault::new(
+            Reason::NoWayBack,
+            "traffic is divided, and nobody knows which of the two slots it came from",
+        )
+        .measured(now.told(slots))
+        .wanted("all traffic on one slot, or a record of who had it before")
+        .next(format!(
+            "say where to: {} or {}",
+            command(&slots.first.name),
+            command(&slots.second.name)
+        ))
+    })
 }
 
 /// The release that a slot serves, which must be the wanted one where one is wanted.

@@ -10,7 +10,7 @@ use crate::model::ending::Reason;
 use crate::model::event::{Event, Fact};
 use crate::model::fault::Fault;
 use crate::model::split::Split;
-use crate::routers::{Reading, RouterError};
+use crate::routers::{Change, Reading, Router, RouterError};
 
 use super::felt::Felt;
 use super::ledger::WayBack;
@@ -38,16 +38,38 @@ impl PutTrafficBack {
         }
     }
 
-    /// Whether the router is to be written: not if it is as before, never over somebody else's change.
-    async fn is_ours_to_restore(&self, stage: &Stage) -> Result<bool, Fault> {
+    /// How traffic is divided, if the router is to be written: not if it is as before, never over
+    /// somebody else's change.
+    async fn is_ours_to_restore(&self, stage: &Stage) -> Result<Option<Split>, Fault> {
+        let WayBack {
+            before,
+            ours,
+            passed,
+            ..
+        } = &self.way_back;
         match stage.router()?.read().await {
-            Ok(now) if now.split == self.way_back.before.split => Ok(false),
-            Ok(now) if now.split == self.way_back.ours => Ok(true),
+            Ok(now) if now.split == before.split => Ok(None),
+            Ok(now) if now.split == *ours || passed.contains(&now.split) => Ok(Some(now.split)),
             Ok(now) => Err(moved_by_others(stage, now.split)),
             // A write that stopped half way is what restoring is for.
-            Err(RouterError::Drifted { .. } | RouterError::Refused(_)) => Ok(true),
+            Err(RouterError::Drifted { .. } | RouterError::Refused(_)) => Ok(Some(*ours)),
             Err(failed) => Err(failed.into()),
         }
+    }
+
+    /// As it was, literally. Where another run has read that, it is made so instead: whatever was
+    /// saved then may be outdated.
+    async fn put_back(&self, router: &dyn Router) -> Result<(), RouterError> {
+        let before = &self.way_back.before;
+        if !before.saved.is_empty() {
+            return router.restore(before).await;
+        }
+        let change = Change {
+            from: router.read().await?,
+            to: before.split,
+            reason: "way back".to_owned(),
+        };
+        router.apply(&change).await
     }
 }
 
@@ -86,22 +108,24 @@ impl Undo for PutTrafficBack {
         }
         let to_restore = self.is_ours_to_restore(stage).await?;
         // Noted before it is put back: the answer to that may get lost after its effect, too.
-        let was_there = self.was_there.fetch_or(to_restore, Ordering::Relaxed) || to_restore;
+        let is_there = to_restore.is_some();
+        let was_there = self.was_there.fetch_or(is_there, Ordering::Relaxed) || is_there;
         if !was_there {
             return Ok((Undone::Untouched, String::new()));
         }
         let router = stage.router()?;
-        if to_restore {
-            router.restore(&self.way_back.before).await?;
+        let from = to_restore.unwrap_or(self.way_back.ours);
+        if is_there {
+            self.put_back(router).await?;
             stage.say(Event::Changed {
                 what: "traffic".to_owned(),
-                before: Some(self.way_back.ours.told(&stage.slots)),
+                before: Some(from.told(&stage.slots)),
                 after: self.way_back.before.split.told(&stage.slots),
             });
         }
         router.confirm(self.way_back.before.split).await?;
         let side = self.way_back.before.split.active();
-        let slot = self.way_back.ours.active();
+        let slot = side.other();
         let mut proved = "read back".to_owned();
         if let Some(old) = self
             .way_back
@@ -125,7 +149,7 @@ impl Undo for PutTrafficBack {
         let said = format!(
             "{} {} -> {}    {proved}",
             stage.slots.name(slot),
-            self.way_back.ours.weight(slot),
+            from.weight(slot),
             self.way_back.before.split.weight(slot),
         );
         Ok((Undone::TakenBack, said))

@@ -3,11 +3,9 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::judge::limits::{Limits, Verdict, judge};
-use crate::judge::streak::{State, Streak};
 use crate::model::ending::Reason;
 use crate::model::event::Event;
 use crate::model::fault::Fault;
@@ -17,6 +15,7 @@ use crate::platform::text;
 
 use super::anomaly::guard;
 use super::felt::Felt;
+use super::pulse::Pulse;
 use super::saga::{Made, Step};
 use super::stage::Stage;
 
@@ -33,14 +32,6 @@ pub struct Watch<'a> {
     pub limits: Limits,
     /// What users feel.
     pub felt: &'a Felt,
-}
-
-/// How a check has gone so far.
-struct Course {
-    streak: Streak,
-    last: Option<bool>,
-    /// Whether it was said that it could not be looked at.
-    unseen: bool,
 }
 
 impl Step for Watch<'_> {
@@ -65,18 +56,10 @@ impl Step for Watch<'_> {
 impl Watch<'_> {
     async fn watch(&self, stage: &Stage) -> Result<Made<()>, Fault> {
         let end = Instant::now() + self.length;
-        let mut courses: Vec<Course> = stage
-            .health
-            .iter()
-            .map(|check| Course {
-                streak: Streak::new(1, check.patience.fall),
-                last: None,
-                unseen: false,
-            })
-            .collect();
+        let mut pulse = Pulse::of(stage);
         loop {
             let now = Instant::now();
-            self.health(stage, &mut courses).await?;
+            pulse.beat(stage).await.map_err(|down| down.fault)?;
             let verdict = self.verdict(stage)?;
             if now >= end {
                 self.judged(stage, &verdict);
@@ -96,42 +79,6 @@ impl Watch<'_> {
             });
             tokio::time::sleep(left.min(TICK)).await;
         }
-    }
-
-    async fn health(&self, stage: &Stage, courses: &mut [Course]) -> Result<(), Fault> {
-        let subject = stage.public();
-        let looks = join_all(stage.health.iter().map(|check| check.look(&subject))).await;
-        for ((check, look), course) in stage.health.iter().zip(looks).zip(courses) {
-            let look = look.map(|pulse| pulse.said);
-            if let Err(ailment) = &look
-                && ailment.unseen
-            {
-                // It was neither well nor ill; said once, for what is missing may be so for long.
-                if !std::mem::replace(&mut course.unseen, true) {
-                    let check = check.probe.told();
-                    stage.say(Event::Warned(format!("{check}: {ailment}")));
-                }
-                continue;
-            }
-            // Hundreds of looks that agree are one result.
-            if course.last.replace(look.is_ok()) != Some(look.is_ok()) {
-                stage.say(check.result(&look));
-            }
-            let state = course.streak.add(look.is_ok());
-            if let (State::Down, Err(ailment)) = (state, look) {
-                return Err(Fault::new(
-                    Reason::Unhealthy,
-                    format!("{} failed under traffic", check.probe.told()),
-                )
-                .measured(format!(
-                    "{} ({} times in a row)",
-                    ailment.measured, check.patience.fall
-                ))
-                .wanted(ailment.wanted)
-                .next("the release is in the idle slot again; look at its log there"));
-            }
-        }
-        Ok(())
     }
 
     fn verdict(&self, stage: &Stage) -> Result<Verdict, Fault> {

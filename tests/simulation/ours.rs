@@ -42,6 +42,7 @@ pub(crate) fn after_the_hour(seen: &Seen, length: usize) -> Judge {
         error_burst: pairs(&|it| it.errors),
         slow_burst: pairs(&|it| slow(it, seen.chosen.stable)),
         slow_null: seen.chosen.null,
+        ..Before::default()
     };
     Judge::new(Settings::default(), before, seen.edges.clone())
 }

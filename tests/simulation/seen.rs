@@ -55,6 +55,7 @@ impl<'a> Seen<'a> {
             tolerated: 39,
             limit: 41,
             null: 1.0,
+            within: 1.0,
         });
         let all = |it: &Counted| Window::of(it, &edges);
         let windows = trace.canary.windows(MINUTE).map(|it| all(&sum(it)));

@@ -17,6 +17,8 @@ pub struct Edges {
     pub limit: usize,
     /// How many times as many slow requests are tolerated beside that.
     pub null: f64,
+    /// How many times as many are within the limit.
+    pub within: f64,
 }
 
 /// The canary's edge is so much above the stable release's.
@@ -25,10 +27,19 @@ const TOLERANCE: f64 = 1.05;
 /// Where edges are too far apart for that, the same edge is taken, and so many times as many.
 const COARSE: f64 = 1.25;
 
+/// And where the limit falls onto the same edge, too, so many times as many are within it: with
+/// none more, a release that is just as fast could never be proved good.
+const COARSE_LIMIT: f64 = 1.5;
+
 impl Buckets {
     /// From counts, edge by edge.
     pub const fn new(counts: Vec<f64>) -> Self {
         Self(counts)
+    }
+
+    /// The counts, edge by edge.
+    pub fn counts(&self) -> &[f64] {
+        &self.0
     }
 
     /// Adds others between the same edges.
@@ -106,10 +117,12 @@ impl Edges {
             .iter()
             .position(|edge| *edge >= TOLERANCE * at)
             .filter(|i| edges.get(*i).is_some_and(within));
+        let limit = edges.iter().rposition(within).unwrap_or(stable);
         Some(Self {
             stable,
             tolerated: tolerated.unwrap_or(stable),
-            limit: edges.iter().rposition(within).unwrap_or(stable),
+            limit,
+            within: if limit > stable { 1.0 } else { COARSE_LIMIT },
             null: if tolerated.is_some() { 1.0 } else { COARSE },
         })
     }
@@ -148,7 +161,8 @@ mod tests {
                 stable: 37,
                 tolerated: 38,
                 limit: 40,
-                null: 1.0
+                null: 1.0,
+                within: 1.0
             }
         );
         let coarse = [0.1, 0.5, 1.0];
@@ -159,7 +173,8 @@ mod tests {
                 stable: 1,
                 tolerated: 1,
                 limit: 1,
-                null: 1.25
+                null: 1.25,
+                within: 1.5
             }
         );
     }

@@ -103,6 +103,18 @@ pub struct Evidence {
     starts: Vec<Vec<f64>>,
 }
 
+/// The natural logarithm of the evidence that fewer than `limit` of all are bad, on one release
+/// alone, by bets on parts of the limit; none where there is no limit.
+pub fn ln_few(bets: &[Bet], all: f64, bad: f64, limit: f64) -> f64 {
+    if limit <= 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    let worth = |bet: &Bet| bad * bet.ln + all * limit * (1.0 - bet.ratio);
+    let top = bets.iter().map(worth).fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = bets.iter().map(|bet| (worth(bet) - top).exp()).sum();
+    top + (sum / bets.len() as f64).ln()
+}
+
 /// Evidence at a look.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Strength {

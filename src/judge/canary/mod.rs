@@ -6,18 +6,24 @@
 //! whatever befalls both. Looking often does not weaken the proof.
 
 pub mod buckets;
+pub mod counting;
+pub mod course;
 pub mod evidence;
+pub mod glances;
+pub mod jury;
 pub mod power;
 pub mod ratio;
 pub mod recording;
 mod sentence;
+mod words;
 
 use serde::{Deserialize, Serialize};
 
 use std::f64::consts::{LN_2, LN_10};
 
 use buckets::Buckets;
-use evidence::{Bet, Burst, Claim, Counts, Evidence, RESTARTS, Strength};
+use evidence::{Bet, Burst, Claim, Counts, Evidence, RESTARTS, Strength, ln_few};
+pub use words::{Arm, Before, Interval, Look, Metric, Settings, Verdict};
 
 /// The bar for "it is worse": two metrics share a chance of 5 % for a false alarm.
 pub const BAR: f64 = 40.0;
@@ -46,6 +52,9 @@ const ERRORS: Claim = Claim {
     restarts: true,
 };
 
+/// So large a share is slower than the 95th percentile.
+const SLOW: f64 = 0.05;
+
 /// Bets that it is well within a limit.
 const BELOW: &[Bet] = &[
     Bet::on(0.2, -1.609_437_912_434_100_3),
@@ -54,144 +63,6 @@ const BELOW: &[Bet] = &[
     Bet::on(0.65, -0.430_782_916_092_454_2),
     Bet::on(0.8, -0.223_143_551_314_209_7),
 ];
-
-/// What the user wants.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
-pub struct Settings {
-    /// The canary is taken back from so many times the stable release's error rate on.
-    pub max_error_ratio: f64,
-    /// And from so many times its 95th percentile on.
-    pub max_p95_ratio: f64,
-    /// Latency counts after so many seconds.
-    pub warm_up: f64,
-    /// Nothing is called good before so many seconds.
-    pub at_least: f64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            max_error_ratio: 1.5,
-            max_p95_ratio: 1.3,
-            warm_up: 60.0,
-            at_least: 300.0,
-        }
-    }
-}
-
-/// What was known of the stable release before the canary came.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
-pub struct Before {
-    /// How many errors came at a time.
-    pub error_burst: f64,
-    /// How many slow requests did.
-    pub slow_burst: f64,
-    /// How many times as many slow requests are tolerated; 1 where edges are fine enough.
-    pub slow_null: f64,
-}
-
-impl Default for Before {
-    fn default() -> Self {
-        Self {
-            error_burst: 1.0,
-            slow_burst: 1.0,
-            slow_null: 1.0,
-        }
-    }
-}
-
-/// What one arm did in an interval.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Arm {
-    /// Requests.
-    pub requests: f64,
-    /// Of them, those that failed.
-    pub errors: f64,
-    /// Of them, those that were slow, by the arm's own edge.
-    pub slow: Option<f64>,
-    /// Of the canary's, those beyond the user's limit.
-    pub beyond_limit: Option<f64>,
-    /// How they spread between edges, where that is known.
-    pub buckets: Option<Buckets>,
-}
-
-/// Both arms over the same interval.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Interval {
-    /// Seconds from the canary's first request to the interval's beginning.
-    pub from: f64,
-    /// And to its end.
-    pub to: f64,
-    /// The release that is judged.
-    pub canary: Arm,
-    /// The release beside it.
-    pub stable: Arm,
-    /// How many times the stable release's 95th percentile the canary's is, for sources that
-    /// say so themselves.
-    pub p95_ratio: Option<f64>,
-}
-
-/// What a look says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// It is worse, proved, and beyond the user's limit.
-    Rollback,
-    /// It is worse, proved, and within the limit.
-    Warn,
-    /// It is within the limits, proved.
-    Safe,
-    /// Neither yet.
-    Inconclusive,
-}
-
-impl Verdict {
-    /// In one word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rollback => "rollback",
-            Self::Warn => "warn",
-            Self::Safe => "safe",
-            Self::Inconclusive => "inconclusive",
-        }
-    }
-}
-
-/// One metric at a look.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Metric {
-    /// The natural logarithm of the evidence that the canary is worse.
-    pub ln_worse: f64,
-    /// And of the evidence that it is within the limit.
-    pub ln_within: f64,
-    /// How many times as bad it looks since the beginning that carries the evidence; `None`
-    /// where that cannot be told.
-    pub ratio: Option<f64>,
-    /// How many events come at a time.
-    pub burst: f64,
-    /// What was counted since then.
-    pub counts: Counts,
-}
-
-/// A look: the verdict, and what it rests on. Written down, it has its sentence, too.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Look {
-    /// What it says.
-    pub verdict: Verdict,
-    /// Seconds since the canary began.
-    pub at: f64,
-    /// Errors.
-    pub errors: Metric,
-    /// Slow requests; its ratio is that of the 95th percentiles.
-    pub latency: Metric,
-    settings: Settings,
-    looks: u64,
-}
 
 /// A judge of one canary. What it knows can be written down, and read by the run after.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -205,6 +76,9 @@ pub struct Judge {
     spread: [Buckets; 2],
     spreads: Vec<[Buckets; 2]>,
     ratio: Option<f64>,
+    /// The canary's requests since the warm-up, and those beyond the limit's edge.
+    #[serde(default)]
+    limited: (f64, f64),
     begun: usize,
     looks: u64,
 }
@@ -273,9 +147,32 @@ impl Judge {
             spread: Default::default(),
             spreads: Vec::new(),
             ratio: None,
+            limited: (0.0, 0.0),
             begun: 0,
             looks: 0,
         }
+    }
+
+    /// Learns how many slow requests are tolerated, where that was not known before.
+    pub const fn tolerate(&mut self, before: Before) {
+        self.before.slow_null = before.slow_null;
+        self.before.slow_within = before.slow_within;
+        self.before.fast = before.fast;
+    }
+
+    /// Learns between which edges latency is counted, where the canary counts by others than were
+    /// expected. What was proved of latency is nothing then.
+    pub fn count_between(&mut self, edges: Vec<f64>, before: Before) {
+        self.before.latency = !edges.is_empty();
+        self.tolerate(before);
+        self.limited = (0.0, 0.0);
+        self.edges = edges;
+        self.slow = Track::after(self.before.slow_burst);
+        self.spread = Default::default();
+        for _ in 0..self.begun {
+            self.slow.begin();
+        }
+        self.spreads = vec![self.spread.clone(); self.begun];
     }
 
     /// Takes the next interval, and says what all of them show.
@@ -302,6 +199,8 @@ impl Judge {
                 let beyond = canary.beyond_limit.unwrap_or(slow);
                 let claims = self.slow_claims();
                 let limited = counts(beyond, stable_slow);
+                self.limited.0 += canary.requests;
+                self.limited.1 += beyond;
                 self.slow
                     .add(claims.each_ref(), counts(slow, stable_slow), limited);
             }
@@ -316,8 +215,22 @@ impl Judge {
     }
 
     fn judged(&self, at: f64) -> Look {
-        let (errors, _) = self.errors.metric(self.error_claims().each_ref());
+        let (mut errors, _) = self.errors.metric(self.error_claims().each_ref());
+        // Where hardly anything fails, or all is faster than can be told, no ratio can be proved;
+        // that there is so little of it can.
+        let all = self.errors.total;
+        let few = ln_few(
+            BELOW,
+            all.canary,
+            all.canary_bad,
+            self.settings.negligible_error_rate,
+        );
+        errors.ln_within = errors.ln_within.max(few);
         let (mut latency, strength) = self.slow.metric(self.slow_claims().each_ref());
+        if self.before.fast {
+            let (all, beyond) = self.limited;
+            latency.ln_within = latency.ln_within.max(ln_few(BELOW, all, beyond, SLOW));
+        }
         latency.ratio = self.ratio.or_else(|| self.p95_ratio(strength.start));
         let bar = BAR.ln();
         let difference = errors.counts.canary_rate().unwrap_or(0.0) - errors.counts.stable_rate();
@@ -332,7 +245,8 @@ impl Judge {
             Verdict::Rollback
         } else if errors_worse || slower {
             Verdict::Warn
-        } else if errors.ln_within.min(latency.ln_within) >= SAFE_BAR.ln()
+        } else if errors.ln_within >= SAFE_BAR.ln()
+            && (latency.ln_within >= SAFE_BAR.ln() || !self.before.latency)
             && at >= self.settings.at_least
         {
             Verdict::Safe
@@ -368,8 +282,8 @@ impl Judge {
             null: self.before.slow_null,
             ..ERRORS
         };
-        // The limit is in the edge that slow requests are counted by.
-        [worse, within(1.0)]
+        // The limit is in the edge that slow requests are counted by, where edges are fine enough.
+        [worse, within(self.before.slow_within)]
     }
 }
 

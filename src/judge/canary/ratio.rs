@@ -98,6 +98,17 @@ impl Judge {
         }
     }
 
+    /// Learns between which edges latency is counted. What was seen so far is nothing then.
+    pub fn count_between(&mut self, edges: Vec<f64>) {
+        self.edges = edges;
+        self.forget();
+    }
+
+    /// Begins with an empty window.
+    pub fn forget(&mut self) {
+        self.window.clear();
+    }
+
     /// Takes the next interval, and says what the window shows.
     pub fn look(&mut self, interval: &Interval) -> Look {
         let Rules { limits, window, .. } = self.rules;

@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::buckets::{Buckets, Edges};
+use crate::model::arms::Counters;
+
+use super::counting::Scale;
 use super::evidence::Burst;
-use super::{Arm, Before, Interval, Judge, Settings};
+use super::{Arm, Interval, Judge, Settings};
 
 /// A line of a recording.
 #[derive(Clone, Debug, Deserialize)]
@@ -83,29 +85,25 @@ pub fn read(text: &str, settings: Settings) -> Result<Recording, String> {
         || during.first().map_or(0.0, |line| line.at - length),
         |line| line.at,
     );
-    let mut all = Buckets::default();
-    for buckets in before.iter().filter_map(|line| line.stable.spread(&edges)) {
-        all.add(&buckets);
+    let mut scale = Scale::new(edges.clone());
+    let stable: Vec<Counters> = before.iter().map(|line| line.stable.counters()).collect();
+    scale.calibrate(&stable, settings.max_p95_ratio);
+    let mut known = scale.before(&stable);
+    // Some recordings have counted already what was slow.
+    let slow = |line: &Line| Some((line.stable.requests, line.stable.slow?));
+    let slow: Vec<(f64, f64)> = before.iter().filter_map(slow).collect();
+    if !slow.is_empty() {
+        known.slow_burst = Burst::before(&slow);
     }
-    let chosen = Edges::choose(&edges, &all, settings.max_p95_ratio);
-    let known = Before {
-        error_burst: Burst::before(&pairs(before, |arm| Some(arm.errors))),
-        slow_burst: Burst::before(&pairs(before, |arm| arm.slow_of(&edges, chosen?.stable))),
-        slow_null: chosen.map_or(1.0, |chosen| chosen.null),
-    };
     let mut from = 0.0;
     let intervals = during.iter().map(|line| {
         let to = line.at - begin;
-        let stable = line
-            .stable
-            .arm(&edges, chosen.map(|it| [it.stable, it.stable]));
         let canary = line.canary.as_ref();
-        let canary = canary.map(|it| it.arm(&edges, chosen.map(|it| [it.tolerated, it.limit])));
         let interval = Interval {
             from,
             to,
-            canary: canary.unwrap_or_default(),
-            stable,
+            canary: canary.map_or_else(Arm::default, |it| it.or(scale.canary(&it.counters()))),
+            stable: line.stable.or(scale.stable(&line.stable.counters())),
             p95_ratio: line.p95_ratio,
         };
         from = to;
@@ -116,13 +114,6 @@ pub fn read(text: &str, settings: Settings) -> Result<Recording, String> {
         judge: Judge::new(settings, known, edges),
         intervals,
     })
-}
-
-fn pairs(lines: &[Line], bad: impl Fn(&Counted) -> Option<f64>) -> Vec<(f64, f64)> {
-    let counted = lines.iter().map(|line| &line.stable);
-    counted
-        .filter_map(|arm| Some((arm.requests, bad(arm)?)))
-        .collect()
 }
 
 /// The edges of all buckets, which must be the same everywhere.
@@ -184,42 +175,29 @@ impl Line {
 }
 
 impl Counted {
-    /// The counts between edges; what Prometheus has adds up.
-    fn spread(&self, edges: &[f64]) -> Option<Buckets> {
-        let buckets = self.buckets.as_ref()?;
-        let mut by_edge: Vec<(f64, f64)> = buckets
-            .iter()
-            .filter_map(|(edge, count)| Some((edge.trim_start_matches('+').parse().ok()?, *count)))
-            .collect();
-        by_edge.sort_by(|one, other| one.0.total_cmp(&other.0));
-        let mut below = 0.0;
-        let mut counts: Vec<f64> = by_edge
-            .iter()
-            .map(|(_, count)| {
-                let inside = (count - below).max(0.0);
-                below = *count;
-                inside
-            })
-            .collect();
-        if counts.len() == edges.len() {
-            counts.push((self.requests - below).max(0.0));
-        }
-        Some(Buckets::new(counts))
-    }
-
-    fn slow_of(&self, edges: &[f64], edge: usize) -> Option<f64> {
-        self.slow.or_else(|| Some(self.spread(edges)?.beyond(edge)))
-    }
-
-    fn arm(&self, edges: &[f64], by: Option<[usize; 2]>) -> Arm {
-        let buckets = self.spread(edges);
-        let beyond = |edge: usize| buckets.as_ref().map(|buckets| buckets.beyond(edge));
-        Arm {
+    /// As counters have it.
+    fn counters(&self) -> Counters {
+        let edge = |(edge, count): (&String, &f64)| {
+            let edge: f64 = edge.trim_start_matches('+').parse().ok()?;
+            edge.is_finite().then_some((edge, *count))
+        };
+        let buckets = self.buckets.iter().flatten().filter_map(edge);
+        let mut buckets: Vec<(f64, f64)> = buckets.collect();
+        buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
+        Counters {
             requests: self.requests,
             errors: self.errors,
-            slow: self.slow.or_else(|| beyond(by?[0])),
-            beyond_limit: self.beyond_limit.or_else(|| beyond(by?[1])),
-            buckets: buckets.clone(),
+            buckets,
+            p95: None,
+        }
+    }
+
+    /// What was counted already comes before what buckets say.
+    fn or(&self, arm: Arm) -> Arm {
+        Arm {
+            slow: self.slow.or(arm.slow),
+            beyond_limit: self.beyond_limit.or(arm.beyond_limit),
+            ..arm
         }
     }
 }

@@ -73,8 +73,12 @@ fn of(look: &Look) -> String {
         }
         Verdict::Safe => {
             let least = errors.ln_within.min(latency.ln_within);
+            let or = match settings.negligible_error_rate > 0.0 {
+                true => ", or fails too seldom to matter",
+                false => "",
+            };
             format!(
-                "evidence {} that it is within both limits (needs {SAFE_BAR}:1)",
+                "evidence {} that it is within both limits{or} (needs {SAFE_BAR}:1)",
                 odds(least)
             )
         }

@@ -53,6 +53,7 @@ pub(super) fn of(event: &Event) -> Option<(&'static str, Value)> {
             ("judged", data)
         }
         Event::Glanced(glance) => ("glanced", json!(glance)),
+        Event::Stands(standing) => ("stands", json!(standing)),
         Event::Assessed(figure) => ("figure", figure_data(figure)),
         Event::Deviated(deviation) => ("anomaly", deviation_data(deviation)),
         Event::Learned(fact) => ("learned", learned(fact)),

@@ -148,7 +148,9 @@ pub const EVENTS: &[Row] = &[
                 NUMBER,
                 "seconds since the canary got its first traffic",
             ),
+            ("from", NUMBER, "the same at the beginning of the interval"),
             ("step", NUMBER, "the step of the ladder, from 1"),
+            ("steps", NUMBER, "how many steps there are"),
             (
                 "weight",
                 NUMBER,
@@ -166,6 +168,35 @@ pub const EVENTS: &[Row] = &[
             ("latency", &["object"], "what is proved of slow requests"),
             ("ln-bar", NUMBER, "the bar for \"worse\", as a logarithm"),
             ("ln-safe-bar", NUMBER, "the bar for \"within the limits\""),
+            (
+                "p95-ratio",
+                &["number", "null"],
+                "the ratio of the 95th percentiles, where the source itself says it",
+            ),
+            (
+                "judge",
+                &["object", "null"],
+                "what the judge knew before this look, where that does not follow from the one before",
+            ),
+        ],
+    ),
+    (
+        "stands",
+        "a canary stays where it is, and the next run goes on with it",
+        &[
+            ("release", TEXT, "the release"),
+            ("slot", TEXT, "its slot"),
+            ("weight", NUMBER, "its share of traffic, in percent"),
+            (
+                "waits",
+                &["boolean"],
+                "whether it waits for somebody to allow the next step; else it is held",
+            ),
+            (
+                "state",
+                &["object"],
+                "what is known of it, for the next run",
+            ),
         ],
     ),
     (

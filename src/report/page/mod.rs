@@ -159,6 +159,6 @@ const fn class(decision: Decision) -> &'static str {
         Decision::Passed | Decision::Promoted => "good",
         Decision::RolledBack | Decision::Held => "warn",
         Decision::Failed | Decision::Stuck => "bad",
-        Decision::Skipped | Decision::Planned => "quiet",
+        Decision::Skipped | Decision::Planned | Decision::Paused => "quiet",
     }
 }

@@ -9,4 +9,4 @@ pub use slot::{AskSlot, AwaitServed, Deploy, SmokeTest, side_named};
 pub use traffic::{PrepareWayBack, ProveServed, ReadTraffic, Shift};
 
 /// How long a slot or the public URL may take to say what it serves.
-const LOOK: Duration = Duration::from_secs(5);
+pub(super) const LOOK: Duration = Duration::from_secs(5);

@@ -36,6 +36,7 @@ pub(crate) fn judge(trace: &Value) -> Judge {
         error_burst: trace["phi0_err"].as_f64().unwrap(),
         slow_burst: trace["phi0_lat"].as_f64().unwrap(),
         slow_null: 1.0,
+        ..Before::default()
     };
     Judge::new(Settings::default(), before, Vec::new())
 }

@@ -236,7 +236,10 @@ fn note() -> Note {
 }
 
 async fn tell(story: Story, stage: &Stage, staged: &Environment) -> Ending {
-    let Strategy::BlueGreen(settings) = staged.strategy;
+    let Strategy::BlueGreen(settings) = &staged.strategy else {
+        panic!("the config above has blue-green");
+    };
+    let settings = settings.clone();
     let plan = Plan {
         release: Release::new(NEW),
         expect_active: None,
@@ -252,7 +255,7 @@ async fn tell(story: Story, stage: &Stage, staged: &Environment) -> Ending {
     Saga::tell(stage, async |saga: &mut Saga<'_>| match story {
         Story::Rollout => blue_green(saga, &plan).await,
         Story::Switch => switch(saga, &to_green).await,
-        Story::Rollback => rollback(saga, None).await,
+        Story::Rollback => rollback(saga, None, None).await,
     })
     .await
 }

@@ -31,6 +31,7 @@ fn content(mode: &str, slot: &str, version: &str) -> Content {
         version: version.into(),
         weight: Some(if mode == "deploy-slot" { 0 } else { 100 }),
         previous: Some(if slot == "blue" { "green" } else { "blue" }.into()),
+        canary: None,
         run: Run::default(),
     }
 }

@@ -32,6 +32,7 @@ fn content(slot: &str, version: &str) -> Content {
         version: version.into(),
         weight: Some(100),
         previous: Some("blue".into()),
+        canary: None,
         run: Run {
             id: "7".into(),
             attempt: "1".into(),

@@ -6,6 +6,7 @@ mod anomaly;
 mod app;
 mod caddy;
 mod calls;
+mod canaries;
 mod docker;
 mod failover;
 mod gates;

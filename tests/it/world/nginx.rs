@@ -1,7 +1,9 @@
 //! A real nginx: two slots behind one public port, a prefix and ports of its own.
 //!
 //! The slots answer with their name in `X-Slot` and their release in `X-Release`; at `/release`
-//! they serve the file of that name in the directory named like the slot, if there is one. What
+//! they serve the file of that name in the directory named like the slot, if there is one. At
+//! `/work` they do so, too: slowly where there is a file `slow` beside it, and with an error three
+//! times of ten where there is one `broken`. What
 //! comes between the public port and the slots is for the test to say. It ends with its owner.
 
 use std::collections::BTreeMap;
@@ -86,10 +88,20 @@ impl Site {
             format!(
                 "server {{ listen 127.0.0.1:{port}; add_header X-Slot {name}; \
                  add_header X-Release {name}-1; location / {{ return 200 \"{name}\\n\"; }} \
-                 location = /release {{ root {at}/{name}; }} }}\n"
+                 location = /release {{ root {at}/{name}; }} \
+                 location = /work {{ root {at}/{name}; \
+                 if (-f {at}/{name}/slow) {{ set $limit_rate 20000; }} \
+                 if (-f {at}/{name}/broken) {{ set $fate b$unlucky; }} \
+                 if ($fate = b1) {{ return 500; }} }} }}\n"
             )
         };
-        let slots = slot("blue", self.blue) + &slot("green", self.green);
+        let unlucky = "split_clients $request_id $unlucky { 30% 1; * 0; }\n";
+        let slots = [
+            unlucky.to_owned(),
+            slot("blue", self.blue),
+            slot("green", self.green),
+        ]
+        .concat();
         let Lines { http, server } = lines;
         format!(
             "user www-data; daemon off; worker_processes 2; pid {at}/nginx.pid;\n\
