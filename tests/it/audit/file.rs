@@ -278,6 +278,7 @@ fn every_event_is_in_the_table() {
             said: said(),
             figures: Summary::default(),
         },
+        Event::Glanced(Box::default()),
         Event::Assessed(Assessment {
             metric: said(),
             source: said(),

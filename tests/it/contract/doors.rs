@@ -217,6 +217,8 @@ async fn the_readme_s_config_and_the_examples_are_right() {
             let name = part.split('}').next().unwrap();
             let value = if name.contains("WEBHOOK") {
                 "https://hooks.slack.com/services/T0/B0/x"
+            } else if name.contains("PAGERDUTY") {
+                "0123456789abcdef0123456789abcdef"
             } else {
                 "a-value"
             };
