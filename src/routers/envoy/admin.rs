@@ -4,7 +4,7 @@
 //! changed them, so the version of the last file that was taken comes from the counters, where
 //! refused ones are counted too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -100,6 +100,25 @@ impl Admin {
                 .collect(),
             refused: all.filter_map(|stat| stat.value.as_u64()).sum(),
         })
+    }
+
+    /// What is counted of these clusters, by the whole name of each counter.
+    ///
+    /// # Errors
+    /// That there was no answer of that kind.
+    pub(super) async fn of_clusters(
+        &self,
+        clusters: &[String; 2],
+    ) -> Result<BTreeMap<String, f64>, String> {
+        let names = clusters.each_ref().map(|name| pattern(name));
+        let filter = format!(
+            "^cluster\\.({})\\.(upstream_rq_completed|upstream_rq_5xx|membership_total)$",
+            names.join("|")
+        );
+        let query = [("format", "json"), ("filter", filter.as_str())];
+        let stats: Stats = self.json("stats", &query).await?;
+        let number = |stat: Stat| Some((stat.name, stat.value.as_f64()?));
+        Ok(stats.stats.into_iter().filter_map(number).collect())
     }
 
     /// The clusters that have a host.

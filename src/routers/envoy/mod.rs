@@ -5,6 +5,7 @@
 //! says so in its counters alone, so its admin interface is asked after every change.
 
 mod admin;
+mod counted;
 mod lines;
 mod routes;
 
@@ -17,8 +18,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::admin::Admin;
+use self::counted::Counted;
 use super::watched::{ByFile, Has, WatchedFile, Watcher, names, plain};
-use super::{Confirmed, Router, RouterError, Tools};
+use super::{Confirmed, Counting, Router, RouterError, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::config::units::HttpUrl;
 use crate::model::slot::Side;
@@ -87,7 +89,10 @@ impl Envoy {
 #[async_trait]
 impl Watcher for Envoy {
     const NAME: &'static str = "Envoy";
-    const NOT_COUNTED: &'static str = "Envoy's counters are not read yet";
+
+    fn counting(&self) -> Counting<'_> {
+        Counting::By(Box::new(Counted(self)))
+    }
 
     fn split_in(&self, content: &str) -> Result<Split, String> {
         routes::File::read(content, &self.route)?.split(&self.clusters)

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use self::api::Api;
 use self::live_file::{Live, Told};
 use super::watched::{ByFile, Has, WatchedFile, Watcher, names, plain};
-use super::{Confirmed, Router, RouterError, Tools};
+use super::{Confirmed, Counting, Router, RouterError, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::config::units::HttpUrl;
 use crate::model::slot::Slots;
@@ -106,8 +106,10 @@ impl Traefik {
 #[async_trait]
 impl Watcher for Traefik {
     const NAME: &'static str = "Traefik";
-    const NOT_COUNTED: &'static str =
-        "Traefik counts requests for its metrics only, which are not asked";
+
+    fn counting(&self) -> Counting<'_> {
+        Counting::Not("Traefik counts requests for its metrics only, which are not asked")
+    }
 
     fn split_in(&self, content: &str) -> Result<Split, String> {
         self.live(content)?.split(&self.children)

@@ -57,8 +57,8 @@ pub(super) trait Watcher: Send + Sync {
     /// Its name, for messages.
     const NAME: &'static str;
 
-    /// Why nothing is counted with it.
-    const NOT_COUNTED: &'static str;
+    /// Whether it counts what each slot does.
+    fn counting(&self) -> Counting<'_>;
 
     /// How traffic is divided by a file.
     fn split_in(&self, content: &str) -> Result<Split, String>;
@@ -248,7 +248,7 @@ impl<W: Watcher> Router for ByFile<W> {
     }
 
     fn counting(&self) -> Counting<'_> {
-        Counting::Not(W::NOT_COUNTED)
+        self.watcher.counting()
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

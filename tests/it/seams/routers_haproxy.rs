@@ -1,6 +1,7 @@
 //! The `haproxy` router on a real HAProxy that was started with the lines it asks for.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use async_trait::async_trait;
 use cutover::model::slot::{Slot, Slots};
@@ -114,14 +115,19 @@ pub(crate) fn router(ground: &Ground, options: Value) -> Result<Box<dyn Router>,
 pub(crate) fn router_of(
     ground: &Ground,
     mut options: Value,
-    [blue, green]: [String; 2],
+    urls: [String; 2],
 ) -> Result<Box<dyn Router>, String> {
     options["kind"] = "haproxy".into();
+    routed(options, &tools_at(ground.directory.path(), urls))
+}
+
+/// What a router in that directory is built with, in front of slots at these URLs.
+pub(crate) fn tools_at(directory: &Path, [blue, green]: [String; 2]) -> Tools {
     let slot = |name: &str, url: String| Slot {
         name: name.to_owned(),
         url: url.parse().unwrap(),
     };
-    let tools = Tools {
+    Tools {
         vault: cutover::platform::secret::Vault::default(),
         http: Http::default(),
         app: "shop".to_owned(),
@@ -130,9 +136,8 @@ pub(crate) fn router_of(
             first: slot("blue", blue),
             second: slot("green", green),
         },
-        directory: ground.directory.path().to_owned(),
-    };
-    routed(options, &tools)
+        directory: directory.to_owned(),
+    }
 }
 
 pub(crate) fn map_options(ground: &Ground, address: &str) -> Value {
