@@ -202,6 +202,7 @@ pub(super) fn assert_in_order(lines: &[Value]) {
 #[test]
 fn every_event_is_in_the_table() {
     use cutover::model::anomaly::Deviation;
+    use cutover::model::canary::Standing;
     use cutover::model::assessment::{Assessment, Health};
     use cutover::model::ending::{Decision, Ending, Reason};
     use cutover::model::event::Headline;
@@ -279,6 +280,13 @@ fn every_event_is_in_the_table() {
             figures: Summary::default(),
         },
         Event::Glanced(Box::default()),
+        Event::Stands(Box::new(Standing {
+            release: said(),
+            slot: said(),
+            weight: 25,
+            waits: false,
+            state: json!({}),
+        })),
         Event::Assessed(Assessment {
             metric: said(),
             source: said(),
