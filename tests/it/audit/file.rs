@@ -202,8 +202,8 @@ pub(super) fn assert_in_order(lines: &[Value]) {
 #[test]
 fn every_event_is_in_the_table() {
     use cutover::model::anomaly::Deviation;
-    use cutover::model::canary::Standing;
     use cutover::model::assessment::{Assessment, Health};
+    use cutover::model::canary::Standing;
     use cutover::model::ending::{Decision, Ending, Reason};
     use cutover::model::event::Headline;
     use cutover::model::finding::{Finding, Group};
