@@ -154,24 +154,24 @@ fn one_node_dies_at_each_step() {
     ] {
         println!("{when:?}");
         let kill = three.nodes[LAST].killer();
-        let mut written = false;
+        let (mut written, mut dead) = (false, false);
         let relay = three.again(move |line| {
             let (writes, reads) = (line.starts_with("commit map"), line.contains("show map"));
-            match when {
-                When::BeforeTheWrite if writes => {
-                    kill();
-                    Fate::Lose
-                }
-                When::AfterTheWrite if writes => Fate::LoseTheAnswerAnd(Box::new(kill.clone())),
-                When::BeforeItConfirms if written && reads => {
-                    kill();
-                    Fate::Lose
-                }
-                _ => {
-                    written |= writes;
-                    Fate::Pass
-                }
+            let now = match when {
+                When::BeforeTheWrite | When::AfterTheWrite => writes,
+                When::BeforeItConfirms => written && reads,
+                _ => false,
+            };
+            written |= writes;
+            if !now || dead {
+                return Fate::Pass;
             }
+            dead = true;
+            if when == When::AfterTheWrite {
+                return Fate::LoseTheAnswerAnd(Box::new(kill.clone()));
+            }
+            kill();
+            Fate::Lose
         });
         let kill = three.nodes[LAST].killer();
         if when == When::BeforeItIsRead {
