@@ -19,6 +19,7 @@ pub mod docker_host;
 pub mod endpoints;
 pub mod failover;
 pub mod file;
+pub mod fleet;
 pub mod gates;
 pub mod input_table;
 pub mod inputs;

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use super::{
     Change, Confirmed, Counting, Divergence, KINDS, Reading, Router, RouterError, Tally, Tools,
 };
+use crate::config::fleet;
 use crate::config::kinds::{Block, Kind, RouterBlock, build, plain_schema};
 use crate::model::arms::{Counters, Stand};
 use crate::model::slot::{Side, Slots};
@@ -34,8 +35,13 @@ pub const KIND: Kind<dyn Router, Tools> = Kind {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Options {
     /// The routers by name, each a block of its own: `lb1: { kind: haproxy, … }`. Their kinds may differ.
-    #[schemars(extend("minProperties" = 1))]
+    #[serde(default)]
     nodes: IndexMap<String, RouterBlock>,
+    /// The hosts that each have the same router, which `each` describes.
+    #[serde(default)]
+    hosts: Vec<String>,
+    /// The router of each of the `hosts`, without its `host`.
+    each: Option<RouterBlock>,
 }
 
 struct Fleet {
@@ -53,20 +59,15 @@ struct Node {
 type Kept = IndexMap<String, Reading>;
 
 fn made(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
-    let Options { nodes } = block.options()?;
-    if nodes.is_empty() {
-        return Err("nodes: there is none".to_owned());
-    }
-    let one = |(name, block): (String, RouterBlock)| {
-        if block.0.kind == KIND.name {
-            return Err(format!("nodes.{name}: a fleet has no fleets in it"));
-        }
-        let router =
-            build(KINDS, &block.0, tools).map_err(|said| format!("nodes.{name}.{said}"))?;
+    let Options { nodes, hosts, each } = block.options()?;
+    let nodes = nodes.into_iter().map(|(name, block)| (name, block.0));
+    let nodes = fleet::nodes(nodes.collect(), &hosts, each.map(|block| block.0))?;
+    let one = |(path, name, block): (String, String, Block)| {
+        let router = build(KINDS, &block, tools).map_err(|said| format!("{path}.{said}"))?;
         Ok(Node { name, router })
     };
     Ok(Box::new(Fleet {
-        nodes: nodes.into_iter().map(one).collect::<Result<_, _>>()?,
+        nodes: nodes.into_iter().map(one).collect::<Result<_, String>>()?,
         environment: tools.environment.clone(),
         slots: tools.slots.clone(),
     }))

@@ -7,6 +7,7 @@
 mod command;
 mod copy;
 mod directory;
+mod fleet;
 mod http;
 
 use std::path::PathBuf;
@@ -21,7 +22,8 @@ use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 
 /// All kinds, by name.
-pub const KINDS: &[Kind<dyn Target, Tools>] = &[command::KIND, directory::KIND, http::KIND];
+pub const KINDS: &[Kind<dyn Target, Tools>] =
+    &[command::KIND, directory::KIND, fleet::KIND, http::KIND];
 
 /// What a target is built with.
 pub struct Tools {

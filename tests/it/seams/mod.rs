@@ -34,4 +34,5 @@ mod routers_nginx_reload;
 mod routers_pointer;
 mod routers_traefik;
 mod targets;
+mod targets_fleet;
 mod telling;
