@@ -76,7 +76,9 @@ impl Patient<'_> {
                 );
                 return Err(self.ill(said, &seen).await);
             }
+            // Between two starts the engine calls it unhealthy without having looked.
             let health = state.health.as_ref().filter(|it| it.status != "none");
+            let health = health.filter(|it| it.status != "unhealthy" || it.failing_streak > 0);
             match health.map(|health| (health.status.as_str(), health.failing_streak)) {
                 Some(("healthy", _)) => {
                     let after = text::duration(began.elapsed());

@@ -188,7 +188,8 @@ impl Docker {
             return Ok(None);
         };
         let health = found.state.health.as_ref();
-        let ill = health.is_some_and(|health| health.status == "unhealthy");
+        let ill =
+            health.is_some_and(|health| health.status == "unhealthy" && health.failing_streak > 0);
         let same = found.label(CONFIG) == Some(&wanted.fingerprint);
         let lives = found.state.running && !found.state.restarting && !ill;
         Ok((same && lives && found.restart_count == 0).then_some(found.id))

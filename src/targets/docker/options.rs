@@ -11,7 +11,7 @@ use crate::config::script::Variables;
 use crate::config::units::{Size, Span};
 use crate::platform::secret::Secret;
 
-use super::parts::{Mount, Ports};
+use super::parts::{Command, Mount, Ports};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -125,16 +125,6 @@ pub(super) struct Health {
     /// How long bad looks do not count at the beginning. Default 0s.
     #[serde(default)]
     pub start_period: Span,
-}
-
-/// A command in a container.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub(super) enum Command {
-    /// For its shell.
-    Shell(String),
-    /// Word by word.
-    Words(Vec<String>),
 }
 
 /// What a container may use.
@@ -261,11 +251,7 @@ impl Options {
             return Err("limits.cpus: wanted at least 0.01".to_owned());
         }
         if let Some(health) = &self.health {
-            let empty = match &health.command {
-                Command::Shell(line) => line.trim().is_empty(),
-                Command::Words(words) => words.is_empty(),
-            };
-            if empty {
+            if health.command.is_empty() {
                 return Err("health.command: there is none".to_owned());
             }
             if health.retries == 0 {

@@ -1,4 +1,4 @@
-//! Ports and mounts, in the short form that people know from the `docker` command.
+//! Ports, mounts and commands, in the short form that people know from the `docker` command.
 
 use std::borrow::Cow;
 
@@ -103,8 +103,47 @@ impl JsonSchema for Ports {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
+            "type": ["string", "array"],
+            "items": { "type": "string" },
             "examples": ["127.0.0.1:8001:8080"],
+        })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
+/// A command in a container.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "a command is a text, or a list of its words")]
+pub(super) enum Command {
+    /// For its shell.
+    Shell(String),
+    /// Word by word.
+    Words(Vec<String>),
+}
+
+impl Command {
+    /// Whether nothing is commanded.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Shell(line) => line.trim().is_empty(),
+            Self::Words(words) => words.is_empty(),
+        }
+    }
+}
+
+impl JsonSchema for Command {
+    fn schema_name() -> Cow<'static, str> {
+        "Command".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "array"],
+            "items": { "type": "string" },
+            "examples": ["wget -q -O /dev/null http://127.0.0.1:8080/health", ["/healthy", "--quick"]],
         })
     }
 

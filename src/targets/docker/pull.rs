@@ -94,11 +94,12 @@ impl Errand<'_> {
             )));
         };
         let is_new = before.is_none_or(|before| before.id != picture.id);
-        say(format!(
-            "pulled {wanted}: {} in {}",
-            progress.whole(),
-            text::duration(began.elapsed())
-        ));
+        let took = text::duration(began.elapsed());
+        say(if progress.layers.is_empty() {
+            format!("{wanted} is on the engine as the registry has it, asked in {took}")
+        } else {
+            format!("pulled {wanted}: {} in {took}", progress.whole())
+        });
         Ok(self.brought(wanted, picture, is_new))
     }
 

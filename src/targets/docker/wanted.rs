@@ -12,8 +12,8 @@ use crate::config::units::Size;
 use crate::targets::{Order, TargetError};
 
 use super::image::Image;
-use super::options::{Command, Options};
-use super::parts::Port;
+use super::options::Options;
+use super::parts::{Command, Port};
 use super::pull::Brought;
 
 /// What is ours carries these labels.

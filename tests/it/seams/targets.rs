@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use cutover::config::docker_host;
+use cutover::config::docker_host::Engine;
 use cutover::config::kinds::{Block, build};
 use cutover::model::release::Release;
 use cutover::platform::http::Http;
@@ -25,7 +25,7 @@ pub(crate) fn tools(directory: &Path) -> Tools {
         http: Http::default(),
         directory: directory.to_owned(),
         vault: Vault::default(),
-        engine: docker_host::engine(None, None, false),
+        engine: Engine::default(),
     }
 }
 

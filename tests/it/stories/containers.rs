@@ -109,9 +109,10 @@ impl Quay {
             (r"sha256:[0-9a-f]+", "[digest]"),
             (r"old-[0-9a-f]{12}", "old-[id]"),
             (r"[\d.]+ [KM]B in \d[\d.]* m?s", "[size] in [time]"),
+            (r"asked in \d[\d.]* m?s", "asked in [time]"),
+            (r"\(\d+ of \d+ requests", "([n] of [n] requests"),
             (r"(after|slowest|p95) \d[\d.]* m?s", "$1 [time]"),
             (r"\d[\d,]* requests?", "[n] requests"),
-            (r"\d[\d.]* %( of requests failed)", "[share]$1"),
         ] {
             log = Regex::new(pattern)
                 .unwrap()
@@ -162,7 +163,20 @@ fn a_container_is_promoted_under_load_and_a_bad_one_is_taken_back() {
 
     let load = Load::of(Manner::NewConnection, quay.nginx.site.port, 4);
     let ran = quay.cutover("rollout --version=v2");
-    assert_snapshot!(quay.told(&ran.log), @"");
+    assert_snapshot!(quay.told(&ran.log), @r"
+    cutover · rollout · production · shop v2 · blue-green
+      traffic    100 % on blue   [time]
+    | pulling registry/shop:v2
+    | pulled registry/shop:v2: 1 layer, [size] in [time]
+      deploy     green <- v2      shop-green runs registry/shop@[digest], healthy after [time]   [time]
+      serves     green says v2   [time]
+      smoke      1 of 1 on green   [time]
+      way back   blue serves v1, restore prepared   [time]
+      switch     green 0 % -> 100 %    /shop/flags holds w100   [time]
+      proved     5 of 5 answers say v2, none v1   [time]
+      watch      2 s   errors 0 % (limit 5 %)   p95 [time]   [time]
+      promoted   0 of [n] requests failed, slowest [time]
+    ");
     assert_eq!((ran.code, ran.output("requests-failed")), (0, "0"));
     assert_eq!(ask(&green), "v2");
     let why = load.why();
@@ -176,14 +190,41 @@ fn a_container_is_promoted_under_load_and_a_bad_one_is_taken_back() {
     // One that does not even start leaves traffic alone, and blue as it was.
     quay.configure("\"MODE\":\"none\"", "\"MODE\":\"exit\"");
     let ran = quay.cutover("rollout --version=v3");
-    assert_snapshot!(quay.told(&ran.log), @"");
+    let failed = &quay.told(&ran.log);
+    assert!(
+        failed.contains("shop-blue keeps crashing: it was started "),
+        "{failed}"
+    );
+    assert!(
+        failed.contains("; the container before runs again; it said: "),
+        "{failed}"
+    );
+    assert!(failed.contains("cannot read the config"), "{failed}");
     assert_eq!((ran.code, ran.output("active-slot")), (10, "green"));
     assert_eq!(ask(&blue), "v1");
 
     // One that starts and makes errors is taken back to green.
     quay.configure("\"MODE\":\"exit\"", "\"MODE\":\"ill\"");
     let ran = quay.cutover("rollout --version=v3");
-    assert_snapshot!(quay.told(&ran.log), @"");
+    assert_snapshot!(quay.told(&ran.log), @r"
+    cutover · rollout · production · shop v3 · blue-green
+      traffic    100 % on green   [time]
+    | registry/shop:v3 is on the engine as the registry has it, asked in [time]
+    | removed the container shop-blue.failed
+      deploy     blue <- v3      shop-blue runs registry/shop@[digest], healthy after [time]   [time]
+      serves     blue says v3   [time]
+      smoke      1 of 1 on blue   [time]
+      way back   green serves v2, restore prepared   [time]
+      switch     blue 0 % -> 100 %    /shop/flags holds w0   [time]
+      proved     5 of 5 answers say v3, none v2   [time]
+      watch      errors 100 % ([n] of [n] requests)   [time]
+      back       blue 100 % -> 0 %    proved on green (v2)   [time]
+    rolled back: the release passed its limits under traffic
+      measured   errors 100 % ([n] of [n] requests)
+      wanted     errors at most 5 %
+      traffic    100 % on green, says the router
+      next       the release is in the idle slot again; look at its log there
+    ");
     assert_eq!((ran.code, ran.output("decision")), (20, "rolled-back"));
     assert_eq!((ask(&blue), ask(&green)), ("v3".into(), "v2".into()));
     assert_eq!(ask(quay.nginx.site.url("/release").as_str()), "v2");

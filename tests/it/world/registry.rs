@@ -28,6 +28,7 @@ const PROGRAM: &str = "#!/bin/sh
 echo \"release $(cat /www/release), mode ${MODE:-none}\"
 case \"$MODE\" in
     exit) echo 'cannot read the config' >&2; exit 3;;
+    eat) exec dd if=/dev/zero of=/dev/null bs=64M count=99;;
     crash) sleep 0.1; echo 'out of luck' >&2; exit 4;;
     ill) printf '#!/bin/sh\\nprintf \"Status: 500 Ill\\\\r\\\\n\\\\r\\\\n\"\\n' > /www/cgi-bin/page;;
 esac
@@ -154,12 +155,12 @@ pub(crate) fn import(dockerd: &Dockerd, name: &str, release: &str, padding: usiz
         fs::create_dir_all(root.join(part)).unwrap();
     }
     fs::copy(busybox(), root.join("bin/busybox")).unwrap();
-    for tool in ["sh", "cat", "sleep", "httpd", "wget", "kill"] {
+    for tool in ["sh", "cat", "dd", "sleep", "httpd", "wget"] {
         symlink("busybox", root.join("bin").join(tool)).unwrap();
     }
     fs::write(root.join("www/release"), format!("{release}\n")).unwrap();
     fs::write(root.join("www/index.html"), "a page\n").unwrap();
-    let page = "#!/bin/sh\necho 'Content-Type: text/plain'\necho\necho a page\n";
+    let page = "#!/bin/sh\necho 'Content-Type: text/plain'\necho\ncat /www/release\n";
     for (name, text) in [("bin/app", PROGRAM), ("www/cgi-bin/page", page)] {
         fs::write(root.join(name), text).unwrap();
         fs::set_permissions(root.join(name), fs::Permissions::from_mode(0o755)).unwrap();
