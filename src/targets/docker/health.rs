@@ -100,6 +100,8 @@ impl Patient<'_> {
                     }
                     failing = times;
                 }
+                // The engine calls it running between two starts, too.
+                None if state.restarting => since = None,
                 None if state.running => {
                     let (start, at) =
                         since.get_or_insert((state.started_at.clone(), Instant::now()));

@@ -200,7 +200,8 @@ impl Errand<'_> {
 
 fn another(image: &Image, found: &str, wanted: &str, place: &str) -> TargetError {
     failed(format!(
-        "{image} is {found} {place}, wanted {wanted}; nothing was stopped. Was the tag pushed again after this release was built?"
+        "{image} is {found} {place}, wanted {}; nothing was stopped. Was the tag pushed again after this release was built?",
+        short(wanted)
     ))
 }
 

@@ -412,7 +412,7 @@ fn one_that_does_not_get_well_is_quoted_and_the_one_before_is_put_back() {
             "release v2, mode none",
         ),
         (
-            json!({ "env": { "MODE": "eat" }, "limits": { "memory": "8MB" }, "restart": "no" }),
+            json!({ "env": { "MODE": "eat" }, "limits": { "memory": "8MB" }, "restart": "no", "steady": "15s" }),
             "it was killed for its memory, the limit is 8 MB",
             "release v2, mode eat",
         ),
@@ -423,6 +423,7 @@ fn one_that_does_not_get_well_is_quoted_and_the_one_before_is_put_back() {
         ),
     ];
     for (more, wanted, word) in cases {
+        println!("{more}");
         let failed = world.bad(&*plain(more.clone()), &order("v2"));
         let said = failed.to_string();
         assert!(said.contains(wanted), "{said}");
