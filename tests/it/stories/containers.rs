@@ -209,6 +209,7 @@ fn a_container_is_promoted_under_load_and_a_bad_one_is_taken_back() {
     assert_snapshot!(quay.told(&ran.log), @r"
     cutover · rollout · production · shop v3 · blue-green
       traffic    100 % on green   [time]
+    | pulling registry/shop:v3
     | registry/shop:v3 is on the engine as the registry has it, asked in [time]
     | removed the container shop-blue.failed
       deploy     blue <- v3      shop-blue runs registry/shop@[digest], healthy after [time]   [time]
