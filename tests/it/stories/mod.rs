@@ -10,6 +10,7 @@ mod canaries;
 mod containers;
 mod docker;
 mod failover;
+mod fleets;
 mod gates;
 mod guardrails;
 mod hosts;
