@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::docker_host::Engine;
 use crate::config::file::Environment;
 use crate::config::kinds::{
     Block, CheckBlock, Kind, MetricBlock, NotifierBlock, TargetBlock, build, plain_schema,
@@ -69,6 +70,8 @@ pub struct Tools {
     pub directory: PathBuf,
     /// The secrets.
     pub vault: Vault,
+    /// The Docker engine, as the environment names it.
+    pub engine: Engine,
     /// Where events are said.
     pub say: Say,
     /// Cancelled when the run is.
@@ -109,6 +112,7 @@ pub fn stage(
         http: tools.http.clone(),
         directory: tools.directory.clone(),
         vault: tools.vault.clone(),
+        engine: tools.engine.clone(),
     };
     let mut one = |path: &str, block: &TargetBlock| {
         let built = build(targets::KINDS, &block.0, &with);

@@ -7,6 +7,7 @@
 mod command;
 mod copy;
 mod directory;
+mod docker;
 mod fleet;
 mod http;
 
@@ -16,14 +17,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::docker_host::Engine;
 use crate::config::kinds::Kind;
 use crate::model::release::Release;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 
 /// All kinds, by name.
-pub const KINDS: &[Kind<dyn Target, Tools>] =
-    &[command::KIND, directory::KIND, fleet::KIND, http::KIND];
+pub const KINDS: &[Kind<dyn Target, Tools>] = &[
+    command::KIND,
+    directory::KIND,
+    docker::KIND,
+    fleet::KIND,
+    http::KIND,
+];
 
 /// What a target is built with.
 pub struct Tools {
@@ -34,6 +41,8 @@ pub struct Tools {
     /// What must not be shown: text is cleaned before it is cut, for half a secret is not
     /// known as one.
     pub vault: Vault,
+    /// The Docker engine, as the environment names it.
+    pub engine: Engine,
 }
 
 /// What to deploy, and where.

@@ -29,6 +29,7 @@ environments:
         http: Http::default(),
         directory: "/tmp".into(),
         vault,
+        engine: cutover::config::docker_host::Engine::default(),
         say: std::sync::Arc::new(|_| {}),
         cancelled: tokio_util::sync::CancellationToken::new(),
     };

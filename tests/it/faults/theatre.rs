@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use cutover::cast::{self, Tools};
+use cutover::config::docker_host::Engine;
 use cutover::config::file::{self, Environment, Strategy};
 use cutover::config::preflight::Migration;
 use cutover::config::units::HttpUrl;
@@ -192,6 +193,7 @@ fn tools(orders: &Orders, said: &Arc<Mutex<Vec<String>>>, http: &Http) -> Tools 
         http: http.clone(),
         directory: "/".into(),
         vault: Vault::default(),
+        engine: Engine::default(),
         say: Arc::new(move |event| {
             hearing.hear(&event);
             if !matches!(event, Event::Working { .. } | Event::Learned(_)) {

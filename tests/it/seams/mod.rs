@@ -5,6 +5,8 @@ mod blocks;
 mod channels;
 mod comments;
 mod directory;
+mod docker;
+mod docker_tls;
 mod exporters;
 mod github;
 mod looks;

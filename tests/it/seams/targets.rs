@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use cutover::config::docker_host::Engine;
 use cutover::config::kinds::{Block, build};
 use cutover::model::release::Release;
 use cutover::platform::http::Http;
@@ -16,12 +17,15 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::world::app::{App, Reply};
+use crate::world::dockerd::Dockerd;
+use crate::world::registry::import;
 
 pub(crate) fn tools(directory: &Path) -> Tools {
     Tools {
         http: Http::default(),
         directory: directory.to_owned(),
         vault: Vault::default(),
+        engine: Engine::default(),
     }
 }
 
@@ -69,6 +73,7 @@ struct Case {
 
 struct World {
     app: App,
+    dockerd: Dockerd,
     folder: TempDir,
 }
 
@@ -86,7 +91,13 @@ impl World {
             .arg(folder.path().join("odd/pipe"))
             .status();
         assert!(pipe.unwrap().success());
-        Self { app, folder }
+        let dockerd = Dockerd::serving();
+        import(&dockerd, "shop", "v1", 0);
+        Self {
+            app,
+            dockerd,
+            folder,
+        }
     }
 
     fn case(&self, kind: &str) -> Case {
@@ -129,6 +140,7 @@ impl World {
                     ))),
                 }
             }
+            "docker" => self.container(),
             "http" => Case {
                 good: http("deploy/{{version}}"),
                 failing: http("fail"),
@@ -136,6 +148,28 @@ impl World {
                 slow: Some(with(http("hang"), "timeout", json!("200ms"))),
             },
             other => panic!("the kind {other} has no case in this suite"),
+        }
+    }
+
+    fn container(&self) -> Case {
+        let with = |more: Value| {
+            let mut options = json!({
+                "kind": "docker", "image": "shop", "pull": "never", "disk": "1MB", "steady": "100ms",
+                "engine": format!("unix://{}", self.dockerd.socket().display()),
+            });
+            for (key, value) in more.as_object().unwrap() {
+                options[key] = value.clone();
+            }
+            options
+        };
+        let never = json!({ "command": "sleep 60", "timeout": "1h" });
+        Case {
+            good: with(json!({})),
+            failing: with(json!({ "env": { "MODE": "exit" }, "restart": "no" })),
+            hopeless: (with(json!({ "engine": "unix:///gone.sock" })), order("v1")),
+            slow: Some(with(
+                json!({ "health": never, "wait": "1h", "timeout": "200ms" }),
+            )),
         }
     }
 }

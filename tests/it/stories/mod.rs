@@ -7,6 +7,7 @@ mod app;
 mod caddy;
 mod calls;
 mod canaries;
+mod containers;
 mod docker;
 mod failover;
 mod fleets;

@@ -29,6 +29,7 @@ pub(crate) mod postgres;
 pub(crate) mod prometheus;
 pub(crate) mod pushgateway;
 pub(crate) mod redis;
+pub(crate) mod registry;
 pub(crate) mod scene;
 pub(crate) mod shop;
 pub(crate) mod slack;
