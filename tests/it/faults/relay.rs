@@ -62,7 +62,7 @@ async fn relay(
     };
     match fault {
         Some(Fault::Before | Fault::LostBefore) => return client.set_zero_linger(),
-        Some(Fault::Silent) => {
+        Some(Fault::Silent | Fault::CancelSilent) => {
             while client.read_buf(&mut head).await? > 0 {}
             return Ok(());
         }
