@@ -35,6 +35,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// How many of the last answers a failure tells of.
 const TOLD: usize = 5;
 
+/// What to do where a share cannot be proved.
+const SHARE_NEXT: &str = "does the public URL go through this router, does it draw for each request, and does something cache `release.path`?";
+
 impl Stage {
     /// Asks the public URL until `answers` in a row carry `release`, or `within` has passed.
     /// Returns the sentence that says so.
@@ -154,7 +157,8 @@ impl Stage {
                 "the public URL does not answer by the new weight",
             )
             .measured(told)
-            .wanted(format!("{weight} of them, within chance")))
+            .wanted(format!("{weight} of them, within chance"))
+            .next(SHARE_NEXT))
         }
     }
 

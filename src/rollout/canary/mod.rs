@@ -213,8 +213,10 @@ impl Climb<'_> {
                 })
                 .await?;
             }
+            if to != stands {
+                passed.push(to);
+            }
             stands = to;
-            passed.push(to);
             saga.step(ProveServed {
                 release,
                 old: self.old.as_ref(),

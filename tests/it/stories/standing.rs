@@ -145,7 +145,8 @@ async fn a_held_canary_is_taken_back_by_a_rollback() {
     );
     assert_eq!(scene.state(live), "inactive");
     // Router and record agree, so the next one may begin.
-    let next = next(&mut scene, "45", "rollout --version=v3").await;
+    scene.with("GITHUB_RUN_ID", "45");
+    let next = scene.run(CHECK_RUN, "rollout --version=v3").await;
     assert_eq!(next.code, 30, "{}", next.log);
     assert!(next.log.contains("green 0 % -> 10 %"), "{}", next.log);
 }
