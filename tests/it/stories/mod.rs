@@ -10,6 +10,7 @@ mod canaries;
 mod counted;
 mod docker;
 mod failover;
+mod fleets;
 mod gates;
 mod guardrails;
 mod hosts;
