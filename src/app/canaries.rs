@@ -66,11 +66,14 @@ impl Session {
                     )));
                 }
             }
-            (None, Decision::Promoted | Decision::RolledBack) => {
-                let _ = fs::remove_file(place);
-            }
+            (None, Decision::Promoted | Decision::RolledBack) => self.forget(choice),
             (None, _) => {}
         }
+    }
+
+    /// Forgets what was kept of one: none stays where it was any more.
+    pub(super) fn forget(&self, choice: &Choice) {
+        let _ = fs::remove_file(self.canary_file(choice));
     }
 
     fn canary_file(&self, choice: &Choice) -> PathBuf {

@@ -262,6 +262,8 @@ impl BlueGreen {
             max_error_rate: self.max_error_rate,
             max_p95: self.max_p95,
             min_requests: self.min_requests,
+            // All traffic is on it already: nobody waits for long to hear that nothing is known.
+            no_data_after: Span::secs(300).min(self.watch),
             wait: self.wait,
             ..Canary::default()
         })

@@ -192,6 +192,12 @@ impl Ledger {
         }
     }
 
+    /// Removes the ledger of a run that is no more, and what it was about to write when it ended.
+    pub fn discard(path: &Path) {
+        let _ = fs::remove_file(path);
+        atomic_file::clear_drafts(path);
+    }
+
     fn change(&self, change: impl FnOnce(&mut Note)) -> io::Result<()> {
         let Some((path, note)) = &self.open else {
             return Ok(());

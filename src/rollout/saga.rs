@@ -76,6 +76,11 @@ pub trait Undo: Send + Sync {
     /// The command for a person, should it fail.
     fn by_hand(&self, stage: &Stage) -> String;
 
+    /// Whether it is certain that something of what it covers was changed.
+    fn was_made(&self) -> bool {
+        false
+    }
+
     /// Takes the step back.
     ///
     /// # Errors
@@ -193,6 +198,18 @@ impl<'s> Saga<'s> {
         }
     }
 
+    /// Waits for what changes nothing, as a step does that may be dropped in the middle.
+    ///
+    /// # Errors
+    /// That the run was cancelled.
+    pub async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, Halt> {
+        tokio::select! {
+            biased;
+            () = self.stage.cancelled.cancelled() => Err(Fault::cancelled().into()),
+            done = work => Ok(done),
+        }
+    }
+
     /// Promises to take something back, should the story stop from here on. The promise is on
     /// disk when this returns.
     ///
@@ -254,7 +271,8 @@ impl<'s> Saga<'s> {
                 // The change never was made because somebody else was faster: theirs stays.
                 Err(fault)
                     if fault.reason == Reason::ChangedByOthers
-                        && reason == Reason::ChangedByOthers => {}
+                        && reason == Reason::ChangedByOthers
+                        && !promise.was_made() => {}
                 Err(fault) => {
                     self.stage.say(Event::Failed {
                         step,

@@ -116,7 +116,7 @@ pub async fn canary(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
             steps: &plan.settings.steps,
         })
         .await?;
-    let opening = before::stand(arms.as_ref()).await;
+    let opening = saga.unless_cancelled(before::stand(arms.as_ref())).await?;
     if start.stands_at.is_none() {
         saga.step(Deploy {
             into: slot,
@@ -172,7 +172,8 @@ impl Climb<'_> {
             Some(trial) => trial,
             None => {
                 let opening = self.opening.clone();
-                before::calibrated(saga.stage(), plan, self.arms, slot, opening).await
+                let learned = before::calibrated(saga.stage(), plan, self.arms, slot, opening);
+                saga.unless_cancelled(learned).await?
             }
         };
         before::foretell(saga.stage(), plan, &trial);
@@ -203,7 +204,7 @@ impl Climb<'_> {
             let promise = PutTrafficBack::new(way_back, Some(Arc::clone(&felt)));
             saga.undo_anew_with(promise)?;
             trial.next_step();
-            trial.begin_at(before::stand(self.arms).await);
+            trial.begin_at(saga.unless_cancelled(before::stand(self.arms)).await?);
             if to != stands {
                 let now = saga.step(Reread { ours: stands }).await?;
                 felt.reaches(to);
@@ -216,8 +217,10 @@ impl Climb<'_> {
                 })
                 .await?;
             }
+            if to != stands {
+                passed.push(to);
+            }
             stands = to;
-            passed.push(to);
             saga.step(ProveServed {
                 release,
                 old: self.old.as_ref(),

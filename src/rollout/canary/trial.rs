@@ -156,6 +156,11 @@ impl Trial {
         self.heard = None;
     }
 
+    /// The watch begins: what was silent before it, while the share was proved, was not listened to.
+    pub(super) fn listen_from(&mut self, at: f64) {
+        self.heard = Some(at);
+    }
+
     /// Takes where the counters stand `at` seconds after the canary's first traffic, or why
     /// nobody knows.
     pub(super) fn look(&mut self, at: f64, stand: Result<Stand, String>, limits: &Limits) -> Found {

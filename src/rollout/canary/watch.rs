@@ -93,6 +93,7 @@ impl WatchStep<'_> {
         let mut next_look = began + every.min(settings.watch_of(self.rung));
         let mut pulse = Pulse::of(stage);
         let terms = self.terms();
+        self.trial.listen_from(self.clock.now());
         loop {
             if let Err(down) = pulse.beat(stage).await {
                 return self.alone(stage, down.fault, Some(down.nth)).await;
