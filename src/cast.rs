@@ -1,12 +1,15 @@
 //! From the config's blocks to parts that act: fills the tables of kinds into the schema, and
 //! builds the stage of an environment.
 
+mod hooks;
+
 use std::path::PathBuf;
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::file::Environment;
+use crate::config::hooks::Terms;
 use crate::config::kinds::{
     Block, CheckBlock, Kind, MetricBlock, NotifierBlock, TargetBlock, build, plain_schema,
 };
@@ -36,6 +39,7 @@ use crate::{exporters, metrics, notifiers, probes, routers, targets};
 pub fn schema() -> Value {
     assemble(&[
         seam("target", targets::KINDS, None),
+        seam("hook", crate::hooks::KINDS, Some(plain_schema::<Terms>())),
         seam("router", routers::KINDS, None),
         seam("check", probes::KINDS, Some(plain_schema::<Patience>())),
         seam("metric", metrics::KINDS, None),
@@ -125,6 +129,10 @@ pub fn stage(
     });
     let target = environment.target.as_ref();
     let target = target.and_then(|block| one("target", block));
+    let (hooks, drain) = (
+        hooks::hooks(environment, tools, &mut misfits),
+        hooks::drain(environment, tools, &mut misfits),
+    );
     let smoke = checks("smoke", &environment.smoke, tools, &mut misfits);
     let health = checks(
         "health.checks",
@@ -144,6 +152,8 @@ pub fn stage(
             router,
             target,
             failover,
+            hooks,
+            drain,
             smoke,
             health,
             gauges,

@@ -193,6 +193,21 @@ impl<'s> Saga<'s> {
         }
     }
 
+    /// Takes a step after the point of no return that changes no verdict: what it cannot do is a
+    /// warning.
+    pub async fn afterwards<S: Step<Value = ()>>(&mut self, step: S) {
+        if let Err(halt) = self.step(step).await {
+            let fault = halt.fault;
+            let measured = fault.measured.map(|it| format!(": {it}"));
+            self.stage.say(Event::Warned(format!(
+                "{} after the release was final: {}{}",
+                S::NAME,
+                fault.said,
+                measured.unwrap_or_default()
+            )));
+        }
+    }
+
     /// Promises to take something back, should the story stop from here on. The promise is on
     /// disk when this returns.
     ///

@@ -13,11 +13,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::access_log::Log;
-use crate::model::slot::Slots;
+use crate::model::slot::{Side, Slots};
 use crate::model::split::{Split, Weight};
 use crate::platform::atomic_file::{sync_directory, sync_directory_aside};
 use crate::platform::text::shell_word;
-use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError};
 
 /// A listing that is taken while a file is renamed may show both names or none; so a listing
 /// that makes no sense is taken again, this often and after this long.
@@ -266,6 +266,12 @@ impl Router for Flags {
 
     fn counting(&self) -> Counting<'_> {
         self.log.counting(&self.slots)
+    }
+
+    async fn in_flight(&self, _: Side) -> InFlight {
+        InFlight::NotCounted(
+            "a proxy that looks for flags does not say how many requests an upstream has",
+        )
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

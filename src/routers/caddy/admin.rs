@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH};
+use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
+use crate::model::slot::Side;
 use crate::platform::http::{Answer, Http, Look, Manner, NoAnswer, below};
 use crate::platform::retry::{Again, Backoff};
 use crate::platform::text::excerpt;
-use crate::routers::RouterError;
+use crate::routers::{InFlight, RouterError};
 
 /// For one request. A change takes until the new configuration runs: 0.1 s, more on a big one.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,6 +47,14 @@ impl Found {
     pub(super) fn revision(&self) -> String {
         String::from_utf8_lossy(self.etag.as_bytes()).into_owned()
     }
+}
+
+/// An upstream, as Caddy counts it.
+#[derive(Deserialize)]
+struct Upstream {
+    address: String,
+    #[serde(default)]
+    num_requests: u64,
 }
 
 /// What Caddy said to a read.
@@ -98,6 +108,30 @@ impl Admin {
             body: None,
             timeout: TIMEOUT,
             manner: Manner::PROBE,
+        }
+    }
+
+    /// The requests that what is dialled for a slot has in flight, in all of Caddy.
+    pub(super) async fn in_flight(&self, dials: &[String; 2], slot: Side) -> InFlight {
+        let dial = match slot {
+            Side::First => &dials[0],
+            Side::Second => &dials[1],
+        };
+        let look = self.look(Method::GET, "/reverse_proxy/upstreams");
+        let answer = match self.ask(&look).await {
+            Ok(answer) if answer.status == 200 => answer,
+            Ok(answer) => return InFlight::Unknown(told(&look, &answer)),
+            Err(failed) => return InFlight::Unknown(format!("{}: {failed}", self.told())),
+        };
+        match serde_json::from_slice::<Vec<Upstream>>(&answer.body) {
+            // Caddy forgets an upstream that is in no handler and has no request any more.
+            Ok(all) => InFlight::Requests(
+                all.iter()
+                    .filter(|one| one.address == *dial)
+                    .map(|one| one.num_requests)
+                    .sum(),
+            ),
+            Err(failed) => InFlight::Unknown(format!("{}: {failed}", self.told())),
         }
     }
 

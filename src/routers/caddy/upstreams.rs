@@ -15,7 +15,7 @@ use super::find;
 use super::handler::{self, Dials, Pieces, can_share, new_mark, pieces_for, split, with};
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
-use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError};
 
 /// How often a restore begins anew when somebody else changes something in between.
 const RESTORES: u32 = 5;
@@ -170,6 +170,10 @@ impl Router for Upstreams {
 
     fn counting(&self) -> Counting<'_> {
         Counting::Not(NOT_COUNTED)
+    }
+
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        self.admin.in_flight(&self.dials, slot).await
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -232,6 +232,7 @@ fn note() -> Note {
         moved_to: None,
         ended_well: false,
         asked: None,
+        owed: None,
     }
 }
 

@@ -7,6 +7,7 @@ mod comments;
 mod directory;
 mod exporters;
 mod github;
+mod hooks;
 mod looks;
 mod mail;
 pub(crate) mod metrics;
