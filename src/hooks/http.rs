@@ -136,6 +136,12 @@ impl Hook for Request {
                     Err(failed(format!("{told}: {measured}, wanted {wanted}")))
                 }
             },
+            Err(none) if none.may_have_arrived && none.took >= look.timeout => {
+                let limit = self.options.timeout;
+                Err(failed(format!(
+                    "{told} gave no answer within {limit}; it may have had its effect"
+                )))
+            }
             Err(none) if none.may_have_arrived => Err(failed(format!(
                 "{told} gave no answer ({none}); it may have had its effect"
             ))),

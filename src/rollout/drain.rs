@@ -275,10 +275,10 @@ impl Step for Put<'_> {
     async fn act(self, stage: &Stage) -> Result<Made<()>, Fault> {
         let slot = stage.slots.name(self.old);
         let (retire, did) = (self.retire, word(self.retire.after));
-        stage.say(Event::Working {
-            step: Self::NAME,
-            said: format!("{slot} in {}", text::duration(retire.delay)),
-        });
+        if retire.delay > Duration::ZERO {
+            let delay = text::duration(retire.delay);
+            stage.say(Event::Noticed(format!("{slot} is {did} in {delay}")));
+        }
         tokio::select! {
             biased;
             () = stage.cancelled.cancelled() => return Err(Fault::cancelled()),

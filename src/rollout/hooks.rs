@@ -276,6 +276,9 @@ async fn acted_until(
 }
 
 fn done(hook: &Hook, did: &str) -> String {
+    if hook.name == hook.does.told() {
+        return format!("{}      {did}", hook.moment.name());
+    }
     format!("{}      {did}", hook.told())
 }
 

@@ -121,7 +121,7 @@ fn a_deadline_lets_the_slot_go_with_what_is_left() {
             "{}",
             ran.log
         );
-        let said = "drain: blue was let go after 1.0 s with 1 request in flight";
+        let said = "drain: blue was let go after 1 s with 1 request in flight";
         assert!(ran.log.contains(said), "{way:?}: {}", ran.log);
         assert_eq!(stopped(&shop).as_deref(), Some("blue v1 busy"));
         held.let_go();

@@ -8,7 +8,10 @@ use insta::assert_snapshot;
 use crate::world::shop::{Ran, Shop, Way};
 
 /// Writes down when it was run, what it was told, and what both slots had then.
-pub(super) const NOTE: &str = r#"echo "$HOOK $SLOT $VERSION after $PREVIOUS_VERSION, $(cat blue/release) $(cat green/release) $DECISION $REASON" >> notes"#;
+const SCRIPT: &str = r#"echo "$HOOK $SLOT $VERSION after $PREVIOUS_VERSION, $(cat blue/release) $(cat green/release) $DECISION $REASON" >> notes"#;
+
+/// Runs that.
+pub(super) const NOTE: &str = "sh note.sh";
 
 /// A command, with what is added to its block.
 pub(super) fn hook(run: &str, more: &str) -> String {
@@ -34,6 +37,7 @@ pub(super) fn every_moment() -> String {
 /// A shop with a block before its `smoke`.
 pub(super) fn shop(way: Way, block: &str) -> Shop {
     let shop = Shop::open(way);
+    fs::write(shop.path("note.sh"), SCRIPT).unwrap();
     shop.configure("    smoke:\n", &format!("    {block}\n    smoke:\n"));
     shop
 }
@@ -66,7 +70,23 @@ fn each_has_its_moment() {
             "always green v2 after v1, v1 v2 promoted done",
         ]
     );
-    assert_snapshot!(shop.told(&ran.log), @"");
+    assert_snapshot!(shop.told(&ran.log), @r"
+    cutover · rollout · production · storefront v2 · blue-green
+      traffic    100 % on blue   [time]
+      hook       before-deploy note      sh note.sh ended with 0   [time]
+    | green has v2
+      deploy     green <- v2      ./deploy.sh ended with 0   [time]
+      serves     green says v2   [time]
+      hook       after-deploy note      sh note.sh ended with 0   [time]
+      smoke      1 of 1 on green   [time]
+      way back   blue serves v1, restore prepared   [time]
+      hook       before-switch note      sh note.sh ended with 0   [time]
+      switch     green 0 % -> 100 %    /shop/flags holds w100   [time]
+      proved     5 of 5 answers say v2, none v1   [time]
+      hook       after-switch note      sh note.sh ended with 0   [time]
+      hook       always note      sh note.sh ended with 0   [time]
+      promoted   0 of [n] requests failed, slowest [time]
+    ");
 }
 
 #[test]
@@ -92,7 +112,7 @@ fn each_mode_has_its_own() {
     // Nothing is moved, so nothing is before or after that.
     assert_eq!(
         moments(&shop.cutover("switch-traffic --to=green")),
-        "always green v2 after"
+        "always green v2 after "
     );
     // The release is the one that is left, and the previous one has the traffic again.
     assert_eq!(
@@ -118,7 +138,15 @@ fn a_dry_run_lists_them_and_runs_none() {
     );
     let ran = shop.cutover("rollout --version=v2 --dry-run");
     assert_eq!((ran.code, notes(&shop)), (0, Vec::new()), "{}", ran.log);
-    assert_snapshot!(shop.told(&ran.log), @"");
+    assert_snapshot!(shop.told(&ran.log), @r"
+    cutover · rollout · production · storefront v2 · blue-green
+      traffic    100 % on blue   [time]
+      way back   blue serves v1, restore prepared   [time]
+      notice     hook before-deploy migrate: ./migrate.sh would be run (2 m at most, required, expand)
+      notice     hook after-switch ./contract.sh would be run (10 m at most, contract, when the release is final)
+      notice     hook always note: sh note.sh would be run (10 m at most)
+      planned    v2 would go into green by ./deploy.sh; then 1 smoke check; then traffic from 100 % on blue to 100 % on green
+    ");
 }
 
 #[test]
@@ -142,7 +170,18 @@ fn a_required_one_before_the_deployment_stops_the_run() {
         ["always green v2 after v1, v1 v0 failed hook-failed"],
         "nothing was deployed, and nothing went back"
     );
-    assert_snapshot!(shop.told(&ran.log), @"");
+    assert_snapshot!(shop.told(&ran.log), @r"
+    cutover · rollout · production · storefront v2 · blue-green
+      traffic    100 % on blue   [time]
+    | no such table
+      hook       echo no such table; exit 3 ended with 3 after [time], wanted 0; it said: no such table   [time]
+      hook       always      sh note.sh ended with 0   [time]
+    failed: the hook before-deploy migrate failed
+      measured   echo no such table; exit 3 ended with 3 after [time], wanted 0; it said: no such table
+      wanted     its success, for it is required
+      traffic    100 % on blue, says the router
+      next       see what migrate has done to the data, for nothing of that was taken back; then run again
+    ");
 }
 
 #[test]
@@ -278,7 +317,7 @@ fn a_ladder_is_one_switch_to_them() {
     let shop = shop(Way::Map, &format!("hooks: {{ {} }}", every_moment()));
     shop.configure(
         "strategy: { kind: blue-green, wait: 5s, watch: 0s }",
-        "strategy: { kind: canary, steps: [20%, 60%, 100%], watch: 100ms, every: 50ms, warm-up: 0s, source: none, wait: 5s }",
+        "strategy: { kind: canary, steps: [20%, 60%, 100%], watch: 100ms, every: 100ms, warm-up: 0s, source: none, wait: 5s }",
     );
     let ran = rollout(&shop);
     assert_eq!(ran.code, 0, "{}", ran.log);
@@ -314,6 +353,22 @@ fn a_ladder_is_one_switch_to_them() {
 }
 
 #[test]
+fn a_rehearsal_leaves_them_out() {
+    let shop = shop(
+        Way::Flags,
+        &format!(
+            "hooks: {{ {} }}\n    drain: {{ deadline: 10m }}",
+            every_moment()
+        ),
+    );
+    let ran = shop.cutover("rehearse");
+    assert_eq!((ran.code, notes(&shop)), (0, Vec::new()), "{}", ran.log);
+    for said in ["the hooks", "the drain"] {
+        assert!(ran.log.contains(said), "{said} in {}", ran.log);
+    }
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_with_its_line() {
     let shop = shop(
         Way::Flags,
@@ -330,9 +385,9 @@ fn what_makes_no_sense_is_refused_with_its_line() {
         "environments.production.hooks.after-switch[0].migration: an expand is what",
         "environments.production.hooks.before-deploy[0]: run: there is no command",
         "environments.production.drain.after: needs `retire`",
-        "environments.production.drain.delay: 15m at most",
+        "environments.production.drain.delay: 15 m at most",
     ] {
         assert!(ran.log.contains(said), "{said} in {}", ran.log);
     }
-    assert!(ran.log.contains("cutover.yml:11:"), "{}", ran.log);
+    assert!(ran.log.contains("line 12 "), "{}", ran.log);
 }

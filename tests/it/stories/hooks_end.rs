@@ -94,7 +94,7 @@ fn a_cancelled_hook_is_ended_with_all_its_children() {
         ]
     );
     assert!(
-        ran.log.contains("its last hooks have 2.0 s in all"),
+        ran.log.contains("its last hooks have 2 s in all"),
         "{}",
         ran.log
     );

@@ -1,5 +1,5 @@
 //! A slot's server that counts what it did, as applications do: `/` is answered with 200, `/fail`
-//! with 500, `/slow` after 150 ms, and `/drop` not at all. `/metrics` is not counted.
+//! with 500, `/slow` after 150 ms, `/hang` when its asker has gone, and `/drop` not at all. `/metrics` is not counted.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -85,6 +85,7 @@ async fn serve(mut stream: TcpStream, counted: &Mutex<Counted>) -> io::Result<()
                 continue;
             }
             "/drop" => return Ok(()),
+            "/hang" => return std::future::pending().await,
             "/fail" => (500, false),
             "/slow" => (200, true),
             _ => (200, false),
