@@ -12,7 +12,7 @@ use crate::config::kinds::{Kind, plain_schema};
 use crate::config::request::{Headers, Verb};
 use crate::config::template::{bare, fill, in_json, in_url};
 use crate::config::units::{HttpUrl, Span};
-use crate::platform::http::{Http, Look, Manner};
+use crate::platform::http::{Http, Look, Manner, below};
 use crate::platform::secret::Vault;
 use crate::platform::text;
 
@@ -35,11 +35,13 @@ const MANNER: Manner = Manner {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Options {
-    /// Where to. `{{hook}}`, `{{app}}`, `{{environment}}`, `{{slot}}`, `{{slot-url}}`, `{{version}}`,
+    /// A path on the slot's own address, such as `/warm`. Either this or `url`.
+    path: Option<String>,
+    /// A whole URL. Either this or `path`. `{{hook}}`, `{{app}}`, `{{environment}}`, `{{slot}}`, `{{slot-url}}`, `{{version}}`,
     /// `{{previous-version}}`, `{{fence}}`, `{{decision}}` and `{{reason}}` are filled in, here
     /// percent-encoded.
-    #[schemars(with = "HttpUrl")]
-    url: String,
+    #[schemars(with = "Option<HttpUrl>")]
+    url: Option<String>,
     /// The method. Default POST.
     #[serde(default = "post")]
     method: Verb,
@@ -73,13 +75,29 @@ struct Request {
 
 impl Request {
     fn new(options: Options, tools: &Tools) -> Result<Self, String> {
-        fill(&options.url, &NAMES, |_| Ok("x".to_owned()))
-            .and_then(|sample| sample.parse::<HttpUrl>())
-            .map_err(|said| format!("url: {said}"))?;
+        let sample = |template: &str| fill(template, &NAMES, |_| Ok("x".to_owned()));
+        let place = match (&options.path, &options.url) {
+            (Some(path), None) => {
+                if !path.starts_with('/') {
+                    return Err("path: a path begins with /".to_owned());
+                }
+                sample(path).map_err(|said| format!("path: {said}"))?;
+                path.split('?').next().unwrap_or_default().to_owned()
+            }
+            (None, Some(url)) => {
+                let sample = sample(url).and_then(|sample| sample.parse::<HttpUrl>());
+                sample.map_err(|said| format!("url: {said}"))?;
+                bare(url)
+            }
+            (Some(_), Some(_)) => {
+                return Err("there are both `path` and `url`; keep one".to_owned());
+            }
+            (None, None) => return Err("`path` or `url` is missing: one of them".to_owned()),
+        };
         if let Some(body) = &options.body {
             fill(body, &NAMES, |_| Ok(String::new())).map_err(|said| format!("body: {said}"))?;
         }
-        let told = format!("{} {}", options.method, bare(&options.url));
+        let told = format!("{} {place}", options.method);
         Ok(Self {
             told: text::excerpt(&tools.vault.redact(&told), 100),
             http: tools.http.clone(),
@@ -89,14 +107,25 @@ impl Request {
     }
 
     fn look(&self, call: &Call) -> Result<Look, String> {
-        let url = fill(&self.options.url, &NAMES, |name| {
-            in_url(name, call.value(name))
-        })?;
+        let filled = |template| fill(template, &NAMES, |name| in_url(name, call.value(name)));
+        let url = match (&self.options.path, &self.options.url) {
+            (Some(_), _) if call.slot_url.is_empty() => {
+                return Err("the slot is not known yet".to_owned());
+            }
+            (Some(path), _) => {
+                let slot: HttpUrl = call.slot_url.parse()?;
+                below(slot.get(), &filled(path)?)
+            }
+            (None, url) => {
+                let url = filled(url.as_deref().unwrap_or_default())?;
+                url.parse::<HttpUrl>()?.get().clone()
+            }
+        };
         let body = self.options.body.as_deref();
         let body = body.map(|body| fill(body, &NAMES, |name| Ok(in_json(call.value(name)))));
         Ok(Look {
             method: self.options.method.get().clone(),
-            url: url.parse::<HttpUrl>()?.get().clone(),
+            url,
             headers: self.options.headers.get().clone(),
             body: body.transpose()?.map(String::into_bytes),
             timeout: self.options.timeout.get(),

@@ -30,6 +30,13 @@ const STEPS_BACK: u32 = 103;
 /// The weights that the one-time lines have where nothing else is asked for.
 const USUAL_WEIGHTS: [u8; 5] = [10, 25, 50, 75, 90];
 
+/// Who knows how many requests a slot has in flight.
+#[async_trait]
+pub(super) trait Busy: Send + Sync {
+    /// How many that is now.
+    async fn in_flight(&self, slot: Side) -> InFlight;
+}
+
 /// The flag files of one environment.
 pub(super) struct Flags {
     /// The proxy's kind.
@@ -41,6 +48,8 @@ pub(super) struct Flags {
     pub(super) weights: Vec<Weight>,
     /// From where it is counted what each slot did.
     pub(super) log: Log,
+    /// Who knows what is in flight.
+    pub(super) busy: Option<Box<dyn Busy>>,
     pub(super) slots: Slots,
     /// What the proxy's own configuration needs once.
     pub(super) lines: String,
@@ -268,10 +277,16 @@ impl Router for Flags {
         self.log.counting(&self.slots)
     }
 
-    async fn in_flight(&self, _: Side) -> InFlight {
-        InFlight::NotCounted(
-            "a proxy that looks for flags does not say how many requests an upstream has",
-        )
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        match (&self.busy, self.kind) {
+            (Some(busy), _) => busy.in_flight(slot).await,
+            (None, "caddy") => InFlight::NotCounted(
+                "Caddy is not asked for requests in flight, because the router has no `admin`",
+            ),
+            (None, _) => {
+                InFlight::NotCounted("nginx does not say how many requests an upstream has")
+            }
+        }
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

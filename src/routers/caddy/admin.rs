@@ -12,11 +12,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use crate::model::slot::Side;
 use crate::platform::http::{Answer, Http, Look, Manner, NoAnswer, below};
 use crate::platform::retry::{Again, Backoff};
 use crate::platform::text::excerpt;
-use crate::routers::{InFlight, RouterError};
+use crate::routers::RouterError;
 
 /// For one request. A change takes until the new configuration runs: 0.1 s, more on a big one.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -111,28 +110,20 @@ impl Admin {
         }
     }
 
-    /// The requests that what is dialled for a slot has in flight, in all of Caddy.
-    pub(super) async fn in_flight(&self, dials: &[String; 2], slot: Side) -> InFlight {
-        let dial = match slot {
-            Side::First => &dials[0],
-            Side::Second => &dials[1],
-        };
+    /// The requests that what is dialled has in flight, in all of Caddy; `None` where it has no such
+    /// upstream, in a handler or with a request from before.
+    pub(super) async fn in_flight(&self, dial: &str) -> Result<Option<u64>, String> {
         let look = self.look(Method::GET, "/reverse_proxy/upstreams");
-        let answer = match self.ask(&look).await {
-            Ok(answer) if answer.status == 200 => answer,
-            Ok(answer) => return InFlight::Unknown(told(&look, &answer)),
-            Err(failed) => return InFlight::Unknown(format!("{}: {failed}", self.told())),
-        };
-        match serde_json::from_slice::<Vec<Upstream>>(&answer.body) {
-            // Caddy forgets an upstream that is in no handler and has no request any more.
-            Ok(all) => InFlight::Requests(
-                all.iter()
-                    .filter(|one| one.address == *dial)
-                    .map(|one| one.num_requests)
-                    .sum(),
-            ),
-            Err(failed) => InFlight::Unknown(format!("{}: {failed}", self.told())),
+        let answer = self.ask(&look).await;
+        let answer = answer.map_err(|failed| format!("{}: {failed}", self.told()))?;
+        if answer.status != 200 {
+            return Err(told(&look, &answer));
         }
+        let all: Vec<Upstream> = serde_json::from_slice(&answer.body)
+            .map_err(|failed| format!("{}: {failed}", self.told()))?;
+        let mut ours = all.iter().filter(|one| one.address == dial).peekable();
+        let there = ours.peek().is_some();
+        Ok(there.then(|| ours.map(|one| one.num_requests).sum()))
     }
 
     /// What is at a place.

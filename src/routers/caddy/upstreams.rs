@@ -9,10 +9,10 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::NOT_COUNTED;
 use super::admin::{Admin, Found, Piece, Said};
 use super::find;
 use super::handler::{self, Dials, Pieces, can_share, new_mark, pieces_for, split, with};
+use super::{NOT_COUNTED, dial_of};
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
 use crate::routers::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError};
@@ -173,7 +173,11 @@ impl Router for Upstreams {
     }
 
     async fn in_flight(&self, slot: Side) -> InFlight {
-        self.admin.in_flight(&self.dials, slot).await
+        match self.admin.in_flight(dial_of(&self.dials, slot)).await {
+            // It keeps one that is in no handler any more for as long as it has a request.
+            Ok(some) => InFlight::Requests(some.unwrap_or_default()),
+            Err(said) => InFlight::Unknown(said),
+        }
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -182,6 +182,39 @@ async fn a_request_is_filled_in_made_once_and_held_to_what_is_expected() {
     assert!(!said.contains("s3cr3t"), "{said}");
 }
 
+#[tokio::test]
+async fn a_path_is_one_of_the_slot() {
+    let app = App::start().await;
+    app.route("/warm", Reply::with(200, ""));
+    let options = json!({ "kind": "http", "path": "/warm?as={{version}}", "method": "GET" });
+    let hook = made(&options, &Vault::default(), Path::new("/")).unwrap();
+    let live = CancellationToken::new();
+    let desk = Desk {
+        say: &|_| {},
+        cancelled: &live,
+    };
+    let mut call = call();
+    call.slot_url = app.at("/");
+    assert_eq!(
+        hook.run(&call, &desk).await.unwrap(),
+        "GET /warm answered 200"
+    );
+    assert_eq!(app.seen()[0].path, "/warm?as=v%202");
+    call.slot_url.clear();
+    let failed = hook.run(&call, &desk).await.unwrap_err();
+    assert!(failed.to_string().contains("not known yet"), "{failed}");
+    for odd in [
+        json!({ "kind": "http" }),
+        json!({ "kind": "http", "path": "warm" }),
+        json!({ "kind": "http", "path": "/x", "url": "http://x.dev" }),
+    ] {
+        assert!(
+            made(&odd, &Vault::default(), Path::new("/")).is_err(),
+            "{odd}"
+        );
+    }
+}
+
 #[test]
 fn an_unknown_placeholder_is_refused_with_the_right_one() {
     let options = json!({ "kind": "http", "url": "http://x.dev/{{previous}}" });

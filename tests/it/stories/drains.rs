@@ -16,7 +16,7 @@ use super::hooks::{hook, shop};
 use super::hooks_end::ended_after;
 
 /// Those that count what is in flight.
-const COUNTING: [Way; 3] = [Way::Map, Way::Envoy, Way::CaddyHandler];
+const COUNTING: [Way; 4] = [Way::Map, Way::Envoy, Way::CaddyHandler, Way::CaddyFlags];
 
 /// A request to the slot that is live, which is not answered until somebody says so.
 struct Held {
