@@ -7,6 +7,7 @@ use crate::model::ending::{Decision, Ending};
 use crate::model::event::{Event, Fact, Headline};
 use crate::modes::finish;
 use crate::report::tally;
+use crate::rollout::hooks;
 use crate::rollout::ledger::{Ledger, Note};
 
 use super::records::Archive;
@@ -23,7 +24,8 @@ impl Session {
                 checks: None,
                 ..inputs.clone()
             };
-            let ending = self.finish_one(&note, &inputs).await?;
+            let ledger = Ledger::resume(path.clone(), note.clone());
+            let ending = self.finish_one(&note, &ledger, &inputs).await?;
             if ending.is_good() {
                 Ledger::discard(&path);
             }
@@ -36,7 +38,12 @@ impl Session {
         Ok(last)
     }
 
-    async fn finish_one(&self, note: &Note, inputs: &Inputs) -> Result<Ending, Refusal> {
+    async fn finish_one(
+        &self,
+        note: &Note,
+        ledger: &Ledger,
+        inputs: &Inputs,
+    ) -> Result<Ending, Refusal> {
         let choice = self.choice(inputs)?;
         let mut stage = self.stage(&choice, "finish", inputs)?;
         self.open_audit("finish", &choice, true).await;
@@ -52,6 +59,11 @@ impl Session {
         stage.learned(Fact::Environment(note.environment.clone()));
         stage.lock = self.resume_lock(note, inputs).await;
         let ending = finish::run(&stage, note).await;
+        if let Some(owed) = &note.owed {
+            stage.hooks.tell(owed.about.clone());
+            let went_back = hooks::went_back("finish", &ending);
+            hooks::at_the_end(&stage, ledger, &ending, went_back).await;
+        }
         if let Err(said) = stage.lock.release().await {
             (self.say)(Event::Warned(said));
         }

@@ -42,6 +42,7 @@ impl Session {
             moved_to: None,
             ended_well: false,
             asked: None,
+            owed: None,
         };
         Ledger::open(path.clone(), note).unwrap_or_else(|failed| {
             let said = format!(

@@ -158,8 +158,23 @@ impl<'s> Saga<'s> {
     /// The step's fault, or that the run was cancelled.
     pub async fn step<S: Step>(&mut self, step: S) -> Result<S::Value, Halt> {
         let began = Instant::now();
+        self.take(step).await.map_err(|(fault, acted)| {
+            if acted {
+                self.stage.say(Event::Failed {
+                    step: S::NAME,
+                    said: fault.measured.clone().unwrap_or_else(|| fault.said.clone()),
+                    took: began.elapsed(),
+                });
+            }
+            fault.into()
+        })
+    }
+
+    /// The same without a word on a failure, and with whether it had begun.
+    async fn take<S: Step>(&mut self, step: S) -> Result<S::Value, (Fault, bool)> {
+        let began = Instant::now();
         if self.stage.cancelled.is_cancelled() {
-            return Err(Fault::cancelled().into());
+            return Err((Fault::cancelled(), false));
         }
         self.stage.say(Event::Working {
             step: S::NAME,
@@ -187,14 +202,21 @@ impl<'s> Saga<'s> {
                 }
                 Ok(made.value)
             }
-            Err(fault) => {
-                self.stage.say(Event::Failed {
-                    step: S::NAME,
-                    said: fault.measured.clone().unwrap_or_else(|| fault.said.clone()),
-                    took,
-                });
-                Err(fault.into())
-            }
+            Err(fault) => Err((fault, true)),
+        }
+    }
+
+    /// Takes a step after the point of no return that changes no verdict: what it cannot do is a
+    /// warning.
+    pub async fn afterwards<S: Step<Value = ()>>(&mut self, step: S) {
+        if let Err((fault, _)) = self.take(step).await {
+            let measured = fault.measured.map(|it| format!(": {it}"));
+            self.stage.say(Event::Warned(format!(
+                "{} after the release was final: {}{}",
+                S::NAME,
+                fault.said,
+                measured.unwrap_or_default()
+            )));
         }
     }
 

@@ -22,13 +22,16 @@ use crate::model::arms::Stand;
 use crate::model::ending::{Account, Decision, Ending, Reason};
 use crate::model::event::Event;
 use crate::model::fault::Fault;
+use crate::model::hook::Moment;
 use crate::model::release::Release;
 use crate::model::slot::Side;
 use crate::model::split::{Split, Weight};
 use crate::routers::Reading;
 
 use super::arms::Arms;
+use super::drain::let_go;
 use super::felt::Felt;
+use super::hooks;
 use super::ledger::WayBack;
 use super::saga::{Halt, Saga};
 use super::stage::Stage;
@@ -116,8 +119,11 @@ pub async fn canary(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
             steps: &plan.settings.steps,
         })
         .await?;
+    saga.stage()
+        .is_about(Some(slot), Some(release), old.as_ref());
     let opening = saga.unless_cancelled(before::stand(arms.as_ref())).await?;
     if start.stands_at.is_none() {
+        hooks::run(saga, Moment::BeforeDeploy).await?;
         saga.step(Deploy {
             into: slot,
             split: found.split,
@@ -130,11 +136,13 @@ pub async fn canary(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
             within: plan.settings.wait.get(),
         })
         .await?;
+        hooks::run(saga, Moment::AfterDeploy).await?;
         saga.step(SmokeTest {
             on: slot,
             release: Some(release),
         })
         .await?;
+        hooks::run(saga, Moment::BeforeSwitch).await?;
     }
     let climb = Climb {
         plan,
@@ -243,8 +251,10 @@ impl Climb<'_> {
                 return Ok(self.hold(saga, &felt, &trial, rung.weight, *fault).await);
             }
         }
+        hooks::run(saga, Moment::AfterSwitch).await?;
         saga.commit();
         felt.settle(saga.stage()).await;
+        let_go(saga, self.home.split, stands).await?;
         let said = felt_in_all(felt.all().as_ref());
         Ok(Ending::good(Decision::Promoted, Reason::Done, said))
     }

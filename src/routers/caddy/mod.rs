@@ -14,6 +14,7 @@ mod upstreams;
 
 use std::path::Path;
 
+use async_trait::async_trait;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -23,8 +24,8 @@ use self::handler::Dials;
 use self::lines::Dialled;
 use self::upstreams::Upstreams;
 use super::access_log::Log;
-use super::flags::{Flags, weights};
-use super::{Router, Tools};
+use super::flags::{Busy, Flags, weights};
+use super::{InFlight, Router, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::model::slot::{Side, Slot};
 
@@ -54,8 +55,8 @@ struct Options {
     /// The `@id` of the `reverse_proxy` handler that users reach, or, beginning with a slash, its
     /// path in Caddy's JSON: `/apps/http/servers/srv0/routes/0/handle/0`.
     handler: Option<String>,
-    /// With `handler`: the admin API, `http://127.0.0.1:2019` if not given, or
-    /// `unix:/run/caddy/admin.sock`.
+    /// The admin API, such as `unix:/run/caddy/admin.sock`. With `handler` it is
+    /// `http://127.0.0.1:2019` if not given; with `flags` a drain asks it for requests in flight.
     admin: Option<String>,
     /// What Caddy dials for each slot. Default: host and port of the slot's URL.
     upstreams: Option<IndexMap<String, String>>,
@@ -71,9 +72,9 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     };
     match (options.flags, options.handler) {
         (Some(directory), None) => {
-            if options.admin.is_some() {
-                return Err("`admin` goes with `handler`, which is not given".to_owned());
-            }
+            let admin = options.admin.as_deref();
+            let admin = admin.map(|admin| Admin::at(admin, tools.http.clone()));
+            let dials = dialled.dials.clone();
             let directory = tools.directory.join(directory);
             quotable(&directory)?;
             let weights = weights(options.weights.as_deref())?;
@@ -84,6 +85,9 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
                 directory,
                 weights,
                 log: Log::none(NOT_COUNTED),
+                busy: admin
+                    .transpose()?
+                    .map(|admin| Box::new(Asked { admin, dials }) as Box<dyn Busy>),
                 slots: tools.slots.clone(),
             }))
         }
@@ -103,6 +107,35 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
         }
         (Some(_), Some(_)) => Err("`flags` and `handler` are two ways to switch; keep one: `flags` loses no request, `handler` needs no directory on Caddy's machine".to_owned()),
         (None, None) => Err("`flags` (a directory; nothing is reloaded) or `handler` (an `@id`; by the admin API) is missing".to_owned()),
+    }
+}
+
+/// What Caddy dials for a slot.
+const fn dial_of(dials: &Dials, slot: Side) -> &String {
+    let [first, second] = dials;
+    match slot {
+        Side::First => first,
+        Side::Second => second,
+    }
+}
+
+/// An admin API that is asked for requests in flight and nothing else.
+struct Asked {
+    admin: Admin,
+    dials: Dials,
+}
+
+#[async_trait]
+impl Busy for Asked {
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        let dial = dial_of(&self.dials, slot);
+        match self.admin.in_flight(dial).await {
+            Ok(Some(some)) => InFlight::Requests(some),
+            Ok(None) => InFlight::Unknown(format!(
+                "Caddy has no upstream {dial}; `upstreams` says what it dials"
+            )),
+            Err(said) => InFlight::Unknown(said),
+        }
     }
 }
 

@@ -9,13 +9,13 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::NOT_COUNTED;
 use super::admin::{Admin, Found, Piece, Said};
 use super::find;
 use super::handler::{self, Dials, Pieces, can_share, new_mark, pieces_for, split, with};
+use super::{NOT_COUNTED, dial_of};
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
-use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError};
 
 /// How often a restore begins anew when somebody else changes something in between.
 const RESTORES: u32 = 5;
@@ -170,6 +170,14 @@ impl Router for Upstreams {
 
     fn counting(&self) -> Counting<'_> {
         Counting::Not(NOT_COUNTED)
+    }
+
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        match self.admin.in_flight(dial_of(&self.dials, slot)).await {
+            // It keeps one that is in no handler any more for as long as it has a request.
+            Ok(some) => InFlight::Requests(some.unwrap_or_default()),
+            Err(said) => InFlight::Unknown(said),
+        }
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use self::admin::Admin;
 use self::counted::Counted;
 use super::watched::{ByFile, Has, WatchedFile, Watcher, names, plain};
-use super::{Confirmed, Counting, Router, RouterError, Tools};
+use super::{Confirmed, Counting, InFlight, Router, RouterError, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::config::units::HttpUrl;
 use crate::model::slot::Side;
@@ -92,6 +92,10 @@ impl Watcher for Envoy {
 
     fn counting(&self) -> Counting<'_> {
         Counting::By(Box::new(Counted(self)))
+    }
+
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        counted::in_flight(self, slot).await
     }
 
     fn split_in(&self, content: &str) -> Result<Split, String> {

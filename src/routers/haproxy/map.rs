@@ -11,16 +11,15 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::cli::{Cli, harmless, refused};
-use super::counted::{Rows, counted};
+use super::counted::{Rows, counted, in_flight};
 use super::entries::{Entry, Versions, filed, only_weight, shown, versions, with_entry};
 use super::lines;
 use super::state_file::StateFile;
-use crate::model::slot::Slots;
+use crate::model::slot::{Side, Slots};
 use crate::model::split::{Split, Weight};
-use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError};
 
-/// How long another's prepared version gets to be committed. One that was left behind by a
-/// writer that is gone looks the same and must not stop us for ever.
+/// How long another's prepared version gets to be committed; its writer may be gone for ever.
 const SETTLE: Duration = Duration::from_millis(250);
 
 /// How often a restore begins anew when somebody else commits in between.
@@ -279,6 +278,10 @@ impl Router for MapEntry {
 
     fn counting(&self) -> Counting<'_> {
         counted(&self.cli, Rows::Backends(&self.backends))
+    }
+
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        in_flight(&self.cli, &Rows::Backends(&self.backends), slot).await
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -8,14 +8,14 @@
 use async_trait::async_trait;
 
 use super::cli::{Cli, refused};
-use super::counted::{Rows, counted};
+use super::counted::{Rows, counted, in_flight};
 use super::lines;
 use super::pair::{Pair, pair_of, split_of, steps};
 use super::state_file::StateFile;
 use super::table::{Table, saved_weight};
-use crate::model::slot::Slots;
+use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
-use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError};
 
 /// A router that is the weights of two servers.
 pub(super) struct ServerWeights {
@@ -232,6 +232,11 @@ impl Router for ServerWeights {
 
     fn counting(&self) -> Counting<'_> {
         counted(&self.cli, Rows::Servers(&self.backend, &self.servers))
+    }
+
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        let rows = Rows::Servers(&self.backend, &self.servers);
+        in_flight(&self.cli, &rows, slot).await
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

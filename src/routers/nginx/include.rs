@@ -18,12 +18,12 @@ use super::error_log::ErrorLog;
 use super::generation::{Asked, IN_A_ROW, Unsettled};
 use super::lines;
 use super::live_file::Live;
-use crate::model::slot::Slots;
+use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
 use crate::platform::atomic_file::{directory_of, replace_aside};
 use crate::routers::access_log::Log;
 use crate::routers::lock;
-use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError};
 
 /// How long a reload may take to show. A master that cannot have a port tries for 2.5 s.
 const RELOAD_SHOWS: Duration = Duration::from_secs(5);
@@ -175,6 +175,10 @@ impl Router for Include {
 
     fn counting(&self) -> Counting<'_> {
         self.log.counting(&self.slots)
+    }
+
+    async fn in_flight(&self, _: Side) -> InFlight {
+        InFlight::NotCounted("nginx does not say how many requests an upstream has")
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -91,6 +91,7 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
                 directory,
                 weights,
                 log,
+                busy: None,
                 slots: tools.slots.clone(),
             }))
         }

@@ -20,10 +20,10 @@ use serde::Deserialize;
 use self::api::Api;
 use self::live_file::{Live, Told};
 use super::watched::{ByFile, Has, WatchedFile, Watcher, names, plain};
-use super::{Confirmed, Counting, Router, RouterError, Tools};
+use super::{Confirmed, Counting, InFlight, Router, RouterError, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::config::units::HttpUrl;
-use crate::model::slot::Slots;
+use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
 use crate::platform::text;
 
@@ -109,6 +109,10 @@ impl Watcher for Traefik {
 
     fn counting(&self) -> Counting<'_> {
         Counting::Not("Traefik counts requests for its metrics only, which are not asked")
+    }
+
+    async fn in_flight(&self, _: Side) -> InFlight {
+        InFlight::NotCounted("Traefik counts what is in flight by entry point, and not by service")
     }
 
     fn split_in(&self, content: &str) -> Result<Split, String> {

@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep};
 pub(super) use self::file::WatchedFile;
 pub(super) use self::names::{names, plain};
 use super::lock;
-use super::{Change, Confirmed, Counting, Reading, Router, RouterError};
-use crate::model::slot::Slots;
+use super::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError};
+use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
 use crate::platform::text;
 
@@ -59,6 +59,9 @@ pub(super) trait Watcher: Send + Sync {
 
     /// Whether it counts what each slot does.
     fn counting(&self) -> Counting<'_>;
+
+    /// How many requests a slot has in flight now.
+    async fn in_flight(&self, slot: Side) -> InFlight;
 
     /// How traffic is divided by a file.
     fn split_in(&self, content: &str) -> Result<Split, String>;
@@ -249,6 +252,10 @@ impl<W: Watcher> Router for ByFile<W> {
 
     fn counting(&self) -> Counting<'_> {
         self.watcher.counting()
+    }
+
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        self.watcher.in_flight(slot).await
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

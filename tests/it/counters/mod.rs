@@ -3,6 +3,7 @@
 
 mod chosen;
 mod documents;
+mod in_flight;
 mod of_envoy;
 mod of_haproxy;
 mod of_nginx;

@@ -10,7 +10,7 @@ use cutover::model::metric::Unit;
 use cutover::model::slot::Side;
 use cutover::model::split::{Split, Weight};
 use cutover::probes::{Ailment, Probe, Pulse, Subject};
-use cutover::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
+use cutover::routers::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError};
 use cutover::targets::{Desk, Order, Target, TargetError};
 use futures_util::FutureExt as _;
 use url::Url;
@@ -87,6 +87,10 @@ impl Router for FaultyRouter {
 
     fn counting(&self) -> Counting<'_> {
         self.0.counting()
+    }
+
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        self.0.in_flight(slot).await
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

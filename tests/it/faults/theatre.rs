@@ -273,6 +273,7 @@ fn note() -> Note {
         moved_to: None,
         ended_well: false,
         asked: None,
+        owed: None,
     }
 }
 

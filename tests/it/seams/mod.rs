@@ -9,6 +9,7 @@ mod docker;
 mod docker_tls;
 mod exporters;
 mod github;
+mod hooks;
 mod looks;
 mod mail;
 pub(crate) mod metrics;

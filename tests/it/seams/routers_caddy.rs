@@ -140,10 +140,7 @@ fn mixtures_and_halves_are_refused_with_what_to_do() {
     for (block, word) in [
         (json!({}), "is missing"),
         (json!({ "flags": "f", "handler": "live" }), "keep one"),
-        (
-            json!({ "flags": "f", "admin": "http://h" }),
-            "`admin` goes with `handler`",
-        ),
+        (json!({ "flags": "f", "admin": "h" }), "no address"),
         (
             json!({ "handler": "live", "weights": [5] }),
             "`weights` goes with `flags`",

@@ -1,6 +1,6 @@
 //! A slot's server that counts what it did, as applications do: `/` is answered with 200, `/fail`
-//! with 500, `/slow` after 150 ms, and `/drop` not at all. `/metrics` and `/release` are not counted.
-//! A share of what comes to `/` can be ordered to fail or to be slow.
+//! with 500, `/slow` after 150 ms, `/hang` when its asker has gone, and `/drop` not at all. `/metrics` and `/release`
+//! are not counted. A share of what comes to `/` can be ordered to fail or to be slow.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -152,6 +152,7 @@ async fn serve(
             }
             "/" => ordered.lock().unwrap().next(),
             "/drop" => return Ok(()),
+            "/hang" => return std::future::pending().await,
             "/fail" => (500, false),
             "/slow" => (200, true),
             _ => (200, false),
