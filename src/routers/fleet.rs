@@ -14,7 +14,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Change, Confirmed, Counting, Divergence, KINDS, Reading, Router, RouterError, Tally, Tools,
+    Change, Confirmed, Counting, Divergence, InFlight, KINDS, Reading, Router, RouterError, Tally,
+    Tools,
 };
 use crate::config::fleet;
 use crate::config::kinds::{Block, Kind, RouterBlock, build, plain_schema};
@@ -208,6 +209,20 @@ impl Router for Fleet {
             nodes: tallies,
             so_far: Mutex::default(),
         }))
+    }
+
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        let mut all = 0;
+        for (node, answer) in self.each(|node| node.router.in_flight(slot)).await {
+            match answer {
+                InFlight::Requests(some) => all += some,
+                InFlight::NotCounted(why) => return InFlight::NotCounted(why),
+                InFlight::Unknown(said) => {
+                    return InFlight::Unknown(format!("{}: {said}", node.name));
+                }
+            }
+        }
+        InFlight::Requests(all)
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {
