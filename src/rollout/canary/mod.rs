@@ -243,6 +243,8 @@ impl Climb<'_> {
                 return Ok(self.hold(saga, &felt, &trial, rung.weight, *fault).await);
             }
         }
+        // Whoever cancels in the midst of the last look means it.
+        saga.unless_cancelled(std::future::ready(())).await?;
         saga.commit();
         felt.settle(saga.stage()).await;
         let said = felt_in_all(felt.all().as_ref());
