@@ -24,9 +24,6 @@ const LOOK: Span = Span::millis(250);
 /// Load has to be felt within a short watch.
 const LEAST_RATE: u32 = 50;
 
-/// So often a second each slot is asked where two releases are compared: a step is short.
-const ASKED: u32 = 200;
-
 /// What a rehearsal leaves out of a config, for people to know.
 pub struct Script {
     /// The release mark that the stand-in can answer with.
@@ -126,7 +123,7 @@ impl Script {
         };
         if counts {
             // The stand-in's slots count nothing, but they can be asked.
-            let options = json!({ "path": self.mark.path(), "rate": ASKED });
+            let options = json!({ "path": self.mark.path(), "rate": LEAST_RATE });
             staged.metrics = vec![MetricBlock(block("prober", options))];
             staged.health.thresholds.clear();
         }

@@ -133,18 +133,14 @@ impl Stage {
                 // Nobody waits for hundreds of answers where none comes.
                 waited += at.elapsed();
                 if waited >= within {
-                    return Err(
-                        Fault::new(Reason::NotProved, "the public URL does not answer")
-                            .measured(format!(
-                                "{none}, at answer {nth} from {}",
-                                self.url_to_show()
-                            ))
-                            .wanted(format!(
-                                "{} answers, waiting {} in all for those that do not come",
-                                share::ANSWERS,
-                                text::duration(within)
-                            )),
+                    let which = format!("{none}, at answer {nth} from {}", self.url_to_show());
+                    let wanted = format!(
+                        "{} answers, waiting {} in all for those that do not come",
+                        share::ANSWERS,
+                        text::duration(within)
                     );
+                    let fault = Fault::new(Reason::NotProved, "the public URL does not answer");
+                    return Err(fault.measured(which).wanted(wanted).next(SHARE_NEXT));
                 }
             }
         }

@@ -251,6 +251,8 @@ impl Climb<'_> {
                 return Ok(self.hold(saga, &felt, &trial, rung.weight, *fault).await);
             }
         }
+        // Whoever cancels in the midst of the last look means it.
+        saga.unless_cancelled(std::future::ready(())).await?;
         hooks::run(saga, Moment::AfterSwitch).await?;
         saga.commit();
         felt.settle(saga.stage()).await;

@@ -394,10 +394,6 @@ fn share(bad: f64, all: f64) -> String {
     if all <= 0.0 {
         return "no requests".to_owned();
     }
-    format!(
-        "{}/{} ({})",
-        count(bad),
-        count(all),
-        text::percent(bad / all)
-    )
+    let part = text::percent(bad / all);
+    format!("{}/{} ({part})", count(bad), count(all))
 }

@@ -18,7 +18,7 @@ environments:
     target: { kind: command, run: ./deploy.sh }
     router: { kind: nginx, flags: /etc/nginx/live }
     metrics: [{ kind: prometheus, url: 'http://10.0.0.9:9090', by-slot: { requests: 'a{slot=\"{{slot}}\"}', errors: 'b{slot=\"{{slot}}\"}' } }]
-    strategy: { kind: canary, steps: [10%, { weight: 50%, manual: true }, 100%], watch: 1s, max-error-rate: 50%, source: prometheus }
+    strategy: { kind: canary, steps: [10%, { weight: 50%, manual: true }, 100%], watch: 2s, max-error-rate: 50%, source: prometheus }
     proof: { answers: 3, within: 20s }
 ";
 
