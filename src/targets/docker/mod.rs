@@ -15,6 +15,7 @@ mod pull;
 mod seen;
 mod stock;
 mod wanted;
+mod way;
 
 use std::path::Path;
 
@@ -27,7 +28,7 @@ use crate::platform::secret::Vault;
 use crate::platform::text;
 use crate::targets::{Desk, Order, Target, TargetError, Tools};
 
-use engine::{Engine, No, Way};
+use engine::{Engine, No};
 use exchange::Exchange;
 use health::Patient;
 use options::Options;
@@ -35,6 +36,7 @@ use pull::Errand;
 use seen::Info;
 use stock::Stock;
 use wanted::{CONFIG, Names, PULLED, Wanted, wanted};
+use way::Way;
 
 /// The kind's entry in the table.
 pub(super) const KIND: Kind<dyn Target, Tools> = Kind {

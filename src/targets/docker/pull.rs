@@ -77,11 +77,15 @@ impl Errand<'_> {
             if let Some(digest) = self.digest {
                 self.is(digest, &picture)?;
             }
-            say(format!("{wanted} is on the engine, nothing is pulled"));
+            say(format!(
+                "{} is on the engine, nothing is pulled",
+                told(wanted)
+            ));
             return Ok(self.brought(wanted, picture, false));
         }
         let began = Instant::now();
-        say(format!("pulling {wanted}"));
+        let name = told(wanted);
+        say(format!("pulling {name}"));
         let pulled = tokio::select! {
             biased;
             () = enough.cancelled() => return Err(TargetError::Cancelled),
@@ -96,9 +100,9 @@ impl Errand<'_> {
         let is_new = before.is_none_or(|before| before.id != picture.id);
         let took = text::duration(began.elapsed());
         say(if progress.layers.is_empty() {
-            format!("{wanted} is on the engine as the registry has it, asked in {took}")
+            format!("{name} is on the engine as the registry has it, asked in {took}")
         } else {
-            format!("pulled {wanted}: {} in {took}", progress.whole())
+            format!("pulled {name}: {} in {took}", progress.whole())
         });
         Ok(self.brought(wanted, picture, is_new))
     }
@@ -338,7 +342,7 @@ impl Progress {
     }
 }
 
-/// A digest in words, for a line.
+/// An image for a line. A digest that came as a secret is one as a whole, so its beginning is shown.
 pub(super) fn told(image: &Image) -> String {
     match image.digest() {
         Some(digest) => format!("{}@{}", image.name, short(digest)),

@@ -1,7 +1,6 @@
-//! Containers as a target, on a real Docker engine, with a real registry: from pull to prune, what is
-//! refused before anything is stopped, what is put back, and what is mended after a kill.
+//! Containers as a target, on a real Docker engine, with a real registry: from pull to prune, and what
+//! reaches the container. What is refused, put back and mended is in `docker_faults`.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use super::targets::{made, order, tools};
-use crate::world::dockerd::{Berth, Dockerd};
+use crate::world::dockerd::Dockerd;
 use crate::world::ports;
 use crate::world::registry::{PASSWORD, Registry, USER, import};
 
@@ -20,18 +19,18 @@ use crate::world::registry::{PASSWORD, Registry, USER, import};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An engine, and who asks it.
-struct World {
-    runtime: Runtime,
-    dockerd: Dockerd,
+pub(super) struct World {
+    pub(super) runtime: Runtime,
+    pub(super) dockerd: Dockerd,
     port: u16,
 }
 
 impl World {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self::on(Dockerd::serving())
     }
 
-    fn on(dockerd: Dockerd) -> Self {
+    pub(super) fn on(dockerd: Dockerd) -> Self {
         Self {
             runtime: Builder::new_current_thread().enable_all().build().unwrap(),
             dockerd,
@@ -40,7 +39,7 @@ impl World {
     }
 
     /// A target of quick patience, for images that were built on the engine.
-    fn target(&self, more: Value) -> Box<dyn Target> {
+    pub(super) fn target(&self, more: Value) -> Box<dyn Target> {
         let mut options = json!({
             "kind": "docker", "image": "shop", "pull": "never", "disk": "1MB",
             "engine": format!("unix://{}", self.dockerd.socket().display()),
@@ -62,7 +61,7 @@ impl World {
     }
 
     /// Deploys while another thread watches, and may cancel.
-    fn cancelled_by(
+    pub(super) fn cancelled_by(
         &self,
         target: &dyn Target,
         order: &Order,
@@ -85,7 +84,7 @@ impl World {
         (outcome, lines.into_inner().unwrap())
     }
 
-    fn good(&self, target: &dyn Target, order: &Order) -> (String, Vec<String>) {
+    pub(super) fn good(&self, target: &dyn Target, order: &Order) -> (String, Vec<String>) {
         let (outcome, lines) = self.deploy(target, order);
         (
             outcome.unwrap_or_else(|failed| panic!("{failed:?} after {lines:?}")),
@@ -93,13 +92,13 @@ impl World {
         )
     }
 
-    fn bad(&self, target: &dyn Target, order: &Order) -> TargetError {
+    pub(super) fn bad(&self, target: &dyn Target, order: &Order) -> TargetError {
         let (outcome, lines) = self.deploy(target, order);
         outcome.expect_err(&format!("{lines:?}"))
     }
 
     /// What users of blue get, once somebody answers.
-    fn served(&self) -> String {
+    pub(super) fn served(&self) -> String {
         let url = format!("http://127.0.0.1:{}/release", self.port);
         let began = Instant::now();
         loop {
@@ -115,14 +114,14 @@ impl World {
         }
     }
 
-    fn id(&self, name: &str) -> String {
+    pub(super) fn id(&self, name: &str) -> String {
         self.dockerd.container(name)["Id"]
             .as_str()
             .unwrap()
             .to_owned()
     }
 
-    fn until(&self, wanted: impl Fn(&[String]) -> bool) {
+    pub(super) fn until(&self, wanted: impl Fn(&[String]) -> bool) {
         let began = Instant::now();
         loop {
             let seen = self.dockerd.containers();
@@ -134,25 +133,16 @@ impl World {
     }
 }
 
-fn has(names: &[String], name: &str) -> bool {
+pub(super) fn has(names: &[String], name: &str) -> bool {
     names.iter().any(|one| one == name)
 }
 
-fn words(failed: &TargetError) -> &[String] {
-    match failed {
-        TargetError::Failed { last_words, .. } | TargetError::TimedOut { last_words, .. } => {
-            last_words
-        }
-        _ => &[],
-    }
-}
-
 /// The engine's own look, quick.
-fn looked_at(command: &str) -> Value {
+pub(super) fn looked_at(command: &str) -> Value {
     json!({ "command": command, "interval": "200ms", "timeout": "2s", "retries": 2 })
 }
 
-const WELL: &str = "wget -q -O /dev/null http://127.0.0.1:8080/release";
+pub(super) const WELL: &str = "wget -q -O /dev/null http://127.0.0.1:8080/release";
 
 #[test]
 fn from_pull_to_prune() {
@@ -189,10 +179,7 @@ fn from_pull_to_prune() {
         )),
         "{said}"
     );
-    assert_eq!(
-        lines[0],
-        format!("pulling {}@{}", registry.name(), digests[0])
-    );
+    assert_eq!(lines[0], format!("pulling {}@{short}", registry.name()));
     assert!(
         lines[1].starts_with("pulled ") && lines[1].contains(": 1 layer, "),
         "{lines:?}"
@@ -257,381 +244,6 @@ fn from_pull_to_prune() {
         .each_ref()
         .map(|digest| known.contains(digest.as_str()));
     assert_eq!(kept, [true, false, true, true], "{known}");
-}
-
-#[test]
-fn what_can_be_refused_is_refused_before_anything_is_stopped() {
-    let world = World::start();
-    let registry = Registry::start();
-    let digest = registry.push(&world.dockerd, "v1", 0);
-    registry.push(&world.dockerd, "v2", 0);
-    let name = registry.name();
-    let us = json!({ "user": USER, "password": PASSWORD });
-    let target = |more: Value| {
-        let mut options = json!({ "image": name, "pull": "always", "registry": us });
-        for (key, value) in more.as_object().unwrap() {
-            options[key] = value.clone();
-        }
-        world.target(options)
-    };
-    world.good(&*target(json!({})), &order("v1"));
-    let id = world.id("shop-blue");
-    import(&world.dockerd, "theirs", "v1", 0);
-    let taken = ports::free();
-    let theirs = json!({
-        "Image": "theirs:v1", "ExposedPorts": { "8080/tcp": {} },
-        "HostConfig": { "PortBindings": { "8080/tcp": [{ "HostPort": taken.to_string() }] } },
-    });
-    world
-        .dockerd
-        .ask("POST", "/containers/create?name=other", &theirs.to_string());
-    world.dockerd.ask("POST", "/containers/other/start", "");
-
-    let long = "v".repeat(129);
-    for (more, version, wanted) in [
-        (
-            json!({ "digest": digest }),
-            "v2",
-            "in the registry, wanted sha256:",
-        ),
-        (json!({}), "v9", "was it pushed under that name?"),
-        (
-            json!({ "registry": { "user": USER, "password": "wrong" } }),
-            "v2",
-            "see `registry.user` and `registry.password`",
-        ),
-        (
-            json!({ "registry": null }),
-            "v2",
-            "see `registry.user` and `registry.password`",
-        ),
-        (
-            json!({ "pull": "never" }),
-            "v2",
-            "`pull: never` says that it is not pulled",
-        ),
-        (json!({}), &long, "cannot be the tag of an image"),
-        (json!({ "disk": "900TB" }), "v2", "wanted 900,000 GB"),
-        (
-            json!({ "networks": ["front"] }),
-            "v2",
-            "docker network create front",
-        ),
-        (
-            json!({ "mounts": ["/no/such/folder:/x"] }),
-            "v2",
-            "bind source path does not exist",
-        ),
-        (
-            json!({ "ports": { "blue": format!("127.0.0.1:{taken}:8080") } }),
-            "v2",
-            "is taken by the container other",
-        ),
-        (
-            json!({ "ports": { "green": [] } }),
-            "v2",
-            "`ports` says nothing of blue, only of green",
-        ),
-        (json!({ "container": "other$SLOT" }), "v2", ""),
-        (
-            json!({ "engine": "unix:///no/such.sock" }),
-            "v2",
-            "the engine at /no/such.sock does not answer",
-        ),
-        (
-            json!({ "engine": "tcp://127.0.0.1:1", "tls": { "certificate": "gone.pem", "key": "k" } }),
-            "v2",
-            "tls.certificate cannot be read",
-        ),
-    ] {
-        if wanted.is_empty() {
-            world
-                .dockerd
-                .ask("POST", "/containers/other/rename?name=otherblue", "");
-        }
-        let refused = world
-            .bad(&*target(more.clone()), &order(version))
-            .to_string();
-        assert!(refused.contains(wanted), "{more}: {refused}");
-        assert!(
-            !wanted.is_empty()
-                || refused.contains("a container otherblue is there and is not of blue"),
-            "{refused}"
-        );
-        assert!(!refused.contains(PASSWORD), "{refused}");
-        let seen = world.dockerd.container("shop-blue");
-        assert_eq!(
-            (&seen["Id"], &seen["State"]["Running"]),
-            (&json!(id), &json!(true)),
-            "{more}"
-        );
-        assert_eq!(
-            world.dockerd.containers().len(),
-            2,
-            "{more}: nothing is left"
-        );
-    }
-    assert_eq!(world.served(), "v1");
-}
-
-#[test]
-fn one_that_does_not_get_well_is_quoted_and_the_one_before_is_put_back() {
-    let world = World::start();
-    for release in ["v1", "v2"] {
-        import(&world.dockerd, "shop", release, 0);
-    }
-    let plain = |more: Value| world.target(more);
-    let (said, _) = world.good(&*plain(json!({ "restart": "always" })), &order("v1"));
-    assert!(
-        said.contains("no health check: it ran for 500 ms without a restart"),
-        "{said}"
-    );
-    let id = world.id("shop-blue");
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let busy = listener.local_addr().unwrap().port();
-
-    let cases = [
-        (
-            json!({ "env": { "MODE": "exit" }, "restart": "no" }),
-            "shop-blue ended with 3 after ",
-            "cannot read the config",
-        ),
-        (
-            json!({ "env": { "MODE": "crash" }, "restart": "always" }),
-            "shop-blue keeps crashing: it was started ",
-            "out of luck",
-        ),
-        (
-            json!({ "health": looked_at("echo no page; false") }),
-            "shop-blue is unhealthy: 2 looks in a row failed",
-            "health: ended with 1: no page",
-        ),
-        (
-            json!({ "health": looked_at("sleep 60"), "wait": "1s" }),
-            "shop-blue is starting after 1 s",
-            "release v2, mode none",
-        ),
-        (
-            json!({ "env": { "MODE": "eat" }, "limits": { "memory": "8MB" }, "restart": "no", "steady": "15s" }),
-            "it was killed for its memory, the limit is 8 MB",
-            "release v2, mode eat",
-        ),
-        (
-            json!({ "ports": { "blue": format!("127.0.0.1:{busy}:8080") } }),
-            "is taken by a program on the engine's machine that is in no container",
-            "",
-        ),
-    ];
-    for (more, wanted, word) in cases {
-        println!("{more}");
-        let failed = world.bad(&*plain(more.clone()), &order("v2"));
-        let said = failed.to_string();
-        assert!(said.contains(wanted), "{said}");
-        assert!(
-            said.ends_with("; the container before runs again"),
-            "{said}"
-        );
-        assert!(
-            word.is_empty() || words(&failed).iter().any(|line| line.contains(word)),
-            "{failed:?}"
-        );
-        let seen = world.dockerd.container("shop-blue");
-        assert_eq!(
-            (&seen["Id"], &seen["State"]["Running"]),
-            (&json!(id), &json!(true))
-        );
-        assert_eq!(seen["HostConfig"]["RestartPolicy"]["Name"], "always");
-        let names = world.dockerd.containers();
-        assert_eq!(names.len(), 2, "{names:?}");
-        assert!(
-            names[1].starts_with("shop-blue.failed ") && !names[1].ends_with("running"),
-            "{names:?}"
-        );
-        let failed = world.dockerd.container("shop-blue.failed");
-        assert_eq!(failed["HostConfig"]["RestartPolicy"]["Name"], "no");
-    }
-    assert_eq!(world.served(), "v1");
-    // The next good one takes the failed one away.
-    world.good(&*plain(json!({})), &order("v2"));
-    let names = world.dockerd.containers();
-    assert!(
-        names.len() == 2 && names[1].starts_with("shop-blue.old-"),
-        "{names:?}"
-    );
-    assert_eq!(world.served(), "v2");
-}
-
-#[test]
-fn the_first_one_leaves_an_empty_slot_when_it_fails() {
-    let world = World::start();
-    import(&world.dockerd, "shop", "v1", 0);
-    let target = world.target(json!({ "env": { "MODE": "exit" }, "restart": "no" }));
-    let said = world.bad(&*target, &order("v1")).to_string();
-    assert!(
-        said.ends_with("there was no container before, so none runs in the slot"),
-        "{said}"
-    );
-    assert_eq!(world.dockerd.containers(), ["shop-blue.failed exited"]);
-}
-
-#[test]
-fn a_cancelled_one_ends_what_it_began() {
-    let world = World::start();
-    let registry = Registry::start();
-    registry.push(&world.dockerd, "v1", 0);
-    registry.push(&world.dockerd, "v2", 8 << 20);
-    let us = json!({ "user": USER, "password": PASSWORD });
-    let options = json!({ "image": registry.name(), "pull": "always", "registry": us });
-    world.good(&*world.target(options.clone()), &order("v1"));
-    let (id, images) = (world.id("shop-blue"), world.dockerd.images());
-
-    // In the middle of a layer, which then never comes.
-    let target = world.target(options.clone());
-    let (ended, lines) = world.cancelled_by(&*target, &order("v2"), |cancelled| {
-        registry.freeze_in_a_layer();
-        cancelled.cancel();
-    });
-    assert_eq!(ended, Err(TargetError::Cancelled), "{lines:?}");
-    registry.thaw();
-    assert_eq!(world.dockerd.images(), images);
-    assert_eq!(
-        (world.id("shop-blue"), world.dockerd.containers().len()),
-        (id.clone(), 1)
-    );
-
-    // While it waits for the new one to get well.
-    let mut waiting = options.clone();
-    waiting["health"] = looked_at("sleep 60");
-    let target = world.target(waiting);
-    let (ended, lines) = world.cancelled_by(&*target, &order("v2"), |cancelled| {
-        world.until(|names| names.len() == 2 && has(names, "shop-blue running"));
-        cancelled.cancel();
-    });
-    assert_eq!(ended, Err(TargetError::Cancelled), "{lines:?}");
-    assert!(has(&lines, "the container before runs again"), "{lines:?}");
-    assert_eq!(world.id("shop-blue"), id);
-    assert_eq!(world.dockerd.containers()[0], "shop-blue running");
-    assert_eq!(world.served(), "v1");
-}
-
-/// The process is gone in the middle: what it would have done next is not done.
-#[test]
-fn a_killed_one_is_mended_by_the_next() {
-    let world = World::start();
-    for release in ["v1", "v2"] {
-        import(&world.dockerd, "shop", release, 0);
-    }
-    let dockerd = &world.dockerd;
-    let did = |path: &str| dockerd.ask("POST", &format!("/containers/{path}"), "");
-    // Made, and the old one stopped; stopped and renamed; both renamed; and started.
-    let points: [&[&str]; 4] = [
-        &["shop-blue/stop?t=0"],
-        &[
-            "shop-blue/stop?t=0",
-            "shop-blue/rename?name=shop-blue.old-1",
-        ],
-        &[
-            "shop-blue/stop?t=0",
-            "shop-blue/rename?name=shop-blue.old-1",
-            "shop-blue.next/rename?name=shop-blue",
-        ],
-        &[
-            "shop-blue/stop?t=0",
-            "shop-blue/rename?name=shop-blue.old-1",
-            "shop-blue.next/rename?name=shop-blue",
-            "shop-blue/start",
-        ],
-    ];
-    for (nth, point) in points.iter().enumerate() {
-        for name in dockerd.containers() {
-            let name = name.split(' ').next().unwrap().to_owned();
-            dockerd.ask("DELETE", &format!("/containers/{name}?force=1"), "");
-        }
-        world.good(&*world.target(json!({})), &order("v1"));
-        let old = world.id("shop-blue");
-        // A container that is never started is made by a deployment that a name keeps from going on.
-        let next = {
-            let target = world.target(json!({}));
-            let order = order("v2");
-            let cancelled = CancellationToken::new();
-            let desk = Desk {
-                say: &|_| {},
-                cancelled: &cancelled,
-            };
-            world.runtime.block_on(async {
-                let mut deploying = target.deploy(&order, &desk);
-                loop {
-                    // Dropped as soon as the new one is there.
-                    let turn = tokio::time::timeout(Duration::from_millis(1), &mut deploying).await;
-                    assert!(turn.is_err(), "{turn:?}");
-                    if has(&dockerd.containers(), "shop-blue.next created") {
-                        break;
-                    }
-                }
-            });
-            world.id("shop-blue.next")
-        };
-        for step in *point {
-            did(step);
-        }
-        let (said, lines) = world.good(&*world.target(json!({})), &order("v2"));
-        assert_eq!(world.served(), "v2", "{nth}: {said} {lines:?}");
-        let names = dockerd.containers();
-        assert_eq!(names.len(), 2, "{nth}: {names:?}");
-        assert!(
-            has(&names, "shop-blue running") && names[1].ends_with(" exited"),
-            "{names:?}"
-        );
-        let aside = names[1].split(' ').next().unwrap();
-        assert_eq!(world.id(aside), old, "{nth}");
-        // What was started was whole, and is left alone.
-        assert_eq!(world.id("shop-blue") == next, nth == 3, "{nth}");
-
-        // And one that fails after a kill puts back what ran before.
-        if nth == 1 {
-            did("shop-blue/stop?t=0");
-            did("shop-blue/rename?name=shop-blue.old-2");
-            let bad = world.target(json!({ "env": { "MODE": "exit" }, "restart": "no" }));
-            let said = world.bad(&*bad, &order("v1")).to_string();
-            assert!(said.ends_with("the container before runs again"), "{said}");
-            assert_eq!(world.served(), "v2");
-        }
-    }
-}
-
-#[test]
-fn an_engine_s_disk_that_is_too_small_is_seen_before_and_told_when_it_fills() {
-    let small = Berth {
-        network: true,
-        disk: Some(24),
-        ..Berth::default()
-    };
-    let world = World::on(Dockerd::with(&small));
-    let (registry, builder) = (Registry::start(), Dockerd::serving());
-    registry.push(&builder, "v1", 0);
-    registry.push(&builder, "v2", 30 << 20);
-    let us = json!({ "user": USER, "password": PASSWORD });
-    let options = json!({ "image": registry.name(), "pull": "always", "registry": us });
-    world.good(&*world.target(options.clone()), &order("v1"));
-    let id = world.id("shop-blue");
-    let mut wants = options.clone();
-    wants["disk"] = json!("1GB");
-    let refused = world.bad(&*world.target(wants), &order("v2"));
-    assert!(matches!(refused, TargetError::OutOfReach(_)), "{refused:?}");
-    let said = refused.to_string();
-    assert!(
-        said.contains(" MB are free in ") && said.contains("wanted 1 GB; nothing was stopped"),
-        "{said}"
-    );
-    let full = world.bad(&*world.target(options), &order("v2")).to_string();
-    assert!(
-        full.contains("no space left on device; the engine's disk is full"),
-        "{full}"
-    );
-    assert_eq!(
-        (world.id("shop-blue"), world.served()),
-        (id, "v1".to_owned())
-    );
 }
 
 #[test]

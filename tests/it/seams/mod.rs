@@ -6,6 +6,7 @@ mod channels;
 mod comments;
 mod directory;
 mod docker;
+mod docker_faults;
 mod docker_tls;
 mod exporters;
 mod github;
