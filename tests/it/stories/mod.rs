@@ -10,6 +10,7 @@ mod canaries;
 mod docker;
 mod drains;
 mod failover;
+mod fleets;
 mod gates;
 mod guardrails;
 mod hooks;
