@@ -5,7 +5,7 @@
 //! Nodes that do not agree are told node by node, and nothing is guessed. What a node is, is its
 //! own kind's matter; here is only what several of them are together.
 
-use std::sync::{Mutex, PoisonError};
+mod tally;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -13,16 +13,15 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::tally::Sum;
 use super::{
-    Change, Confirmed, Counting, Divergence, InFlight, KINDS, Reading, Router, RouterError, Tally,
-    Tools,
+    Change, Confirmed, Counting, Divergence, InFlight, KINDS, Reading, Router, RouterError, Tools,
 };
 use crate::config::fleet;
 use crate::config::kinds::{Block, Kind, RouterBlock, build, plain_schema};
-use crate::model::arms::{Counters, Stand};
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
-use crate::platform::text::{count, listed};
+use crate::platform::text::listed;
 
 /// The entry in the table.
 pub const KIND: Kind<dyn Router, Tools> = Kind {
@@ -205,10 +204,7 @@ impl Router for Fleet {
                 Counting::Not(why) => return Counting::Not(why),
             }
         }
-        Counting::By(Box::new(Sum {
-            nodes: tallies,
-            so_far: Mutex::default(),
-        }))
+        Counting::By(Box::new(Sum::of(tallies)))
     }
 
     async fn in_flight(&self, slot: Side) -> InFlight {
@@ -388,82 +384,4 @@ fn most_common(splits: &[Split]) -> Option<Split> {
     let times = |split: &Split| splits.iter().filter(|other| *other == split).count();
     let most = splits.iter().map(times).max()?;
     splits.iter().find(|split| times(split) == most).copied()
-}
-
-/// What all nodes count. One that begins anew is added from there on, and the others go on.
-struct Sum<'a> {
-    nodes: Vec<(&'a str, Box<dyn Tally + 'a>)>,
-    so_far: Mutex<Option<Looked>>,
-}
-
-/// The last look at each node, and what they have counted together.
-struct Looked {
-    last: Vec<Stand>,
-    total: Stand,
-}
-
-impl Looked {
-    /// The first look: all that was ever counted.
-    fn first(stands: Vec<Stand>) -> Self {
-        let nothing = Stand {
-            at: 0,
-            first: Counters::default(),
-            second: Counters::default(),
-        };
-        let mut total = nothing;
-        for stand in &stands {
-            include(&mut total, stand);
-        }
-        Self {
-            last: stands,
-            total,
-        }
-    }
-
-    fn next(&mut self, stands: Vec<Stand>) {
-        for (now, then) in stands.iter().zip(&self.last) {
-            self.total.at = self.total.at.max(now.at);
-            if let Some(more) = now.since(then) {
-                include(&mut self.total, &more);
-            }
-        }
-        self.last = stands;
-    }
-}
-
-fn include(total: &mut Stand, more: &Stand) {
-    total.at = total.at.max(more.at);
-    total.first.include(&more.first);
-    total.second.include(&more.second);
-}
-
-#[async_trait]
-impl Tally for Sum<'_> {
-    fn told(&self) -> String {
-        let nodes = count(self.nodes.len() as u64, "node");
-        match self.nodes.first() {
-            Some((name, tally)) => format!("{nodes}, {name} being {}", tally.told()),
-            None => nodes,
-        }
-    }
-
-    async fn stand(&self) -> Result<Stand, RouterError> {
-        let asked = self.nodes.iter().map(async |(name, tally)| {
-            let stand = tally.stand().await;
-            stand.map_err(|failed| failed.of(name))
-        });
-        let stands = join_all(asked)
-            .await
-            .into_iter()
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
-        let looked = match so_far.take() {
-            None => Looked::first(stands),
-            Some(mut looked) => {
-                looked.next(stands);
-                looked
-            }
-        };
-        Ok(so_far.insert(looked).total.clone())
-    }
 }
