@@ -1,12 +1,26 @@
 //! What Traefik needs once. A test starts Traefik with these very lines.
 
-use std::path::Path;
-
+use super::Traefik;
 use super::live_file::Live;
-use crate::model::slot::{Side, Slots};
+use crate::model::slot::Side;
 use crate::platform::atomic_file::directory_of;
 
-pub(super) fn of(path: &Path, service: &str, children: &[String; 2], slots: &Slots) -> String {
+pub(super) fn of(traefik: &Traefik) -> String {
+    let Traefik {
+        path,
+        service,
+        children,
+        slots,
+        ..
+    } = traefik;
+    // Its defaults: labels of services, and these edges.
+    let metrics = match traefik.metrics {
+        Some(_) => {
+            "# For `metrics`; on the entry point `traefik`, which is port 8080 where none is called so.\n\
+             metrics: { prometheus: {} }\n"
+        }
+        None => "",
+    };
     let server = |(child, side): (&String, Side)| {
         let url = slots.on(side).url.as_str();
         // A service of another provider is configured there.
@@ -32,6 +46,7 @@ pub(super) fn of(path: &Path, service: &str, children: &[String; 2], slots: &Slo
              directory: \"{directory}\"\n    \
              watch: true\n\
          api: {{}}\n\
+         {metrics}\
          \n\
          # 2. In another file of that directory, a router of yours that points to {service}:\n\
          http:\n  \

@@ -5,6 +5,7 @@
 //! which also shows when it holds changes back (`providersThrottleDuration`).
 
 mod api;
+mod counted;
 mod lines;
 mod live_file;
 
@@ -18,6 +19,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::api::Api;
+use self::counted::{Counted, Metrics};
 use self::live_file::{Live, Told};
 use super::watched::{ByFile, Has, WatchedFile, Watcher, names, plain};
 use super::{Confirmed, Counting, Router, RouterError, Tools};
@@ -46,6 +48,9 @@ struct Options {
     services: Option<IndexMap<String, String>>,
     /// Where Traefik's API answers, such as `http://127.0.0.1:8080`.
     api: Option<HttpUrl>,
+    /// Where Traefik answers with its metrics, such as `http://127.0.0.1:8080/metrics`: what it
+    /// counts for each slot is for `metrics: [{ kind: router }]`.
+    metrics: Option<HttpUrl>,
 }
 
 fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
@@ -75,6 +80,10 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
             service,
             children,
             api: api.transpose()?,
+            metrics: options.metrics.map(|url| Metrics {
+                http: tools.http.clone(),
+                url: url.get().clone(),
+            }),
             slots: tools.slots.clone(),
             sticky: AtomicBool::new(false),
         },
@@ -90,6 +99,7 @@ struct Traefik {
     /// The services of the first and the second slot.
     children: [String; 2],
     api: Option<Api>,
+    metrics: Option<Metrics>,
     slots: Slots,
     /// Whether the last file that was read keeps clients by a cookie.
     sticky: AtomicBool,
@@ -108,7 +118,15 @@ impl Watcher for Traefik {
     const NAME: &'static str = "Traefik";
 
     fn counting(&self) -> Counting<'_> {
-        Counting::Not("Traefik counts requests for its metrics only, which are not asked")
+        match &self.metrics {
+            Some(metrics) => Counting::By(Box::new(Counted {
+                metrics,
+                children: &self.children,
+            })),
+            None => Counting::Not(
+                "Traefik counts for its metrics only; give it `metrics:`, and Traefik the line that `cutover router-config` prints then",
+            ),
+        }
     }
 
     fn split_in(&self, content: &str) -> Result<Split, String> {
@@ -167,6 +185,6 @@ impl Watcher for Traefik {
     }
 
     fn one_time_lines(&self) -> String {
-        lines::of(&self.path, &self.service, &self.children, &self.slots)
+        lines::of(self)
     }
 }

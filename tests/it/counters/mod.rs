@@ -6,6 +6,7 @@ mod documents;
 mod of_envoy;
 mod of_haproxy;
 mod of_nginx;
+mod of_traefik;
 mod own_requests;
 mod prometheus;
 
