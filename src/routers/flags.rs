@@ -265,7 +265,7 @@ impl Router for Flags {
     }
 
     fn counting(&self) -> Counting<'_> {
-        self.log.counting(&self.slots)
+        self.log.counting()
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::handler::{Dials, Pieces, dial, pieces_for, with};
 use crate::model::split::{Split, Weight};
 use crate::platform::text::shell_word;
+use crate::routers::access_log::Log;
 use crate::routers::flags::flag;
 
 /// What Caddy is to dial, and how.
@@ -34,7 +35,12 @@ fn at_first(dials: &Dials) -> Pieces {
     }
 }
 
-pub(super) fn for_flags(directory: &Path, weights: &[Weight], dialled: &Dialled) -> String {
+pub(super) fn for_flags(
+    directory: &Path,
+    weights: &[Weight],
+    dialled: &Dialled,
+    log: &Log,
+) -> String {
     let scheme = if dialled.secure { "https://" } else { "" };
     // A Caddyfile writes a socket as it is dialled, and takes no scheme there.
     let address = |dial: &str| match dial.starts_with("unix/") {
@@ -43,7 +49,8 @@ pub(super) fn for_flags(directory: &Path, weights: &[Weight], dialled: &Dialled)
     };
     let mut out = format!(
         "# 1. In the block of the site that users reach. The order is part of it. Shares need Caddy 2.7.\n\
-         {ABOUT_ADDRESSES}route {{\n"
+         {ABOUT_ADDRESSES}{}route {{\n",
+        log.site_lines()
     );
     for weight in weights.iter().chain([&Weight::ALL]) {
         let percent = weight.percent();
@@ -81,7 +88,7 @@ pub(super) fn for_flags(directory: &Path, weights: &[Weight], dialled: &Dialled)
     out
 }
 
-pub(super) fn for_handler(handler: &str, dialled: &Dialled) -> String {
+pub(super) fn for_handler(handler: &str, dialled: &Dialled, log: &Log) -> String {
     let mut json = json!({ "handler": "reverse_proxy" });
     if dialled.secure {
         json["transport"] = json!({ "protocol": "http", "tls": {} });
@@ -107,6 +114,12 @@ pub(super) fn for_handler(handler: &str, dialled: &Dialled) -> String {
          \n# 2. Caddy keeps a change over a restart only when it is started with `caddy run --resume`; without\n\
          #    that, and at every `caddy reload`, it goes back to what its own file says.\n"
     );
+    let log = log.site_lines();
+    if !log.is_empty() {
+        out += &format!(
+            "\n# 3. For `access-log`, in the block of the site; `caddy adapt` says how it is in JSON.\n{log}"
+        );
+    }
     out
 }
 

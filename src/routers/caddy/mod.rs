@@ -39,9 +39,6 @@ pub const KIND: Kind<dyn Router, Tools> = Kind {
 /// Where Caddy's admin API is where nothing else was said to Caddy.
 const USUAL_ADMIN: &str = "http://127.0.0.1:2019";
 
-/// Why nothing is counted.
-const NOT_COUNTED: &str = "Caddy's metrics count by server and handler, and not by upstream";
-
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Options {
@@ -59,6 +56,9 @@ struct Options {
     admin: Option<String>,
     /// What Caddy dials for each slot. Default: host and port of the slot's URL.
     upstreams: Option<IndexMap<String, String>>,
+    /// An access log for Cutover alone, from which it counts what each slot did; the lines that
+    /// `cutover router-config` prints have it. Needs Caddy 2.9.
+    access_log: Option<String>,
 }
 
 fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
@@ -69,21 +69,26 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
         dials,
         secure: secure(&tools.slots.first) && secure(&tools.slots.second),
     };
+    let log = options.access_log.map(|log| tools.directory.join(log));
+    if let Some(log) = &log {
+        quotable("access-log", log)?;
+    }
+    let log = Log::of_caddy(log, dialled.dials.clone());
     match (options.flags, options.handler) {
         (Some(directory), None) => {
             if options.admin.is_some() {
                 return Err("`admin` goes with `handler`, which is not given".to_owned());
             }
             let directory = tools.directory.join(directory);
-            quotable(&directory)?;
+            quotable("flags", &directory)?;
             let weights = weights(options.weights.as_deref())?;
             Ok(Box::new(Flags {
                 kind: "caddy",
                 proxy: "Caddy",
-                lines: lines::for_flags(&directory, &weights, &dialled),
+                lines: lines::for_flags(&directory, &weights, &dialled, &log),
                 directory,
                 weights,
-                log: Log::none(NOT_COUNTED),
+                log,
                 slots: tools.slots.clone(),
             }))
         }
@@ -95,8 +100,9 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
             Ok(Box::new(Upstreams {
                 admin: Admin::at(admin, tools.http.clone())?,
                 place: place(&handler)?,
-                lines: lines::for_handler(&handler, &dialled),
+                lines: lines::for_handler(&handler, &dialled, &log),
                 handler,
+                log,
                 dials: dialled.dials,
                 slots: tools.slots.clone(),
             }))
@@ -169,15 +175,15 @@ fn dialable(dial: &str) -> Result<(), String> {
     ))
 }
 
-/// Whether a directory can stand between quotes in a Caddyfile. Caddy takes `*`, `?` and `[` in
+/// Whether a path can stand between quotes in a Caddyfile. Caddy takes `*`, `?` and `[` in
 /// it for a pattern and braces for a placeholder.
-fn quotable(directory: &Path) -> Result<(), String> {
+fn quotable(key: &str, path: &Path) -> Result<(), String> {
     let wrong = |c: char| c.is_control() || "\"\\{}*?[]`".contains(c);
-    match directory.to_str() {
+    match path.to_str() {
         Some(text) if !text.contains(wrong) => Ok(()),
         _ => Err(format!(
-            "flags: the path {} cannot be written in a Caddyfile; choose one without quotes, brackets, `\\`, `*` and `?`",
-            directory.display()
+            "{key}: the path {} cannot be written in a Caddyfile; choose one without quotes, brackets, `\\`, `*` and `?`",
+            path.display()
         )),
     }
 }

@@ -9,12 +9,12 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::NOT_COUNTED;
 use super::admin::{Admin, Found, Piece, Said};
 use super::find;
 use super::handler::{self, Dials, Pieces, can_share, new_mark, pieces_for, split, with};
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
+use crate::routers::access_log::Log;
 use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 
 /// How often a restore begins anew when somebody else changes something in between.
@@ -28,6 +28,8 @@ pub(super) struct Upstreams {
     /// Its place in the admin API.
     pub(super) place: String,
     pub(super) dials: Dials,
+    /// From where it is counted what each slot did.
+    pub(super) log: Log,
     pub(super) slots: Slots,
     pub(super) lines: String,
 }
@@ -169,7 +171,7 @@ impl Router for Upstreams {
     }
 
     fn counting(&self) -> Counting<'_> {
-        Counting::Not(NOT_COUNTED)
+        self.log.counting()
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -174,7 +174,7 @@ impl Router for Include {
     }
 
     fn counting(&self) -> Counting<'_> {
-        self.log.counting(&self.slots)
+        self.log.counting()
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

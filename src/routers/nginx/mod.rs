@@ -76,7 +76,7 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     if let Some(log) = &log {
         quotable("access-log", log)?;
     }
-    let log = Log::of(log);
+    let log = Log::of_nginx(log, &tools.slots);
     match (&options.flags, &options.include) {
         (Some(directory), None) => {
             only_with("include", &options.of_include())?;

@@ -3,6 +3,7 @@
 
 mod chosen;
 mod documents;
+mod of_caddy;
 mod of_envoy;
 mod of_haproxy;
 mod of_nginx;
