@@ -17,7 +17,7 @@ use crate::model::slot::Slots;
 use crate::model::split::{Split, Weight};
 use crate::platform::atomic_file::{sync_directory, sync_directory_aside};
 use crate::platform::text::shell_word;
-use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError, Testers};
 
 /// A listing that is taken while a file is renamed may show both names or none; so a listing
 /// that makes no sense is taken again, this often and after this long.
@@ -41,6 +41,7 @@ pub(super) struct Flags {
     pub(super) weights: Vec<Weight>,
     /// From where it is counted what each slot did.
     pub(super) log: Log,
+    pub(super) testers: Option<Testers>,
     pub(super) slots: Slots,
     /// What the proxy's own configuration needs once.
     pub(super) lines: String,
@@ -258,6 +259,10 @@ impl Router for Flags {
 
     fn known_loss(&self) -> Option<String> {
         None
+    }
+
+    fn testers(&self) -> Option<&Testers> {
+        self.testers.as_ref()
     }
 
     fn one_time_lines(&self) -> String {

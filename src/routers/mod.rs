@@ -14,6 +14,7 @@ pub mod http;
 mod lock;
 pub mod nginx;
 pub mod pointer;
+mod testers;
 pub mod traefik;
 mod watched;
 
@@ -28,6 +29,8 @@ use crate::model::slot::Slots;
 use crate::model::split::Split;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
+
+pub use testers::{Sent, Testers};
 
 /// All kinds, by name.
 pub const KINDS: &[Kind<dyn Router, Tools>] = &[
@@ -155,6 +158,11 @@ pub trait Router: Send + Sync {
 
     /// Whether it counts what each slot does.
     fn counting(&self) -> Counting<'_>;
+
+    /// How testers reach the slot that they name, where the proxy has the lines for it.
+    fn testers(&self) -> Option<&Testers> {
+        None
+    }
 
     /// How traffic is divided now.
     ///

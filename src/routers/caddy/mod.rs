@@ -20,10 +20,11 @@ use serde::Deserialize;
 
 use self::admin::Admin;
 use self::handler::Dials;
-use self::lines::Dialled;
+use self::lines::{Dialled, Route};
 use self::upstreams::Upstreams;
 use super::access_log::Log;
 use super::flags::{Flags, weights};
+use super::testers::{self, Testers};
 use super::{Router, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::model::slot::{Side, Slot};
@@ -59,6 +60,8 @@ struct Options {
     /// An access log for Cutover alone, from which it counts what each slot did; the lines that
     /// `cutover router-config` prints have it. Needs Caddy 2.9.
     access_log: Option<String>,
+    /// Who is sent to the slot that they name, whatever its weight.
+    testers: Option<Testers>,
 }
 
 fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
@@ -74,6 +77,11 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
         quotable("access-log", log)?;
     }
     let log = Log::of_caddy(log, dialled.dials.clone());
+    let testers = testers::fitting(options.testers, &tools.slots)?;
+    let route = Route {
+        testers: testers.as_ref(),
+        slots: &tools.slots,
+    };
     match (options.flags, options.handler) {
         (Some(directory), None) => {
             if options.admin.is_some() {
@@ -85,10 +93,11 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
             Ok(Box::new(Flags {
                 kind: "caddy",
                 proxy: "Caddy",
-                lines: lines::for_flags(&directory, &weights, &dialled, &log),
+                lines: lines::for_flags(&directory, &weights, &dialled, &log, &route),
                 directory,
                 weights,
                 log,
+                testers,
                 slots: tools.slots.clone(),
             }))
         }
@@ -100,9 +109,10 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
             Ok(Box::new(Upstreams {
                 admin: Admin::at(admin, tools.http.clone())?,
                 place: place(&handler)?,
-                lines: lines::for_handler(&handler, &dialled, &log),
+                lines: lines::for_handler(&handler, &dialled, &log, &route),
                 handler,
                 log,
+                testers,
                 dials: dialled.dials,
                 slots: tools.slots.clone(),
             }))

@@ -15,7 +15,7 @@ use super::handler::{self, Dials, Pieces, can_share, new_mark, pieces_for, split
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
 use crate::routers::access_log::Log;
-use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError, Testers};
 
 /// How often a restore begins anew when somebody else changes something in between.
 const RESTORES: u32 = 5;
@@ -30,6 +30,7 @@ pub(super) struct Upstreams {
     pub(super) dials: Dials,
     /// From where it is counted what each slot did.
     pub(super) log: Log,
+    pub(super) testers: Option<Testers>,
     pub(super) slots: Slots,
     pub(super) lines: String,
 }
@@ -164,6 +165,10 @@ impl Router for Upstreams {
 
     fn known_loss(&self) -> Option<String> {
         Some("Caddy restarts its HTTP app at each change, which can lose requests (1.2 to 2.5 per switch were measured) and closes WebSockets that have no `stream_close_delay`; `flags` does neither. Only with `caddy run --resume` does a change outlive a restart of Caddy, and no change outlives a `caddy reload`".to_owned())
+    }
+
+    fn testers(&self) -> Option<&Testers> {
+        self.testers.as_ref()
     }
 
     fn one_time_lines(&self) -> String {

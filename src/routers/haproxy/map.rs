@@ -13,11 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::cli::{Cli, harmless, refused};
 use super::counted::{Rows, counted};
 use super::entries::{Entry, Versions, filed, only_weight, shown, versions, with_entry};
-use super::lines;
 use super::state_file::StateFile;
-use crate::model::slot::Slots;
 use crate::model::split::{Split, Weight};
-use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
+use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError, Testers};
 
 /// How long another's prepared version gets to be committed. One that was left behind by a
 /// writer that is gone looks the same and must not stop us for ever.
@@ -33,7 +31,8 @@ pub(super) struct MapEntry {
     pub(super) key: String,
     pub(super) file: Option<StateFile>,
     pub(super) backends: [String; 2],
-    pub(super) slots: Slots,
+    pub(super) testers: Option<Testers>,
+    pub(super) lines: String,
 }
 
 /// The map in HAProxy's memory.
@@ -257,24 +256,26 @@ fn no_file(file: &StateFile) -> RouterError {
 #[async_trait]
 impl Router for MapEntry {
     fn told(&self) -> String {
-        format!(
-            "haproxy map {} {} at {}",
-            self.map, self.key, self.cli.address
-        )
+        let (map, key) = (&self.map, &self.key);
+        format!("haproxy map {map} {key} at {}", self.cli.address)
     }
 
     fn known_loss(&self) -> Option<String> {
-        match self.file {
-            Some(_) => None,
-            None => Some(format!(
-                "the map file is not written: a reload or restart of HAProxy returns to what {} says there",
-                self.map
-            )),
-        }
+        let map = &self.map;
+        let loss = || {
+            format!(
+                "the map file is not written: a reload or restart of HAProxy returns to what {map} says there"
+            )
+        };
+        self.file.is_none().then(loss)
+    }
+
+    fn testers(&self) -> Option<&Testers> {
+        self.testers.as_ref()
     }
 
     fn one_time_lines(&self) -> String {
-        lines::for_map(&self.cli.address, &self.map, &self.key, &self.slots)
+        self.lines.clone()
     }
 
     fn counting(&self) -> Counting<'_> {

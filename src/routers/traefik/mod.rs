@@ -21,6 +21,7 @@ use serde::Deserialize;
 use self::api::Api;
 use self::counted::{Counted, Metrics};
 use self::live_file::{Live, Told};
+use super::testers::{self, Testers};
 use super::watched::{ByFile, Has, WatchedFile, Watcher, names, plain};
 use super::{Confirmed, Counting, Router, RouterError, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
@@ -51,6 +52,8 @@ struct Options {
     /// Where Traefik answers with its metrics, such as `http://127.0.0.1:8080/metrics`: what it
     /// counts for each slot is for `metrics: [{ kind: router }]`.
     metrics: Option<HttpUrl>,
+    /// Who is sent to the slot that they name, whatever its weight.
+    testers: Option<Testers>,
 }
 
 fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
@@ -84,6 +87,7 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
                 http: tools.http.clone(),
                 url: url.get().clone(),
             }),
+            testers: testers::fitting(options.testers, &tools.slots)?,
             slots: tools.slots.clone(),
             sticky: AtomicBool::new(false),
         },
@@ -100,6 +104,7 @@ struct Traefik {
     children: [String; 2],
     api: Option<Api>,
     metrics: Option<Metrics>,
+    testers: Option<Testers>,
     slots: Slots,
     /// Whether the last file that was read keeps clients by a cookie.
     sticky: AtomicBool,
@@ -182,6 +187,10 @@ impl Watcher for Traefik {
             "Traefik took a change {} late: unless `providersThrottleDuration` is 0s it holds changes back, and so a way back right after a switch",
             text::duration(late)
         ))
+    }
+
+    fn testers(&self) -> Option<&Testers> {
+        self.testers.as_ref()
     }
 
     fn one_time_lines(&self) -> String {

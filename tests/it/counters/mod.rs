@@ -10,6 +10,7 @@ mod of_nginx;
 mod of_traefik;
 mod own_requests;
 mod prometheus;
+mod testers;
 
 use std::time::{Duration, Instant};
 

@@ -12,7 +12,7 @@ use crate::world::backend::Backend;
 use crate::world::caddy::{Caddy, Site};
 
 /// A Caddy in front of two servers that count, with the lines of a block.
-async fn on(
+pub(super) async fn on(
     block: impl Fn(&Site) -> Value,
     site_lines: impl Fn(&str) -> String,
 ) -> (Caddy, Box<dyn Router>, [Backend; 2]) {
@@ -77,7 +77,7 @@ async fn and_by_a_handler() {
         })
     };
     let lines = |lines: &str| {
-        let (handler, log) = lines.split_once("# 3. ").unwrap();
+        let (handler, log) = lines.split_once("# For `access-log`").unwrap();
         let handler = crate::seams::routers_caddy::json_in(handler);
         let dial = handler["upstreams"][0]["dial"].as_str().unwrap();
         format!("# {log}\nreverse_proxy {dial}\n")

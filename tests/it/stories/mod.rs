@@ -17,6 +17,8 @@ mod preflight;
 mod records;
 mod refusals;
 mod rollouts;
+mod shares;
 mod switches;
 mod telemetry;
+mod testers;
 mod watchers;

@@ -44,12 +44,17 @@ impl Ground {
         self.path(name).to_str().unwrap().to_owned()
     }
 
-    /// Starts HAProxy with exactly the lines that a router asked for, and a `bind`.
-    pub(crate) fn start(self, lines: &str) -> HaProxy {
+    /// Writes exactly the lines that a router asked for, and a `bind`.
+    pub(crate) fn write(&self, lines: &str) {
         let placeholder = "    # your own `bind` lines stay here\n";
         assert_eq!(lines.matches(placeholder).count(), 1, "{lines}");
         let bind = format!("    bind 127.0.0.1:{}\n", self.front);
         std::fs::write(self.path("lines.cfg"), lines.replace(placeholder, &bind)).unwrap();
+    }
+
+    /// Starts HAProxy with those lines.
+    pub(crate) fn start(self, lines: &str) -> HaProxy {
+        self.write(lines);
         // What every haproxy.cfg has anyway, and a socket for the test to look through.
         let usual = format!(
             "global\n    stats socket {} level admin expose-fd listeners\n\

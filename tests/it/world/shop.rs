@@ -171,6 +171,15 @@ impl Shop {
         files.iter().filter_map(read).collect()
     }
 
+    /// Has HAProxy take the lines that the config now wants.
+    pub(crate) fn take_lines_anew(&self) {
+        let Proxy::HaProxy(haproxy) = &self.proxy else {
+            unreachable!("only HAProxy is set up anew");
+        };
+        haproxy.ground.write(&router_config(&self.slots.site));
+        haproxy.reload();
+    }
+
     /// The program with its arguments, in the shop's directory.
     pub(crate) fn command(&self, arguments: &str) -> Command {
         command(&self.slots.site, arguments)
