@@ -40,6 +40,7 @@ impl Session {
             claim: None,
             moved_to: None,
             ended_well: false,
+            is_counted: false,
             asked: None,
         };
         Ledger::open(path.clone(), note).unwrap_or_else(|failed| {

@@ -231,6 +231,7 @@ fn note() -> Note {
         claim: None,
         moved_to: None,
         ended_well: false,
+        is_counted: false,
         asked: None,
     }
 }
