@@ -91,7 +91,9 @@ impl Tally for Counted<'_> {
             true => counters(&text, child),
             false => counters(&text, &format!("{child}@file")),
         };
-        let [first, second] = self.children.each_ref().map(of);
+        let [mut first, mut second] = self.children.each_ref().map(of);
+        like(&mut first, &second);
+        like(&mut second, &first);
         Ok(Stand {
             at: jiff::Timestamp::now().as_millisecond(),
             first,
@@ -133,6 +135,13 @@ fn counters(text: &str, service: &str) -> Counters {
     }
     all.buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
     all
+}
+
+/// A service without a request is counted by the edges of the other, and has nothing in them.
+fn like(one: &mut Counters, other: &Counters) {
+    if one.buckets.is_empty() {
+        one.buckets = other.buckets.iter().map(|(edge, _)| (*edge, 0.0)).collect();
+    }
 }
 
 /// A line: what it is, its labels, and its value.

@@ -35,6 +35,8 @@ async fn the_services_are_counted() {
     ask(&front, "/fail", 2).await;
     let first = [so_far + 10.0, 2.0];
     let stand = until_at(&counter, first, [0.0, 0.0]).await;
+    // The other slot is counted by the same edges, so that its first request is the next interval's.
+    assert_eq!(stand.second.buckets.len(), stand.first.buckets.len());
     let quick = |stand: &cutover::model::arms::Counters, edge: f64| {
         stand.buckets.iter().find(|it| it.0 == edge).unwrap().1
     };
@@ -50,7 +52,8 @@ async fn the_services_are_counted() {
     drop(green);
     ask(&front, "/", 3).await;
     let after = until_at(&counter, first, [9.0, 4.0]).await;
-    assert_eq!(after.second.buckets.len(), stand.first.buckets.len());
+    let since = after.since(&stand).unwrap();
+    assert_eq!((since.first.requests, since.second.errors), (0.0, 4.0));
 
     // Begun anew: what is counted then is of another life.
     moved(router.as_ref(), split(0)).await;

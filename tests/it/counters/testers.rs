@@ -190,3 +190,24 @@ fn a_router_without_lines_of_its_own_knows_no_testers() {
         assert!(said.contains("testers"), "{said}");
     }
 }
+
+/// Whichever node a tester comes by, the way is the same.
+#[test]
+fn all_nodes_of_a_fleet_lead_them_or_none_does() {
+    let tools = tools_at(
+        std::path::Path::new("/tmp"),
+        ["http://b.test".to_owned(), "http://g.test".to_owned()],
+    );
+    let node = || json!({ "kind": "haproxy", "address": "/a.sock", "map": "/w.map", "key": "w" });
+    let fleet = |one: Value, other: Value| {
+        routed(
+            json!({ "kind": "fleet", "nodes": { "lb1": one, "lb2": other } }),
+            &tools,
+        )
+    };
+    let all = fleet(with_testers(node()), with_testers(node())).unwrap();
+    assert_eq!(all.testers().unwrap().ways().len(), 2);
+    assert!(fleet(node(), node()).unwrap().testers().is_none());
+    let said = fleet(node(), with_testers(node())).err().unwrap();
+    assert!(said.contains("`testers` is not the same"), "{said}");
+}

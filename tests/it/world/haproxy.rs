@@ -44,17 +44,12 @@ impl Ground {
         self.path(name).to_str().unwrap().to_owned()
     }
 
-    /// Writes exactly the lines that a router asked for, and a `bind`.
-    pub(crate) fn write(&self, lines: &str) {
+    /// Starts HAProxy with exactly the lines that a router asked for, and a `bind`.
+    pub(crate) fn start(self, lines: &str) -> HaProxy {
         let placeholder = "    # your own `bind` lines stay here\n";
         assert_eq!(lines.matches(placeholder).count(), 1, "{lines}");
         let bind = format!("    bind 127.0.0.1:{}\n", self.front);
         std::fs::write(self.path("lines.cfg"), lines.replace(placeholder, &bind)).unwrap();
-    }
-
-    /// Starts HAProxy with those lines.
-    pub(crate) fn start(self, lines: &str) -> HaProxy {
-        self.write(lines);
         // What every haproxy.cfg has anyway, and a socket for the test to look through.
         let usual = format!(
             "global\n    stats socket {} level admin expose-fd listeners\n\
@@ -138,6 +133,30 @@ impl HaProxy {
                     && talk(&master, "show proc").is_ok_and(|said| said.contains("worker"))
             });
         }
+    }
+
+    /// The process that leads it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.master.id()
+    }
+
+    /// Ends it at once, by somebody who does not own it, and waits until nobody listens.
+    pub(crate) fn killer(&self) -> impl Fn() + Clone + Send + 'static {
+        let master = rustix::process::Pid::from_child(&self.master);
+        let front = self.ground.front;
+        move || {
+            let _ = rustix::process::kill_process(master, rustix::process::Signal::TERM);
+            until("HAProxy is gone", || {
+                TcpStream::connect(("127.0.0.1", front)).is_err()
+            });
+        }
+    }
+
+    /// Starts it once more where it was.
+    pub(crate) fn revive(&mut self) {
+        self.stop();
+        self.master = self.ground.master();
+        self.wait_until_it_answers();
     }
 
     /// Ends it at once, so that its sockets refuse.
