@@ -47,7 +47,8 @@ impl Session {
         let choice = self.choice(inputs)?;
         let mut stage = self.stage(&choice, "finish", inputs)?;
         self.open_audit("finish", &choice, true).await;
-        if tally::counts(&note.mode) {
+        // One that said itself that it was stuck has been counted then.
+        if tally::counts(&note.mode) && !note.is_counted {
             self.open_telemetry(&choice).await?;
         }
         self.begin(Headline {

@@ -41,6 +41,7 @@ impl Session {
             claim: None,
             moved_to: None,
             ended_well: false,
+            is_counted: false,
             asked: None,
             owed: None,
         };

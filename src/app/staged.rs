@@ -208,7 +208,7 @@ impl Session {
         }
         // A run that is stuck is tried again by the post step.
         match ending.decision {
-            Decision::Stuck => {}
+            Decision::Stuck => stage.ledger.is_stuck(),
             _ if lock_is_left || !is_recorded || stage.ledger.is_asking() => {
                 stage.ledger.is_over(ending.is_good());
             }

@@ -20,6 +20,7 @@ use super::saga::{Halt, Saga};
 use super::steps::{
     AskSlot, AwaitServed, Deploy, Heed, PrepareWayBack, ProveServed, ReadTraffic, Shift, SmokeTest,
 };
+use super::testers::ProveTesters;
 use super::undos::{LookWhereItStays, PutTrafficBack};
 use super::watch::{Watch, felt_in_all};
 
@@ -102,6 +103,11 @@ pub async fn blue_green(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt
         })
         .await?
     };
+    saga.step(ProveTesters {
+        slot: idle,
+        release,
+    })
+    .await?;
 
     hooks::run(saga, Moment::BeforeSwitch).await?;
 

@@ -85,6 +85,9 @@ pub struct Note {
     /// Whether a run that is over ended well.
     #[serde(default)]
     pub ended_well: bool,
+    /// Whether the run has ended by itself, stuck, and so has been counted among others.
+    #[serde(default)]
+    pub is_counted: bool,
     /// The issue in which people are asked, where one is open.
     #[serde(default)]
     pub asked: Option<Asked>,
@@ -224,6 +227,11 @@ impl Ledger {
         });
     }
 
+    /// The run has ended, and what it left is to be tried again. It was counted when it ended.
+    pub fn is_stuck(&self) {
+        let _ = self.change(|note| note.is_counted = true);
+    }
+
     /// The run has ended in a defined state: the ledger goes.
     pub fn close(&self) {
         if let Some((path, _)) = &self.open {
@@ -267,6 +275,7 @@ mod tests {
             claim: None,
             moved_to: None,
             ended_well: false,
+            is_counted: false,
             asked: None,
             owed: None,
         }

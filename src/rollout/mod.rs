@@ -28,6 +28,7 @@ pub mod saga;
 pub mod stage;
 pub mod steps;
 pub mod switch;
+pub mod testers;
 pub mod undos;
 pub mod vigil;
 pub mod watch;

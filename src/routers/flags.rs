@@ -17,7 +17,9 @@ use crate::model::slot::{Side, Slots};
 use crate::model::split::{Split, Weight};
 use crate::platform::atomic_file::{sync_directory, sync_directory_aside};
 use crate::platform::text::shell_word;
-use crate::routers::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError};
+use crate::routers::{
+    Change, Confirmed, Counting, InFlight, Reading, Router, RouterError, Testers,
+};
 
 /// A listing that is taken while a file is renamed may show both names or none; so a listing
 /// that makes no sense is taken again, this often and after this long.
@@ -50,6 +52,7 @@ pub(super) struct Flags {
     pub(super) log: Log,
     /// Who knows what is in flight.
     pub(super) busy: Option<Box<dyn Busy>>,
+    pub(super) testers: Option<Testers>,
     pub(super) slots: Slots,
     /// What the proxy's own configuration needs once.
     pub(super) lines: String,
@@ -269,12 +272,16 @@ impl Router for Flags {
         None
     }
 
+    fn testers(&self) -> Option<&Testers> {
+        self.testers.as_ref()
+    }
+
     fn one_time_lines(&self) -> String {
         self.lines.clone()
     }
 
     fn counting(&self) -> Counting<'_> {
-        self.log.counting(&self.slots)
+        self.log.counting()
     }
 
     async fn in_flight(&self, slot: Side) -> InFlight {

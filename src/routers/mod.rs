@@ -15,6 +15,7 @@ pub mod http;
 mod lock;
 pub mod nginx;
 pub mod pointer;
+mod testers;
 pub mod traefik;
 mod watched;
 
@@ -29,6 +30,8 @@ use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
+
+pub use testers::{Sent, Testers};
 
 /// All kinds, by name.
 pub const KINDS: &[Kind<dyn Router, Tools>] = &[
@@ -223,6 +226,11 @@ pub trait Router: Send + Sync {
 
     /// How many requests a slot has in flight now, whoever sent them.
     async fn in_flight(&self, slot: Side) -> InFlight;
+
+    /// How testers reach the slot that they name, where the proxy has the lines for it.
+    fn testers(&self) -> Option<&Testers> {
+        None
+    }
 
     /// How traffic is divided now.
     ///

@@ -28,7 +28,7 @@ use crate::model::slot::Side;
 use crate::model::split::{Split, Weight};
 use crate::routers::Reading;
 
-use super::arms::Arms;
+use super::arms::{Arms, Wanted};
 use super::drain::let_go;
 use super::felt::Felt;
 use super::hooks;
@@ -36,6 +36,7 @@ use super::ledger::WayBack;
 use super::saga::{Halt, Saga};
 use super::stage::Stage;
 use super::steps::{AwaitServed, Deploy, Heed, ProveServed, ReadTraffic, Shift, SmokeTest};
+use super::testers::ProveTesters;
 use super::undos::PutTrafficBack;
 use super::watch::felt_in_all;
 
@@ -142,6 +143,7 @@ pub async fn canary(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
             release: Some(release),
         })
         .await?;
+        saga.step(ProveTesters { slot, release }).await?;
         hooks::run(saga, Moment::BeforeSwitch).await?;
     }
     let climb = Climb {
@@ -341,6 +343,15 @@ fn back(stage: &Stage) -> String {
     )
 }
 
+/// Whether there is somebody to judge by, before anything is begun.
+///
+/// # Errors
+/// When nobody counts what each slot does, or not in a way that the method can judge by.
+pub fn can_be_judged(stage: &Stage, settings: &Canary) -> Result<(), Fault> {
+    // Which slot it will be is not known yet, and whoever counts knows both.
+    by(stage, settings, Side::Second).map(drop)
+}
+
 /// Who counts what each slot does.
 fn counted_by<'s>(
     stage: &'s Stage,
@@ -350,9 +361,20 @@ fn counted_by<'s>(
     if settings.source.as_deref() == Some(NO_SOURCE) {
         let said = "source: none: the two releases are not compared; health checks and limits alone decide";
         stage.say(Event::Warned(said.to_owned()));
+    }
+    by(stage, settings, canary)
+}
+
+fn by<'s>(stage: &'s Stage, settings: &Canary, canary: Side) -> Result<Option<Arms<'s>>, Fault> {
+    if settings.source.as_deref() == Some(NO_SOURCE) {
         return Ok(None);
     }
-    stage.arms(settings.source.as_deref(), canary).map(Some)
+    let wanted = match settings.method {
+        Method::Evidence => Wanted::Counts,
+        Method::Ratio => Wanted::SharesToo,
+    };
+    let arms = stage.arms(settings.source.as_deref(), canary, wanted);
+    arms.map(Some)
 }
 
 /// A release that the old data does not fit cannot serve beside the old one.

@@ -182,6 +182,9 @@ impl WatchStep<'_> {
             error_rate: settings.max_error_rate.share(),
             p95: settings.max_p95.map(|limit| limit.get().as_secs_f64()),
         };
+        if self.split.is_whole() {
+            self.trial.stands_alone();
+        }
         let Some(arms) = self.arms else {
             return self.trial.blind(self.clock.now());
         };

@@ -15,7 +15,8 @@ use serde::Deserialize;
 
 use self::tally::Sum;
 use super::{
-    Change, Confirmed, Counting, Divergence, InFlight, KINDS, Reading, Router, RouterError, Tools,
+    Change, Confirmed, Counting, Divergence, InFlight, KINDS, Reading, Router, RouterError,
+    Testers, Tools,
 };
 use crate::config::fleet;
 use crate::config::kinds::{Block, Kind, RouterBlock, build, plain_schema};
@@ -66,8 +67,14 @@ fn made(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
         let router = build(KINDS, &block, tools).map_err(|said| format!("{path}.{said}"))?;
         Ok(Node { name, router })
     };
+    let nodes: Vec<Node> = nodes.into_iter().map(one).collect::<Result<_, String>>()?;
+    let differ =
+        |next: &Node| Some(next.router.testers()) != nodes.first().map(|it| it.router.testers());
+    if nodes.iter().any(differ) {
+        return Err("nodes: `testers` is not the same on all of them, so who names a slot would get it by chance".to_owned());
+    }
     Ok(Box::new(Fleet {
-        nodes: nodes.into_iter().map(one).collect::<Result<_, String>>()?,
+        nodes,
         environment: tools.environment.clone(),
         slots: tools.slots.clone(),
     }))
@@ -194,6 +201,10 @@ impl Router for Fleet {
         let one = |node: &Node| format!("# On {}:\n{}", node.name, node.router.one_time_lines());
         let lines: Vec<String> = self.nodes.iter().map(one).collect();
         lines.join("\n")
+    }
+
+    fn testers(&self) -> Option<&Testers> {
+        self.nodes.first()?.router.testers()
     }
 
     fn counting(&self) -> Counting<'_> {

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 pub(super) use self::file::WatchedFile;
 pub(super) use self::names::{names, plain};
 use super::lock;
-use super::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError};
+use super::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError, Testers};
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
 use crate::platform::text;
@@ -89,6 +89,9 @@ pub(super) trait Watcher: Send + Sync {
 
     /// What is to be said when it took a change so late.
     fn held_back(&self, late: Duration) -> Option<String>;
+
+    /// How testers reach the slot that they name.
+    fn testers(&self) -> Option<&Testers>;
 
     /// The lines that it needs once.
     fn one_time_lines(&self) -> String;
@@ -244,6 +247,10 @@ impl<W: Watcher> Router for ByFile<W> {
             .flatten()
             .collect();
         (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    fn testers(&self) -> Option<&Testers> {
+        self.watcher.testers()
     }
 
     fn one_time_lines(&self) -> String {

@@ -274,6 +274,7 @@ fn note() -> Note {
         claim: None,
         moved_to: None,
         ended_well: false,
+        is_counted: false,
         asked: None,
         owed: None,
     }

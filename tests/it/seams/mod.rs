@@ -25,7 +25,7 @@ mod probes_postgres;
 mod probes_redis;
 mod recorder;
 pub(crate) mod routers;
-mod routers_caddy;
+pub(crate) mod routers_caddy;
 mod routers_caddy_faults;
 mod routers_envoy;
 mod routers_fleet;

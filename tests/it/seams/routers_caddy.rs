@@ -51,7 +51,7 @@ fn tools(slots: &Nginx) -> Tools {
 }
 
 /// The JSON in the one-time lines.
-pub(super) fn json_in(lines: &str) -> Value {
+pub(crate) fn json_in(lines: &str) -> Value {
     let (from, to) = (lines.find('{').unwrap(), lines.rfind('}').unwrap());
     serde_json::from_str(&lines[from..=to]).unwrap()
 }
