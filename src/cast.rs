@@ -3,10 +3,11 @@
 
 use std::path::PathBuf;
 
+use indexmap::IndexMap;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::file::Environment;
+use crate::config::file::{Environment, SlotOptions};
 use crate::config::kinds::{
     Block, CheckBlock, Kind, MetricBlock, NotifierBlock, TargetBlock, build, plain_schema,
 };
@@ -29,7 +30,8 @@ use crate::rollout::gauges::{Gauges, Named};
 use crate::rollout::ledger::Ledger;
 use crate::rollout::lock::keeper::Keeper;
 use crate::rollout::patience::Check;
-use crate::rollout::stage::Stage;
+use crate::rollout::stage::{Fleet, Stage};
+use crate::routers::pool;
 use crate::{exporters, metrics, notifiers, probes, routers, targets};
 
 /// The schema of the config, with all kinds of this program.
@@ -93,18 +95,22 @@ pub fn stage(
 ) -> Result<Stage, Vec<Misfit>> {
     let mut misfits = Vec::new();
     let slots = slots(environment, &mut misfits);
-    let router = slots.as_ref().and_then(|slots| {
-        let with = routers::Tools {
-            http: tools.http.clone(),
-            app: app.to_owned(),
-            environment: name.to_owned(),
-            slots: slots.clone(),
-            directory: tools.directory.clone(),
-            vault: tools.vault.clone(),
-        };
-        let block = &environment.router.as_ref()?.0;
-        fitting("router", build(routers::KINDS, block, &with), &mut misfits)
-    });
+    let fleet = fleet(environment, tools, &mut misfits);
+    let router = slots
+        .as_ref()
+        .filter(|_| fleet.is_none())
+        .and_then(|slots| {
+            let with = routers::Tools {
+                http: tools.http.clone(),
+                app: app.to_owned(),
+                environment: name.to_owned(),
+                slots: slots.clone(),
+                directory: tools.directory.clone(),
+                vault: tools.vault.clone(),
+            };
+            let block = &environment.router.as_ref()?.0;
+            fitting("router", build(routers::KINDS, block, &with), &mut misfits)
+        });
     let with = targets::Tools {
         http: tools.http.clone(),
         directory: tools.directory.clone(),
@@ -140,6 +146,7 @@ pub fn stage(
             environment: name.to_owned(),
             url: environment.url.get().clone(),
             slots,
+            fleet,
             mark: environment.release.clone(),
             router,
             target,
@@ -350,13 +357,15 @@ fn sentry(
 }
 
 fn slots(environment: &Environment, misfits: &mut Vec<Misfit>) -> Option<Slots> {
-    let mut slots = environment.slots.iter().map(|(name, slot)| Slot {
-        name: name.clone(),
-        url: slot.url.get().clone(),
-    });
-    match (slots.next(), slots.next(), slots.next()) {
-        (Some(first), Some(second), None) => Some(Slots { first, second }),
-        _ => {
+    let mut slots = named(&environment.slots);
+    if !environment.members.is_empty() {
+        // Nothing asks for them; see `Stage::slots`.
+        slots = named(&environment.members);
+        slots.truncate(2);
+    }
+    match <[Slot; 2]>::try_from(slots) {
+        Ok([first, second]) => Some(Slots { first, second }),
+        Err(_) => {
             misfits.push((
                 "slots".to_owned(),
                 "an environment has exactly two slots".to_owned(),
@@ -364,6 +373,32 @@ fn slots(environment: &Environment, misfits: &mut Vec<Misfit>) -> Option<Slots> 
             None
         }
     }
+}
+
+fn named(slots: &IndexMap<String, SlotOptions>) -> Vec<Slot> {
+    let one = |(name, slot): (&String, &SlotOptions)| Slot {
+        name: name.clone(),
+        url: slot.url.get().clone(),
+    };
+    slots.iter().map(one).collect()
+}
+
+/// The members, where the environment has members.
+fn fleet(environment: &Environment, tools: &Tools, misfits: &mut Vec<Misfit>) -> Option<Fleet> {
+    if environment.members.is_empty() {
+        return None;
+    }
+    let members = named(&environment.members);
+    let with = pool::Tools {
+        http: tools.http.clone(),
+        members: members.clone(),
+        directory: tools.directory.clone(),
+        vault: tools.vault.clone(),
+    };
+    let block = environment.router.as_ref();
+    let built = block.map(|block| pool::build(&block.0, &with));
+    let pool = built.and_then(|built| fitting("router", built, misfits));
+    Some(Fleet { members, pool })
 }
 
 fn fitting<T>(path: &str, built: Result<T, String>, misfits: &mut Vec<Misfit>) -> Option<T> {

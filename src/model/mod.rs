@@ -20,6 +20,7 @@ pub mod gates;
 pub mod measure;
 pub mod metric;
 pub mod news;
+pub mod pool;
 pub mod protection;
 pub mod queue;
 pub mod receipt;

@@ -12,6 +12,7 @@ use crate::model::fault::Fault;
 use crate::model::release::Release;
 use crate::model::slot::Side;
 use crate::model::split::Split;
+use crate::rollout::rolling;
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 use crate::rollout::steps::{AwaitServed, Deploy, ReadTraffic, side_named};
@@ -20,6 +21,10 @@ use crate::rollout::steps::{AwaitServed, Deploy, ReadTraffic, side_named};
 /// `wait` until it serves the release.
 pub async fn run(stage: &Stage, inputs: &Inputs, release: &Release, wait: Duration) -> Ending {
     Saga::tell(stage, async |saga: &mut Saga<'_>| {
+        if stage.fleet.is_some() {
+            let how = (wait, inputs.dry_run);
+            return rolling::deploy_to(saga, inputs.slot.as_deref(), release, how).await;
+        }
         let (into, split) = place(saga, inputs.slot.as_deref()).await?;
         let slot = stage.slots.name(into);
         if inputs.dry_run {

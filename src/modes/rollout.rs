@@ -12,7 +12,7 @@ use crate::rollout::preflight::{Circumstances, preflight};
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 use crate::rollout::steps::{PrepareWayBack, ReadTraffic};
-use crate::rollout::{blue_green, canary};
+use crate::rollout::{blue_green, canary, rolling};
 
 /// Rolls `release` out, after the checks of the preflight where there are any. `kept` is where an
 /// earlier run has left a canary.
@@ -29,6 +29,7 @@ pub async fn run(
     // Over a contract nobody goes back, so there is nothing to judge for.
     let judged = match strategy {
         Strategy::Canary(settings) => Some((**settings).clone()),
+        Strategy::Rolling(_) => None,
         Strategy::BlueGreen(settings) => settings
             .judged()
             .filter(|_| migration != Migration::Contract),
@@ -40,6 +41,11 @@ pub async fn run(
             migration,
             settings: settings.clone(),
         }),
+        (_, Strategy::Rolling(settings)) => Story::Rolling(Box::new(rolling::Plan {
+            release,
+            migration,
+            settings: (**settings).clone(),
+        })),
         (judged, _) => Story::Canary(Box::new(canary::Plan {
             release,
             expect_active,
@@ -55,7 +61,10 @@ pub async fn run(
             return canary::observe(saga, plan).await;
         }
         if inputs.dry_run {
-            return planned(saga, &story).await;
+            return match &story {
+                Story::Rolling(plan) => rolling::planned(saga, plan).await,
+                story => planned(saga, story).await,
+            };
         }
         if let Some(circumstances) = checked {
             preflight(saga, circumstances).await?;
@@ -63,6 +72,7 @@ pub async fn run(
         match &story {
             Story::BlueGreen(plan) => blue_green::blue_green(saga, plan).await,
             Story::Canary(plan) => canary::canary(saga, plan).await,
+            Story::Rolling(plan) => rolling::rolling(saga, plan).await,
         }
     })
     .await
@@ -72,6 +82,7 @@ pub async fn run(
 enum Story {
     BlueGreen(blue_green::Plan),
     Canary(Box<canary::Plan>),
+    Rolling(Box<rolling::Plan>),
 }
 
 impl Story {
@@ -79,6 +90,7 @@ impl Story {
         match self {
             Self::BlueGreen(plan) => &plan.release,
             Self::Canary(plan) => &plan.release,
+            Self::Rolling(plan) => &plan.release,
         }
     }
 
@@ -86,6 +98,7 @@ impl Story {
         match self {
             Self::BlueGreen(plan) => plan.expect_active.as_deref(),
             Self::Canary(plan) => plan.expect_active.as_deref(),
+            Self::Rolling(_) => None,
         }
     }
 

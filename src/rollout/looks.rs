@@ -52,7 +52,8 @@ impl Stage {
         self.served_at(&self.url, timeout).await
     }
 
-    async fn served_at(&self, base: &Url, timeout: Duration) -> Served {
+    /// Asks an address of this environment which release it serves.
+    pub async fn served_at(&self, base: &Url, timeout: Duration) -> Served {
         served_at(&self.http, &self.mark, base, timeout).await
     }
 }

@@ -73,7 +73,7 @@ impl PutTrafficBack {
     }
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Undo for PutTrafficBack {
     fn name(&self) -> &'static str {
         "back"
@@ -170,7 +170,7 @@ impl LookWhereItStays {
     }
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Undo for LookWhereItStays {
     fn name(&self) -> &'static str {
         "stays"

@@ -14,6 +14,7 @@ pub mod http;
 mod lock;
 pub mod nginx;
 pub mod pointer;
+pub mod pool;
 pub mod traefik;
 mod watched;
 
