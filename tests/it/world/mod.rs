@@ -7,6 +7,7 @@ pub(crate) mod backend;
 pub(crate) mod caddy;
 pub(crate) mod channels;
 pub(crate) mod collector;
+pub(crate) mod crew;
 pub(crate) mod discord;
 pub(crate) mod dns;
 pub(crate) mod dockerd;
