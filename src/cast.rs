@@ -1,6 +1,8 @@
 //! From the config's blocks to parts that act: fills the tables of kinds into the schema, and
 //! builds the stage of an environment.
 
+mod fleet;
+
 use std::path::PathBuf;
 
 use indexmap::IndexMap;
@@ -30,8 +32,7 @@ use crate::rollout::gauges::{Gauges, Named};
 use crate::rollout::ledger::Ledger;
 use crate::rollout::lock::keeper::Keeper;
 use crate::rollout::patience::Check;
-use crate::rollout::stage::{Fleet, Stage};
-use crate::routers::pool;
+use crate::rollout::stage::Stage;
 use crate::{exporters, metrics, notifiers, probes, routers, targets};
 
 /// The schema of the config, with all kinds of this program.
@@ -95,7 +96,7 @@ pub fn stage(
 ) -> Result<Stage, Vec<Misfit>> {
     let mut misfits = Vec::new();
     let slots = slots(environment, &mut misfits);
-    let fleet = fleet(environment, tools, &mut misfits);
+    let fleet = fleet::of(environment, tools, &mut misfits);
     let router = slots
         .as_ref()
         .filter(|_| fleet.is_none())
@@ -381,24 +382,6 @@ fn named(slots: &IndexMap<String, SlotOptions>) -> Vec<Slot> {
         url: slot.url.get().clone(),
     };
     slots.iter().map(one).collect()
-}
-
-/// The members, where the environment has members.
-fn fleet(environment: &Environment, tools: &Tools, misfits: &mut Vec<Misfit>) -> Option<Fleet> {
-    if environment.members.is_empty() {
-        return None;
-    }
-    let members = named(&environment.members);
-    let with = pool::Tools {
-        http: tools.http.clone(),
-        members: members.clone(),
-        directory: tools.directory.clone(),
-        vault: tools.vault.clone(),
-    };
-    let block = environment.router.as_ref();
-    let built = block.map(|block| pool::build(&block.0, &with));
-    let pool = built.and_then(|built| fitting("router", built, misfits));
-    Some(Fleet { members, pool })
 }
 
 fn fitting<T>(path: &str, built: Result<T, String>, misfits: &mut Vec<Misfit>) -> Option<T> {

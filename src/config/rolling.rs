@@ -208,6 +208,12 @@ pub fn meaning(environment: &Value) -> Vec<(String, String)> {
                     format!("{kind} needs two slots, and this environment has members: use `rolling`, or two `slots`"),
                 );
             }
+            if environment.pointer("/health/clock/rollback-on").is_some() {
+                add(
+                    "health.clock.rollback-on",
+                    "a health check puts traffic on the previous slot, and this environment has members: leave it out".to_owned(),
+                );
+            }
             let batch = environment.pointer("/strategy/batch");
             match batch.map(Batch::deserialize) {
                 Some(Ok(batch)) if members > 1 && batch.is_too_large(members) => add(

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::ending::Reason;
+use crate::model::event::Event;
 use crate::model::fault::Fault;
 use crate::model::release::Release;
 use crate::platform::retry::Backoff;
@@ -118,6 +119,12 @@ impl TakeMembersBack {
         let (first, rest): (Vec<usize>, Vec<usize>) = changed
             .into_iter()
             .partition(|member| at_work.contains(member));
+        let (members, _) = stage.pool()?;
+        let order: Vec<usize> = first.iter().chain(&rest).copied().collect();
+        stage.say(Event::Noticed(format!(
+            "the way back goes over {}",
+            names(members, &order)
+        )));
         let batches = [first.as_slice()].into_iter();
         for batch in batches.chain(rest.chunks(course.batch)) {
             // Of a member that had nothing there is nothing to give back.

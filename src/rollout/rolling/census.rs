@@ -55,7 +55,7 @@ impl Census {
     }
 
     /// Whether anybody at all serves anything.
-    fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         self.served.iter().any(|served| served.release().is_some())
     }
 
@@ -220,4 +220,94 @@ fn most(known: &[Option<Release>]) -> Option<Release> {
     let all = known.iter().flatten();
     let many = |release: &&Release| known.iter().flatten().filter(|it| it.is(release)).count();
     all.max_by_key(many).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::looks::Served;
+
+    fn census(all: &[(Place, &str)]) -> Census {
+        let served = |(_, release): &(Place, &str)| match *release {
+            "" => Served::Unclear("503".to_owned()),
+            release => Served::Release(Release::new(release)),
+        };
+        Census {
+            rota: Rota {
+                places: all.iter().map(|(place, _)| place.clone()).collect(),
+                revision: String::new(),
+            },
+            served: all.iter().map(served).collect(),
+        }
+    }
+
+    fn members(number: usize) -> Vec<Slot> {
+        let one = |at: usize| Slot {
+            name: format!("web{}", at + 1),
+            url: format!("http://web{at}.test").parse().unwrap(),
+        };
+        (0..number).map(one).collect()
+    }
+
+    #[test]
+    fn who_gets_no_traffic_comes_first_and_in_batches_of_its_own() {
+        let down = Place::Down("DOWN".to_owned());
+        let census = census(&[
+            (Place::In, "v1"),
+            (Place::Out, "v1"),
+            (Place::In, "v2"),
+            (Place::In, "v1"),
+            (down, ""),
+            (Place::Out, "v2"),
+            (Place::In, "v1"),
+        ]);
+        let to_do = census.to_do(&Release::new("v2"));
+        assert_eq!(to_do, [1, 4, 5, 0, 3, 6]);
+        assert_eq!(
+            census.batches(&to_do, 2),
+            [vec![1, 4], vec![5], vec![0, 3], vec![6]]
+        );
+    }
+
+    #[test]
+    fn members_are_told_by_what_they_serve_and_where_they_stand() {
+        let census = census(&[
+            (Place::In, "v1"),
+            (Place::In, "v2"),
+            (Place::In, "v1"),
+            (Place::Out, "v1"),
+            (Place::In, ""),
+        ]);
+        assert_eq!(
+            told(&members(5), &census.rota.places, &census.served),
+            "v1 on web1 and web3; v2 on web2; v1 on web4 (out); no release (503) on web5"
+        );
+    }
+
+    #[test]
+    fn who_is_not_in_order_stops_a_rollout() {
+        let check = |all: &[(Place, &str)]| {
+            let checked = census(all).check(&members(all.len()));
+            checked.map_err(|fault| fault.reason)
+        };
+        assert_eq!(check(&[(Place::In, "v1"), (Place::Out, "")]), Ok(()));
+        assert_eq!(
+            check(&[(Place::In, "v1"), (Place::In, "")]),
+            Err(Reason::Unhealthy)
+        );
+        let barred = Place::Barred("in maintenance".to_owned());
+        assert_eq!(
+            check(&[(Place::In, "v1"), (barred, "v1")]),
+            Err(Reason::NotAsExpected)
+        );
+        // Nothing is live: it is the first deployment.
+        assert_eq!(check(&[(Place::In, ""), (Place::In, "")]), Ok(()));
+    }
+
+    #[test]
+    fn what_most_serve_is_what_a_mute_member_would_get() {
+        let known = ["v1", "v0", "v1"].map(|release| Some(Release::new(release)));
+        assert_eq!(most(&known), Some(Release::new("v1")));
+        assert_eq!(most(&[None]), None);
+    }
 }

@@ -31,6 +31,8 @@ pub(super) struct Course {
     pub(super) settings: Rolling,
     /// Whether members that were changed are to get their old release again where it stops.
     pub(super) goes_back: bool,
+    /// Whether anybody served anything before: in a first deployment nobody does.
+    pub(super) live: bool,
     /// How many serve the release already.
     pub(super) served_before: usize,
     prober: Option<Prober>,
@@ -62,6 +64,7 @@ impl Course {
         Self {
             batch: settings.batch.of(was_in.len()),
             goes_back: true,
+            live: true,
             served_before: 0,
             prober: Prober::begin(stage),
             state: Mutex::default(),
@@ -90,6 +93,7 @@ impl Course {
             batch: 1,
             settings: Rolling::default(),
             goes_back: false,
+            live: true,
             served_before: 0,
             prober: None,
             state: Mutex::new(state),

@@ -105,6 +105,7 @@ pub async fn rolling(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
         was_in,
     );
     course.goes_back = plan.goes_back();
+    course.live = census.is_live();
     course.served_before = all - to_do.len();
     let course = Arc::new(course);
     let batches = census.batches(&to_do, course.batch);
@@ -155,10 +156,11 @@ async fn batch_by_batch(
             let watch = Watch {
                 course,
                 members: batch,
-                length: if last {
-                    settings.watch.get()
-                } else {
-                    settings.pause.get()
+                length: match last {
+                    true => settings.watch.get(),
+                    false if course.live => settings.pause.get(),
+                    // The others answer nothing yet.
+                    false => Duration::ZERO,
                 },
                 everywhere: last,
             };
@@ -192,7 +194,7 @@ async fn turn(
         TakeOut {
             course,
             members: batch,
-            careful: forth,
+            careful: forth && course.live,
         },
     )
     .await?;
@@ -287,17 +289,17 @@ fn told_who_is_out(stage: &Stage, census: &Census) -> Result<(), Fault> {
 /// What to do next, where members are left as they are.
 fn next(stage: &Stage, course: &Course, fault: &Fault) -> Option<String> {
     let cancelled = fault.reason == Reason::Cancelled;
-    if !course.has_begun() || (course.goes_back && !cancelled) {
+    if course.changed().is_empty() || (course.goes_back && !cancelled) {
         return None;
     }
     let old = course.before.iter().flatten().next();
     let back = old.map_or_else(String::new, |old| {
-        format!("; back: `{}`", command(stage, old))
+        format!("; back by `{}`", command(stage, old))
     });
     let cause = fault.next.as_deref().filter(|_| !cancelled);
-    let cause = cause.map_or_else(String::new, |cause| format!("{cause}; then "));
+    let cause = cause.map_or_else(String::new, |cause| format!("; {cause}"));
     Some(format!(
-        "{cause}go on: `{}`, which passes over members that have it{back}",
+        "go on by `{}`, which passes over members that have it{back}{cause}",
         command(stage, &course.release)
     ))
 }

@@ -71,7 +71,7 @@ sleep 0.2
 case \"$VERSION\" in
   lost) exit 3 ;;
   refused) rm \"$MEMBER/down\"; exit 4 ;;
-  stuck) sleep 60 ;;
+  stuck) sleep 15 ;;
 esac
 printf '%s\\n' \"$VERSION\" > \"$MEMBER/release.new\"
 mv \"$MEMBER/release.new\" \"$MEMBER/release\"
@@ -205,6 +205,7 @@ impl Crew {
             (r"slowest \d[\d.]* m?s", "slowest [time]"),
             (r"after \d[\d.]* m?s", "after [time]"),
             (r"by answer \d+", "by answer [n]"),
+            (r"errors \d+ % \(\d+ of", "errors [many] % ([n] of"),
             (r"generation \d+-[0-9a-f]+", "generation [generation]"),
             (r"p95 \d[\d.]* m?s", "p95 [time]"),
         ] {
