@@ -47,8 +47,10 @@ struct State {
     changed: Vec<usize>,
     /// Whether those at work were found to be bad under traffic.
     condemned: bool,
-    /// Whether the router was written at all.
-    turned: bool,
+    /// When the router was written first, if it was.
+    turned: Option<Instant>,
+    /// When it was proved that all members serve the release.
+    proved: Option<Instant>,
     /// How long the router's writes took in all.
     writes: Duration,
 }
@@ -138,11 +140,16 @@ impl Course {
         self.lock().condemned = true;
     }
 
-    /// The router was written.
-    pub(super) fn turned(&self, took: Duration) {
+    /// The router was written: that began at `at`.
+    pub(super) fn turned(&self, at: Instant) {
         let mut state = self.lock();
-        state.turned = true;
-        state.writes += took;
+        state.turned.get_or_insert(at);
+        state.writes += at.elapsed();
+    }
+
+    /// All members serve the release, and users get nothing else.
+    pub(super) fn is_proved(&self) {
+        self.lock().proved = Some(Instant::now());
     }
 
     pub(super) fn at_work(&self) -> Vec<usize> {
@@ -160,7 +167,7 @@ impl Course {
     /// Whether anything was changed at all.
     pub(super) fn has_begun(&self) -> bool {
         let state = self.lock();
-        state.turned || !state.changed.is_empty()
+        state.turned.is_some() || !state.changed.is_empty()
     }
 
     /// What somebody needs to know who has to put them in when this process cannot. Who was out
@@ -205,11 +212,13 @@ impl Course {
         if !self.has_begun() {
             return;
         }
-        let (after, writes) = {
-            let state = self.lock();
-            (self.served_before + state.changed.len(), state.writes)
-        };
-        let after = self.share(after);
+        let state = self.lock().clone();
+        let after = self.share(self.served_before + state.changed.len());
+        let proved = state.turned.zip(state.proved);
+        let last_old = proved.and_then(|(from, until)| {
+            let prober = self.prober.as_ref()?;
+            prober.last_other(&self.release, from, until)
+        });
         stage.learned(Fact::Weight(after));
         stage.say(Event::Measured(Receipt {
             slot: MEMBERS.to_owned(),
@@ -217,9 +226,9 @@ impl Course {
             weight_after: after,
             release_before: self.before.iter().flatten().next().map(named),
             release_after: Some(named(&self.release)),
-            switch_ms: (writes.as_secs_f64() * 1e5).round() / 100.0,
-            proved_ms: None,
-            last_old_ms: None,
+            switch_ms: ms(state.writes),
+            proved_ms: proved.map(|(from, until)| ms(until - from)),
+            last_old_ms: last_old.map(ms),
             felt: self.felt().map(|figures| figures.summary()),
             known_loss: stage
                 .fleet
@@ -232,6 +241,11 @@ impl Course {
         let all = self.was_in.len().max(1);
         u8::try_from(members * 100 / all).unwrap_or(100).min(100)
     }
+}
+
+/// Milliseconds with two decimals.
+fn ms(d: Duration) -> f64 {
+    (d.as_secs_f64() * 1e5).round() / 100.0
 }
 
 fn named(release: &Release) -> String {

@@ -285,7 +285,7 @@ async fn write(
     stage.lock.touch();
     let at = Instant::now();
     let applied = pool.apply(from, turn).await;
-    course.turned(at.elapsed());
+    course.turned(at);
     match applied {
         // The effect may be there without the answer; reading back tells.
         Ok(()) | Err(RouterError::Lost(_)) => Ok(()),

@@ -18,6 +18,8 @@ mod records;
 mod refusals;
 mod rolling;
 mod rolling_cut;
+mod rolling_load;
+mod rolling_records;
 mod rolling_refused;
 mod rollouts;
 mod switches;

@@ -381,7 +381,7 @@ fn serve(stream: TcpStream, directory: &Path, counted: &AtomicU64) {
             ("mute", _) => return,
             ("broken", "/release") => "200 OK",
             ("broken", _) => "500 Broken",
-            ("worse", "/") if nth % 2 == 0 => "500 Worse",
+            ("worse", "/") if nth.is_multiple_of(2) => "500 Worse",
             _ => "200 OK",
         };
         let answer = format!(
