@@ -79,8 +79,12 @@ impl Undo for TakeMembersBack {
         };
         let settled = settle(stage, course).await;
         // Who cancels in the middle of a way back has what there is time for.
-        if let Some(fault) = failed.filter(|_| !stage.cancelled.is_cancelled()) {
+        if let Some(mut fault) = failed.filter(|_| !stage.cancelled.is_cancelled()) {
             course.settle(stage).await;
+            // Whoever changed what: members are not as they were, and somebody has to know.
+            if fault.reason == Reason::ChangedByOthers {
+                fault.reason = Reason::NoWayBack;
+            }
             return Err(fault);
         }
         let settled = settled?;

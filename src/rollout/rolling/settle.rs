@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use crate::model::event::Event;
@@ -45,10 +46,13 @@ pub(super) async fn settle(stage: &Stage, course: &Course) -> Result<Settled, Fa
     let places = pool.read().await?.places;
     let mut settled = Settled::default();
     let (mut good, mut bad) = (Vec::new(), Vec::new());
-    for member in at_work {
-        let slot = &members[member];
-        let served = stage.served_at(&slot.url, LOOK).await;
-        match worth(stage, course, member, &served).await {
+    // All at once: there are seconds.
+    let looks = join_all(at_work.iter().map(async |member| {
+        let served = stage.served_at(&members[*member].url, LOOK).await;
+        worth(stage, course, *member, &served).await
+    }));
+    for (member, worth) in at_work.iter().copied().zip(looks.await) {
+        match worth {
             Worth::Good => good.push(member),
             // It was out before, and is no worse than it was.
             Worth::AsBefore => {}

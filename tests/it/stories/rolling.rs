@@ -18,7 +18,7 @@ fn a_good_release_goes_over_all_members_of_haproxy() {
       way back   v1 on 3 members, ./deploy.sh can put it there again   [time]
       out        web1    2 of 3 stay in   [time]
       drained    web1: nothing in flight   [time]
-    | web1 has v2
+    | web1: web1 has v2
       deploy     web1 <- v2      ./deploy.sh ended with 0   [time]
       serves     web1 says v2   [time]
       smoke      1 of 1 on web1   [time]
@@ -27,7 +27,7 @@ fn a_good_release_goes_over_all_members_of_haproxy() {
       watch      1 s   errors 0 % (limit 5 %)   p95 [time]   [time]
       out        web2    2 of 3 stay in   [time]
       drained    web2: nothing in flight   [time]
-    | web2 has v2
+    | web2: web2 has v2
       deploy     web2 <- v2      ./deploy.sh ended with 0   [time]
       serves     web2 says v2   [time]
       smoke      1 of 1 on web2   [time]
@@ -36,7 +36,7 @@ fn a_good_release_goes_over_all_members_of_haproxy() {
       watch      1 s   errors 0 % (limit 5 %)   p95 [time]   [time]
       out        web3    2 of 3 stay in   [time]
       drained    web3: nothing in flight   [time]
-    | web3 has v2
+    | web3: web3 has v2
       deploy     web3 <- v2      ./deploy.sh ended with 0   [time]
       serves     web3 says v2   [time]
       smoke      1 of 1 on web3   [time]
@@ -73,7 +73,7 @@ fn a_good_release_goes_over_all_members_of_nginx() {
       way back   v1 on 3 members, ./deploy.sh can put it there again   [time]
       out        web1    2 of 3 stay in   [time]
       drained    web1 for 300 ms: nginx does not say what a server still has   [time]
-    | web1 has v2
+    | web1: web1 has v2
       deploy     web1 <- v2      ./deploy.sh ended with 0   [time]
       serves     web1 says v2   [time]
       smoke      1 of 1 on web1   [time]
@@ -82,7 +82,7 @@ fn a_good_release_goes_over_all_members_of_nginx() {
       watch      1 s   errors 0 % (limit 5 %)   p95 [time]   [time]
       out        web2    2 of 3 stay in   [time]
       drained    web2 for 300 ms: nginx does not say what a server still has   [time]
-    | web2 has v2
+    | web2: web2 has v2
       deploy     web2 <- v2      ./deploy.sh ended with 0   [time]
       serves     web2 says v2   [time]
       smoke      1 of 1 on web2   [time]
@@ -91,7 +91,7 @@ fn a_good_release_goes_over_all_members_of_nginx() {
       watch      1 s   errors 0 % (limit 5 %)   p95 [time]   [time]
       out        web3    2 of 3 stay in   [time]
       drained    web3 for 300 ms: nginx does not say what a server still has   [time]
-    | web3 has v2
+    | web3: web3 has v2
       deploy     web3 <- v2      ./deploy.sh ended with 0   [time]
       serves     web3 says v2   [time]
       smoke      1 of 1 on web3   [time]
@@ -116,7 +116,7 @@ fn a_release_that_is_bad_under_traffic_is_taken_back() {
       way back   v1 on 3 members, ./deploy.sh can put it there again   [time]
       out        web1    2 of 3 stay in   [time]
       drained    web1: nothing in flight   [time]
-    | web1 has worse
+    | web1: web1 has worse
       deploy     web1 <- worse      ./deploy.sh ended with 0   [time]
       serves     web1 says worse   [time]
       smoke      1 of 1 on web1   [time]
@@ -126,7 +126,7 @@ fn a_release_that_is_bad_under_traffic_is_taken_back() {
       notice     the way back goes over web1
       out        web1    2 of 3 stay in   [time]
       drained    web1: nothing in flight   [time]
-    | web1 has v1
+    | web1: web1 has v1
       deploy     web1 <- v1      ./deploy.sh ended with 0   [time]
       serves     web1 says v1   [time]
       smoke      1 of 1 on web1   [time]
@@ -163,7 +163,7 @@ fn a_bad_second_batch_takes_the_first_one_back_too() {
       way back   v1 on 3 members, ./deploy.sh can put it there again   [time]
       out        web1    2 of 3 stay in   [time]
       drained    web1: nothing in flight   [time]
-    | web1 has v2
+    | web1: web1 has v2
       deploy     web1 <- v2      ./deploy.sh ended with 0   [time]
       serves     web1 says v2   [time]
       smoke      1 of 1 on web1   [time]
@@ -172,19 +172,19 @@ fn a_bad_second_batch_takes_the_first_one_back_too() {
       watch      1 s   errors 0 % (limit 5 %)   p95 [time]   [time]
       out        web2    2 of 3 stay in   [time]
       drained    web2: nothing in flight   [time]
-    | web2 has v2
+    | web2: web2 has v2
       deploy     web2 <- v2      ./deploy.sh ended with 0   [time]
       serves     web2: broken   [time]
       notice     the way back goes over web2 and web1
       out        web2 already   [time]
-    | web2 has v1
+    | web2: web2 has v1
       deploy     web2 <- v1      ./deploy.sh ended with 0   [time]
       serves     web2 says v1   [time]
       smoke      1 of 1 on web2   [time]
       in         web2    3 of 3 in rotation, shop/web2 up   [time]
       out        web1    2 of 3 stay in   [time]
       drained    web1: nothing in flight   [time]
-    | web1 has v1
+    | web1: web1 has v1
       deploy     web1 <- v1      ./deploy.sh ended with 0   [time]
       serves     web1 says v1   [time]
       smoke      1 of 1 on web1   [time]
@@ -221,7 +221,7 @@ fn who_stops_goes_on_where_it_stopped() {
       way back   none: where a batch fails, the rollout stops there   [time]
       out        web1    2 of 3 stay in   [time]
       drained    web1: nothing in flight   [time]
-    | web1 has v2
+    | web1: web1 has v2
       deploy     web1 <- v2      ./deploy.sh ended with 0   [time]
       serves     web1 says v2   [time]
       smoke      1 of 1 on web1   [time]
@@ -230,7 +230,7 @@ fn who_stops_goes_on_where_it_stopped() {
       watch      1 s   errors 0 % (limit 5 %)   p95 [time]   [time]
       out        web2    2 of 3 stay in   [time]
       drained    web2: nothing in flight   [time]
-    | web2 has broken
+    | web2: web2 has broken
       deploy     web2 <- v2      ./deploy.sh ended with 0   [time]
       serves     web2: broken   [time]
       warning    web2 stays out of rotation: it serves broken
@@ -255,7 +255,7 @@ fn who_stops_goes_on_where_it_stopped() {
       warning    the members serve different releases (broken, v1); each would get its own again
       way back   none: where a batch fails, the rollout stops there   [time]
       out        web2 already   [time]
-    | web2 has v2
+    | web2: web2 has v2
       deploy     web2 <- v2      ./deploy.sh ended with 0   [time]
       serves     web2 says v2   [time]
       smoke      1 of 1 on web2   [time]
@@ -264,7 +264,7 @@ fn who_stops_goes_on_where_it_stopped() {
       watch      1 s   errors 0 % (limit 5 %)   p95 [time]   [time]
       out        web3    2 of 3 stay in   [time]
       drained    web3: nothing in flight   [time]
-    | web3 has v2
+    | web3: web3 has v2
       deploy     web3 <- v2      ./deploy.sh ended with 0   [time]
       serves     web3 says v2   [time]
       smoke      1 of 1 on web3   [time]
@@ -340,4 +340,36 @@ fn a_first_deployment_brings_all_members_up() {
     assert_eq!(ran.code, 0, "{}", ran.log);
     assert!(ran.log.contains("none: nothing is live yet"), "{}", ran.log);
     assert_eq!(crew.releases(), ["v2"; 3]);
+}
+
+/// Two of four at a time, both ways.
+#[test]
+fn a_batch_of_several_goes_and_comes_together() {
+    let crew = Crew::of(Front::HaProxy, 4);
+    crew.configure("kind: rolling,", "kind: rolling, batch: 50%,");
+    let (ran, sent, failed, why) = under_load(&crew, Manner::KeepAlive, "rollout --version=v2");
+    assert_eq!(ran.code, 0, "{}", ran.log);
+    for wanted in [
+        "  out        web1 and web2    2 of 4 stay in",
+        "  deploy     web1 and web2 <- v2      ./deploy.sh ended with 0",
+        "  serves     web3 says v2, web4 says v2",
+        "  in         web3 and web4    4 of 4 in rotation, shop/web3, shop/web4 up",
+        "| web4: web4 has v2",
+    ] {
+        assert!(ran.log.contains(wanted), "{wanted} is not in\n{}", ran.log);
+    }
+    assert_eq!(failed, 0, "of {sent}: {why}");
+    assert_eq!(crew.releases(), ["v2"; 4]);
+
+    let script = crew.path("deploy.sh");
+    let text = std::fs::read_to_string(&script).unwrap();
+    let odd = text.replace("set -e", "set -e\n[ $MEMBER$VERSION = web4v3 ] && exit 6");
+    std::fs::write(&script, odd).unwrap();
+    let (ran, sent, failed, why) = under_load(&crew, Manner::KeepAlive, "rollout --version=v3");
+    assert_eq!(ran.code, 20, "{}", ran.log);
+    let way = "the way back goes over web4, web3, web2 and web1";
+    assert!(ran.log.contains(way), "{}", ran.log);
+    assert_eq!(failed, 0, "of {sent}: {why}");
+    assert_eq!(crew.releases(), ["v2"; 4]);
+    assert_eq!(crew.in_rotation(), ["web1", "web2", "web3", "web4"]);
 }

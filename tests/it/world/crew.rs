@@ -1,27 +1,17 @@
 //! A crew: three members behind a real HAProxy or nginx that was set up with the lines which
 //! `cutover router-config` prints, a config, and a script that puts a release into a member.
-//!
-//! A member ends everything that it has when it is deployed to, as a process that is started anew
-//! does, so nobody can deploy to one that has traffic without being noticed. What it does else
-//! is told by its release: `broken` fails everywhere but where it says its name, `worse` fails
-//! every second user and no check, and `mute` says nothing at all.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use regex_lite::Regex;
 use serde_json::{Value, json};
 
 use super::haproxy::{Ground, HaProxy};
+use super::member::Member;
 use super::nginx::{Lines, Nginx};
 use super::shop::{Ran, program};
 
@@ -32,7 +22,11 @@ pub(crate) enum Front {
     Nginx,
 }
 
+/// The members of a crew of three.
 pub(crate) const NAMES: [&str; 3] = ["web1", "web2", "web3"];
+
+/// As many as there can be.
+const ALL: [&str; 4] = ["web1", "web2", "web3", "web4"];
 
 /// Everything that runs, and the directory where a user would call the program.
 pub(crate) struct Crew {
@@ -82,11 +76,17 @@ echo \"$MEMBER has $VERSION\"
 impl Crew {
     /// Opens one with v1 on all members, all of which have traffic.
     pub(crate) fn open(front: Front) -> Self {
+        Self::of(front, NAMES.len())
+    }
+
+    /// The same with so many members.
+    pub(crate) fn of(front: Front, number: usize) -> Self {
         let home = tempfile::tempdir().unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let members: Vec<Member> = NAMES
+        let names = ALL.iter().take(number);
+        let members: Vec<Member> = names
             .map(|name| Member::start(home.path().join(name)))
-            .into();
+            .collect();
         let proxy = match front {
             Front::HaProxy => Proxy::HaProxy(haproxy(home.path(), &members)),
             Front::Nginx => Proxy::Nginx(nginx(home.path(), &members)),
@@ -125,12 +125,15 @@ impl Crew {
         fs::write(&path, old.replace(from, to)).unwrap();
     }
 
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        ALL.into_iter().take(self.members.len())
+    }
+
     /// The release that each member has.
-    pub(crate) fn releases(&self) -> [String; 3] {
-        NAMES.map(|name| {
-            let release = fs::read_to_string(self.path(name).join("release")).unwrap();
-            release.trim().to_owned()
-        })
+    pub(crate) fn releases(&self) -> Vec<String> {
+        let release = |name| fs::read_to_string(self.path(name).join("release")).unwrap();
+        let all = self.names().map(release);
+        all.map(|release| release.trim().to_owned()).collect()
     }
 
     /// Puts a release into a member, past the program.
@@ -161,19 +164,17 @@ impl Crew {
             }
             Proxy::Nginx(nginx) => {
                 let file = fs::read_to_string(nginx.site.path("live.conf")).unwrap();
-                let at = NAMES.iter().position(|one| *one == name).unwrap();
+                let at = ALL.iter().position(|one| *one == name).unwrap();
                 let server = format!("server 127.0.0.1:{};", self.members[at].port);
                 file.contains(&server)
             }
         };
-        NAMES.into_iter().filter(|name| is_in(name)).collect()
+        self.names().filter(|name| is_in(name)).collect()
     }
 
     /// How many requests each member has had.
     pub(crate) fn had(&self) -> Vec<u64> {
-        let all = self.members.iter();
-        all.map(|member| member.counted.load(Ordering::Relaxed))
-            .collect()
+        self.members.iter().map(Member::had).collect()
     }
 
     /// The program with its arguments, in the user's directory.
@@ -193,7 +194,7 @@ impl Crew {
             text = text.replace(nginx.site.directory().to_str().unwrap(), "/proxy");
         }
         text = text.replace(&format!("http://127.0.0.1:{}", self.front()), "http://shop");
-        for (name, member) in NAMES.iter().zip(&self.members) {
+        for (name, member) in ALL.iter().zip(&self.members) {
             text = text.replace(
                 &format!("http://127.0.0.1:{}", member.port),
                 &format!("http://{name}"),
@@ -266,7 +267,7 @@ fn command(home: &Path, arguments: &str) -> Command {
 
 /// Puts everything into the directory that a user has there.
 fn furnish(home: &Path, members: &[Member], router: &Value, front: u16) {
-    let of_members: BTreeMap<&str, Value> = NAMES
+    let of_members: BTreeMap<&str, Value> = ALL
         .into_iter()
         .zip(members)
         .map(|(name, it)| {
@@ -289,107 +290,4 @@ fn router_config(home: &Path) -> String {
     let printed = command(home, "router-config").output().unwrap();
     assert!(printed.status.success(), "{printed:?}");
     String::from_utf8(printed.stdout).unwrap()
-}
-
-/// A server whose release is a file in its directory. It ends with its owner.
-struct Member {
-    port: u16,
-    counted: Arc<AtomicU64>,
-    over: Arc<AtomicBool>,
-    accepting: Option<JoinHandle<()>>,
-}
-
-impl Member {
-    fn start(directory: PathBuf) -> Self {
-        fs::create_dir_all(&directory).unwrap();
-        fs::write(directory.join("release"), "v1\n").unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (counted, over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
-        let (tally, end) = (Arc::clone(&counted), Arc::clone(&over));
-        let accepting = thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if end.load(Ordering::SeqCst) {
-                    break;
-                }
-                let (directory, tally) = (directory.clone(), Arc::clone(&tally));
-                thread::spawn(move || serve(stream, &directory, &tally));
-            }
-        });
-        Self {
-            port,
-            counted,
-            over,
-            accepting: Some(accepting),
-        }
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
-        if let Some(accepting) = self.accepting.take() {
-            let _ = accepting.join();
-        }
-    }
-}
-
-/// Answers until the client goes, or the member goes down.
-fn serve(stream: TcpStream, directory: &Path, counted: &AtomicU64) {
-    let Ok(mut writer) = stream.try_clone() else {
-        return;
-    };
-    let _ = stream.set_nodelay(true);
-    let down = || directory.join("down").exists();
-    let mut reader = BufReader::new(stream);
-    loop {
-        let (mut path, mut length, mut line) = (String::new(), 0, String::new());
-        loop {
-            line.clear();
-            if !matches!(reader.read_line(&mut line), Ok(1..)) {
-                return;
-            }
-            if path.is_empty() {
-                path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-            }
-            if let Some(number) = line.to_lowercase().strip_prefix("content-length:") {
-                length = number.trim().parse().unwrap_or(0);
-            }
-            if line.trim_end().is_empty() {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        if reader.read_exact(&mut body).is_err() {
-            return;
-        }
-        let nth = counted.fetch_add(1, Ordering::Relaxed);
-        // `/slow` takes two seconds, unless the member goes down before.
-        let steps = if path == "/slow" { 100 } else { 1 };
-        for _ in 0..steps {
-            if down() {
-                return;
-            }
-            if steps > 1 {
-                thread::sleep(Duration::from_millis(20));
-            }
-        }
-        let release = fs::read_to_string(directory.join("release")).unwrap_or_default();
-        let release = release.trim();
-        let status = match (release, path.as_str()) {
-            ("mute", _) => return,
-            ("broken", "/release") => "200 OK",
-            ("broken", _) => "500 Broken",
-            ("worse", "/") if nth.is_multiple_of(2) => "500 Worse",
-            _ => "200 OK",
-        };
-        let answer = format!(
-            "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{release}",
-            release.len()
-        );
-        if down() || writer.write_all(answer.as_bytes()).is_err() {
-            return;
-        }
-    }
 }

@@ -22,6 +22,7 @@ pub(crate) mod load;
 pub(crate) mod loft;
 pub(crate) mod loki;
 pub(crate) mod mail;
+mod member;
 pub(crate) mod nginx;
 pub(crate) mod openapi;
 pub(crate) mod pagers;
