@@ -1,7 +1,7 @@
 //! From the config's blocks to parts that act: fills the tables of kinds into the schema, and
 //! builds the stage of an environment.
 
-mod fleet;
+mod crew;
 
 use std::path::PathBuf;
 
@@ -96,22 +96,19 @@ pub fn stage(
 ) -> Result<Stage, Vec<Misfit>> {
     let mut misfits = Vec::new();
     let slots = slots(environment, &mut misfits);
-    let fleet = fleet::of(environment, tools, &mut misfits);
-    let router = slots
-        .as_ref()
-        .filter(|_| fleet.is_none())
-        .and_then(|slots| {
-            let with = routers::Tools {
-                http: tools.http.clone(),
-                app: app.to_owned(),
-                environment: name.to_owned(),
-                slots: slots.clone(),
-                directory: tools.directory.clone(),
-                vault: tools.vault.clone(),
-            };
-            let block = &environment.router.as_ref()?.0;
-            fitting("router", build(routers::KINDS, block, &with), &mut misfits)
-        });
+    let crew = crew::of(environment, tools, &mut misfits);
+    let router = slots.as_ref().filter(|_| crew.is_none()).and_then(|slots| {
+        let with = routers::Tools {
+            http: tools.http.clone(),
+            app: app.to_owned(),
+            environment: name.to_owned(),
+            slots: slots.clone(),
+            directory: tools.directory.clone(),
+            vault: tools.vault.clone(),
+        };
+        let block = &environment.router.as_ref()?.0;
+        fitting("router", build(routers::KINDS, block, &with), &mut misfits)
+    });
     let with = targets::Tools {
         http: tools.http.clone(),
         directory: tools.directory.clone(),
@@ -147,7 +144,7 @@ pub fn stage(
             environment: name.to_owned(),
             url: environment.url.get().clone(),
             slots,
-            fleet,
+            crew,
             mark: environment.release.clone(),
             router,
             target,

@@ -223,7 +223,7 @@ impl Session {
     fn router_config(&self, inputs: &Inputs) -> Result<Option<Ending>, Refusal> {
         let choice = self.choice(inputs)?;
         let stage = self.stage(&choice, "router-config", inputs)?;
-        let pool = stage.fleet.as_ref().and_then(|fleet| fleet.pool.as_ref());
+        let pool = stage.crew.as_ref().and_then(|crew| crew.pool.as_ref());
         if let Some(pool) = pool {
             self.print(&pool.one_time_lines());
         } else if let Some(router) = &stage.router {

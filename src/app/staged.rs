@@ -255,15 +255,15 @@ impl Session {
         let (app, environment) = (&choice.config.file.app, choice.environment());
         let mut stage = cast::stage(app, &choice.name, environment, &tools)
             .map_err(|misfits| choice.refuse(misfits))?;
-        let fleet = stage.fleet.as_ref();
-        let router = fleet.map_or(stage.router.is_some(), |fleet| fleet.pool.is_some());
-        if fleet.is_some() && matches!(mode, "switch-traffic" | "rollback") {
+        let crew = stage.crew.as_ref();
+        let router = crew.map_or(stage.router.is_some(), |crew| crew.pool.is_some());
+        if crew.is_some() && matches!(mode, "switch-traffic" | "rollback") {
             return Err(Refusal::of_input("mode", no_slots(mode, &choice.name)));
         }
         let needs: &[(&str, bool)] = match mode {
             "rollout" => &[("router", router), ("target", stage.target.is_some())],
             "switch-traffic" | "rollback" | "router-config" => &[("router", router)],
-            "deploy-slot" if fleet.is_some() => {
+            "deploy-slot" if crew.is_some() => {
                 &[("router", router), ("target", stage.target.is_some())]
             }
             "deploy-slot" => &[("target", stage.target.is_some())],

@@ -15,13 +15,13 @@ use crate::model::split::Split;
 use crate::rollout::rolling;
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
-use crate::rollout::steps::{AwaitServed, Deploy, ReadTraffic, side_named};
+use crate::rollout::steps::{AwaitServed, Deploy, Heed, ReadTraffic, side_named};
 
 /// Deploys `release` into the slot that the inputs name, or the idle one. The slot may take
 /// `wait` until it serves the release.
 pub async fn run(stage: &Stage, inputs: &Inputs, release: &Release, wait: Duration) -> Ending {
     Saga::tell(stage, async |saga: &mut Saga<'_>| {
-        if stage.fleet.is_some() {
+        if stage.crew.is_some() {
             let how = (wait, inputs.dry_run);
             return rolling::deploy_to(saga, inputs.slot.as_deref(), release, how).await;
         }
@@ -62,7 +62,7 @@ async fn place(saga: &mut Saga<'_>, named: Option<&str>) -> Result<(Side, Split)
         let split = saga
             .step(ReadTraffic {
                 expected: None,
-                heed_record: true,
+                heed: Heed::Record,
             })
             .await?
             .split;

@@ -153,7 +153,7 @@ fn subject(stage: &Stage, slot: Option<&str>) -> Result<Subject, Fault> {
     let Some(name) = slot else {
         return Ok(stage.public());
     };
-    if stage.fleet.is_some() {
+    if stage.crew.is_some() {
         let (_, member) = rolling::member_named(stage, slot)?;
         stage.learned(Fact::Slot(name.to_owned()));
         return Ok(stage.subject_of(member, None));

@@ -13,7 +13,7 @@ use crate::rollout::patience::{Check, Failed, pass_all};
 use crate::rollout::rolling;
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
-use crate::rollout::steps::{ReadTraffic, SmokeTest, side_named};
+use crate::rollout::steps::{Heed, ReadTraffic, SmokeTest, side_named};
 
 /// What [`pass_all`] found.
 pub type Outcome = Result<usize, Failed>;
@@ -31,7 +31,7 @@ pub async fn on_slot(stage: &Stage, slot: Option<&str>) -> Ending {
                 fault.next("add checks to the config, or give them with `checks:`"),
             ));
         }
-        if stage.fleet.is_some() {
+        if stage.crew.is_some() {
             return rolling::smoke_test(saga, slot).await;
         }
         let on = match slot {
@@ -39,7 +39,7 @@ pub async fn on_slot(stage: &Stage, slot: Option<&str>) -> Ending {
             None => saga
                 .step(ReadTraffic {
                     expected: None,
-                    heed_record: false,
+                    heed: Heed::Router,
                 })
                 .await?
                 .split

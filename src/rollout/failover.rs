@@ -111,7 +111,7 @@ async fn attempt(
 ) -> Result<String, TargetError> {
     target.prepare(order).await?;
     // Several members are deployed to at once; whose line it is has to be seen.
-    let say = |line: String| match &stage.fleet {
+    let say = |line: String| match &stage.crew {
         Some(_) => stage.say(Event::Line(format!("{}: {line}", order.slot))),
         None => stage.say(Event::Line(line)),
     };

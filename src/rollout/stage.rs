@@ -41,7 +41,7 @@ pub struct Stage {
     /// router is missing, and no mode that is about slots gets as far as here.
     pub slots: Slots,
     /// Its members, in the place of slots.
-    pub fleet: Option<Fleet>,
+    pub crew: Option<Crew>,
     /// How an answer says which release it comes from.
     pub mark: Mark,
     /// Who decides which slot gets traffic.
@@ -77,7 +77,7 @@ pub struct Stage {
 }
 
 /// The members that share the traffic of an environment.
-pub struct Fleet {
+pub struct Crew {
     /// All of them, in the order of the config.
     pub members: Vec<Slot>,
     /// Who decides which of them get traffic.
@@ -127,9 +127,9 @@ impl Stage {
     /// # Errors
     /// When the environment has slots, or the config has no router.
     pub fn pool(&self) -> Result<(&[Slot], &dyn Pool), Fault> {
-        let fleet = self.fleet.as_ref().ok_or_else(|| self.missing("members"))?;
-        let pool = fleet.pool.as_deref();
-        Ok((&fleet.members, pool.ok_or_else(|| self.missing("router"))?))
+        let crew = self.crew.as_ref().ok_or_else(|| self.missing("members"))?;
+        let pool = crew.pool.as_deref();
+        Ok((&crew.members, pool.ok_or_else(|| self.missing("router"))?))
     }
 
     fn missing(&self, block: &str) -> Fault {
@@ -153,7 +153,7 @@ impl Stage {
     /// A slot or a member as something to look at.
     pub fn subject_of(&self, slot: &Slot, release: Option<&Release>) -> Subject {
         let mut subject = self.subject_at(slot.url.clone(), Some(&slot.name), release);
-        if self.fleet.is_some() {
+        if self.crew.is_some() {
             let variables = &mut subject.variables;
             variables.push(("MEMBER".to_owned(), slot.name.clone()));
         }
@@ -186,7 +186,7 @@ impl Stage {
 
     /// Where traffic is now, for the account of a failure; `None` where there is no router.
     pub async fn traffic_now(&self) -> Option<String> {
-        if self.fleet.is_some() {
+        if self.crew.is_some() {
             return Some(rolling::told_now(self, LAST_LOOK).await);
         }
         let router = self.router.as_deref()?;

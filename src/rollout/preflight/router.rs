@@ -16,7 +16,7 @@ use crate::rollout::patience::Check;
 use crate::rollout::rolling::{PrepareWayBack as PrepareMembers, TakeCensus};
 use crate::rollout::saga::Step as _;
 use crate::rollout::stage::Stage;
-use crate::rollout::steps::{PrepareWayBack, ReadTraffic};
+use crate::rollout::steps::{Heed, PrepareWayBack, ReadTraffic};
 
 use super::Circumstances;
 
@@ -29,7 +29,7 @@ const ONCE_MORE: Duration = Duration::from_millis(500);
 /// What was found, and the idle slot's name where the router says it.
 pub(super) async fn look(stage: &Stage, with: &Circumstances) -> (Vec<Finding>, Option<String>) {
     let skipped = |name, why| Finding::skipped(Group::Guardrail, name, why);
-    if stage.fleet.is_some() {
+    if stage.crew.is_some() {
         return (members(stage, with).await, None);
     }
     if stage.router.is_none() {
@@ -37,7 +37,7 @@ pub(super) async fn look(stage: &Stage, with: &Circumstances) -> (Vec<Finding>, 
     }
     let read = ReadTraffic {
         expected: with.expect_active.as_deref(),
-        heed_record: true,
+        heed: Heed::Record,
     };
     let before = match read.act(stage).await {
         Ok(made) => made.value,

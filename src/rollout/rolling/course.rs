@@ -173,7 +173,7 @@ impl Course {
     /// What somebody needs to know who has to put them in when this process cannot. Who was out
     /// before is as good as before when it is out.
     pub(super) fn note(&self, stage: &Stage) -> AtWork {
-        let members = stage.fleet.iter().flat_map(|fleet| &fleet.members);
+        let members = stage.crew.iter().flat_map(|crew| &crew.members);
         let names: Vec<&String> = members.map(|member| &member.name).collect();
         let one = |at: usize| Some(((*names.get(at)?).clone(), self.good_before(at)));
         AtWork {
@@ -231,9 +231,9 @@ impl Course {
             last_old_ms: last_old.map(ms),
             felt: self.felt().map(|figures| figures.summary()),
             known_loss: stage
-                .fleet
+                .crew
                 .as_ref()
-                .and_then(|fleet| fleet.pool.as_deref()?.known_loss()),
+                .and_then(|crew| crew.pool.as_deref()?.known_loss()),
         }));
     }
 

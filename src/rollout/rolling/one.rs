@@ -20,7 +20,7 @@ use super::deploy::{AwaitServed, DeployTo, is_out};
 /// # Errors
 /// When the environment has no such member, or none is named.
 pub fn member_named<'s>(stage: &'s Stage, name: Option<&str>) -> Result<(usize, &'s Slot), Fault> {
-    let members = stage.fleet.as_ref().map_or(&[][..], |fleet| &fleet.members);
+    let members = stage.crew.as_ref().map_or(&[][..], |crew| &crew.members);
     let known = listed(members.iter().map(|member| member.name.as_str()));
     let Some(name) = name else {
         return Err(Fault::new(

@@ -1,7 +1,7 @@
-//! From an environment's `members:` to a fleet: who they are, and the router that takes them out.
+//! From an environment's `members:` to a crew: who they are, and the router that takes them out.
 
 use crate::config::file::Environment;
-use crate::rollout::stage::Fleet;
+use crate::rollout::stage::Crew;
 use crate::routers::pool;
 
 use super::{Misfit, Tools, fitting, named};
@@ -11,7 +11,7 @@ pub(super) fn of(
     environment: &Environment,
     tools: &Tools,
     misfits: &mut Vec<Misfit>,
-) -> Option<Fleet> {
+) -> Option<Crew> {
     if environment.members.is_empty() {
         return None;
     }
@@ -25,5 +25,5 @@ pub(super) fn of(
     let block = environment.router.as_ref();
     let built = block.map(|block| pool::build(&block.0, &with));
     let pool = built.and_then(|built| fitting("router", built, misfits));
-    Some(Fleet { members, pool })
+    Some(Crew { members, pool })
 }
