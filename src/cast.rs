@@ -1,15 +1,17 @@
 //! From the config's blocks to parts that act: fills the tables of kinds into the schema, and
 //! builds the stage of an environment.
 
+mod crew;
 mod hooks;
 
 use std::path::PathBuf;
 
+use indexmap::IndexMap;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::docker_host::Engine;
-use crate::config::file::Environment;
+use crate::config::file::{Environment, SlotOptions};
 use crate::config::hooks::Terms;
 use crate::config::kinds::{
     Block, CheckBlock, Kind, MetricBlock, NotifierBlock, TargetBlock, build, plain_schema,
@@ -100,7 +102,8 @@ pub fn stage(
 ) -> Result<Stage, Vec<Misfit>> {
     let mut misfits = Vec::new();
     let slots = slots(environment, &mut misfits);
-    let router = slots.as_ref().and_then(|slots| {
+    let crew = crew::of(environment, tools, &mut misfits);
+    let router = slots.as_ref().filter(|_| crew.is_none()).and_then(|slots| {
         let with = routers::Tools {
             http: tools.http.clone(),
             app: app.to_owned(),
@@ -152,6 +155,7 @@ pub fn stage(
             environment: name.to_owned(),
             url: environment.url.get().clone(),
             slots,
+            crew,
             mark: environment.release.clone(),
             router,
             target,
@@ -364,13 +368,15 @@ fn sentry(
 }
 
 fn slots(environment: &Environment, misfits: &mut Vec<Misfit>) -> Option<Slots> {
-    let mut slots = environment.slots.iter().map(|(name, slot)| Slot {
-        name: name.clone(),
-        url: slot.url.get().clone(),
-    });
-    match (slots.next(), slots.next(), slots.next()) {
-        (Some(first), Some(second), None) => Some(Slots { first, second }),
-        _ => {
+    let mut slots = named(&environment.slots);
+    if !environment.members.is_empty() {
+        // Nothing asks for them; see `Stage::slots`.
+        slots = named(&environment.members);
+        slots.truncate(2);
+    }
+    match <[Slot; 2]>::try_from(slots) {
+        Ok([first, second]) => Some(Slots { first, second }),
+        Err(_) => {
             misfits.push((
                 "slots".to_owned(),
                 "an environment has exactly two slots".to_owned(),
@@ -378,6 +384,14 @@ fn slots(environment: &Environment, misfits: &mut Vec<Misfit>) -> Option<Slots> 
             None
         }
     }
+}
+
+fn named(slots: &IndexMap<String, SlotOptions>) -> Vec<Slot> {
+    let one = |(name, slot): (&String, &SlotOptions)| Slot {
+        name: name.clone(),
+        url: slot.url.get().clone(),
+    };
+    slots.iter().map(one).collect()
 }
 
 fn fitting<T>(path: &str, built: Result<T, String>, misfits: &mut Vec<Misfit>) -> Option<T> {

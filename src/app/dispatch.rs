@@ -228,8 +228,11 @@ impl Session {
     /// The lines that the proxy needs once.
     fn router_config(&self, inputs: &Inputs) -> Result<Option<Ending>, Refusal> {
         let choice = self.choice(inputs)?;
-        let stage = self.stage(&choice, "switch-traffic", inputs)?;
-        if let Some(router) = &stage.router {
+        let stage = self.stage(&choice, "router-config", inputs)?;
+        let pool = stage.crew.as_ref().and_then(|crew| crew.pool.as_ref());
+        if let Some(pool) = pool {
+            self.print(&pool.one_time_lines());
+        } else if let Some(router) = &stage.router {
             self.print(&router.one_time_lines());
         }
         Ok(None)

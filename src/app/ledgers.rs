@@ -38,6 +38,7 @@ impl Session {
             environment: environment.to_owned(),
             progress: Progress::Begun,
             way_back: None,
+            at_work: None,
             claim: None,
             moved_to: None,
             ended_well: false,

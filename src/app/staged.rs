@@ -271,12 +271,17 @@ impl Session {
         let (app, environment) = (&choice.config.file.app, choice.environment());
         let mut stage = cast::stage(app, &choice.name, environment, &tools)
             .map_err(|misfits| choice.refuse(misfits))?;
+        let crew = stage.crew.as_ref();
+        let router = crew.map_or(stage.router.is_some(), |crew| crew.pool.is_some());
+        if crew.is_some() && matches!(mode, "switch-traffic" | "rollback") {
+            return Err(Refusal::of_input("mode", no_slots(mode, &choice.name)));
+        }
         let needs: &[(&str, bool)] = match mode {
-            "rollout" => &[
-                ("router", stage.router.is_some()),
-                ("target", stage.target.is_some()),
-            ],
-            "switch-traffic" | "rollback" => &[("router", stage.router.is_some())],
+            "rollout" => &[("router", router), ("target", stage.target.is_some())],
+            "switch-traffic" | "rollback" | "router-config" => &[("router", router)],
+            "deploy-slot" if crew.is_some() => {
+                &[("router", router), ("target", stage.target.is_some())]
+            }
             "deploy-slot" => &[("target", stage.target.is_some())],
             _ => &[],
         };
@@ -313,6 +318,17 @@ impl Session {
     }
 }
 
+/// Why a mode that is about slots has nothing to do where there are members.
+fn no_slots(mode: &str, environment: &str) -> String {
+    let instead = match mode {
+        "rollback" => "the old release goes back over them by",
+        _ => "a release goes over them by",
+    };
+    format!(
+        "{mode} moves traffic between two slots, and {environment} has members: {instead} `cutover rollout --environment {environment} --version VERSION`"
+    )
+}
+
 /// Gives the deployment to the secondary target at once.
 fn by_hand(stage: &mut Stage, mode: &str) -> Result<(), Refusal> {
     let said = match (mode, &mut stage.failover) {
@@ -328,11 +344,33 @@ fn by_hand(stage: &mut Stage, mode: &str) -> Result<(), Refusal> {
 
 /// The strategy of the config, or another one that the input names: that has its defaults then.
 fn strategy(choice: &Choice, inputs: &Inputs) -> Result<Strategy, Refusal> {
-    let strategy = choice.environment().strategy.clone();
-    match inputs.strategy.as_deref() {
-        Some(name) if name != strategy.name() => Strategy::named(name).ok_or_else(|| {
-            Refusal::of_input("strategy", unknown("strategy", name, Strategy::NAMES))
-        }),
-        _ => Ok(strategy),
+    let environment = choice.environment();
+    let strategy = environment.strategy.clone();
+    let Some(name) = inputs
+        .strategy
+        .as_deref()
+        .filter(|name| *name != strategy.name())
+    else {
+        return Ok(strategy);
+    };
+    let other = Strategy::named(name)
+        .ok_or_else(|| Refusal::of_input("strategy", unknown("strategy", name, Strategy::NAMES)))?;
+    let has_members = !environment.members.is_empty();
+    match (has_members, matches!(other, Strategy::Rolling(_))) {
+        (true, false) => Err(Refusal::of_input(
+            "strategy",
+            format!(
+                "{name} needs two slots, and {} has members: leave it out, or say rolling",
+                choice.name
+            ),
+        )),
+        (false, true) => Err(Refusal::of_input(
+            "strategy",
+            format!(
+                "rolling goes over `members`, and {} has two slots: use blue-green or canary",
+                choice.name
+            ),
+        )),
+        _ => Ok(other),
     }
 }

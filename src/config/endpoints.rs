@@ -52,6 +52,10 @@ pub fn endpoints(environment: &Environment) -> Vec<Endpoint> {
         let address = of_url(slot.url.get());
         add(address, format!("slot {name}"), Some(name), false);
     }
+    for (name, member) in &environment.members {
+        let address = of_url(member.url.get());
+        add(address, format!("member {name}"), None, false);
+    }
     let router = environment.router.iter().map(|it| (&it.0, "router", true));
     let target = environment.target.iter().map(|it| (&it.0, "target", true));
     let smoke = environment

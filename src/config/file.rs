@@ -33,6 +33,7 @@ use super::meaning;
 use super::preflight::{Guardrails, Migration, Preflight};
 use super::problem::{Place, Problem};
 use super::protection::Protection;
+use super::rolling::{self, Rolling};
 use super::thresholds::Threshold;
 use super::units::{HttpUrl, Percent, Span};
 use super::yaml;
@@ -51,14 +52,19 @@ pub struct File {
     pub environments: IndexMap<String, Environment>,
 }
 
-/// An environment: two slots, a router in front, and what makes a release good there.
+/// An environment: two slots or several members, a router in front, and what makes a release good
+/// there.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Environment {
     /// Where users reach it.
     pub url: HttpUrl,
     /// Exactly two slots. The first is where traffic is at weight 0, the second where it is at 100.
+    #[serde(default)]
     pub slots: IndexMap<String, SlotOptions>,
+    /// In the place of `slots`, for a rolling rollout: 2 to 100 servers that share the traffic.
+    #[serde(default)]
+    pub members: IndexMap<String, SlotOptions>,
     /// How an answer says which release it comes from.
     pub release: Mark,
     /// How a release gets into a slot. `deploy-slot` and `rollout` need it.
@@ -168,17 +174,20 @@ pub enum Strategy {
     BlueGreen(BlueGreen),
     /// A little traffic first, and more of it step by step, each judged against the old release.
     Canary(Box<Canary>),
+    /// One batch of `members` after the other, each out of rotation while it changes.
+    Rolling(Box<Rolling>),
 }
 
 impl Strategy {
     /// The names of all strategies.
-    pub const NAMES: [&'static str; 2] = ["blue-green", "canary"];
+    pub const NAMES: [&'static str; 3] = ["blue-green", "canary", rolling::NAME];
 
     /// One with nothing but its defaults; `None` where there is none of that name.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "blue-green" => Some(Self::BlueGreen(BlueGreen::default())),
             "canary" => Some(Self::Canary(Box::default())),
+            rolling::NAME => Some(Self::Rolling(Box::default())),
             _ => None,
         }
     }
@@ -188,13 +197,14 @@ impl Strategy {
         match self {
             Self::BlueGreen(_) => "blue-green",
             Self::Canary(_) => "canary",
+            Self::Rolling(_) => rolling::NAME,
         }
     }
 
     /// Whether it judges only, and touches nothing.
     pub const fn observes(&self) -> bool {
         match self {
-            Self::BlueGreen(_) => false,
+            Self::BlueGreen(_) | Self::Rolling(_) => false,
             Self::Canary(settings) => settings.observe,
         }
     }
@@ -204,6 +214,7 @@ impl Strategy {
         match self {
             Self::BlueGreen(settings) => settings.wait.get(),
             Self::Canary(settings) => settings.wait.get(),
+            Self::Rolling(settings) => settings.wait.get(),
         }
     }
 
@@ -213,6 +224,7 @@ impl Strategy {
             Self::BlueGreen(settings) => settings.watch.get(),
             // Each step is guarded by itself.
             Self::Canary(settings) => settings.watch.get(),
+            Self::Rolling(settings) => settings.watch.get(),
         }
     }
 }
@@ -366,7 +378,9 @@ pub fn read(
         problems.sort_by_key(|problem| problem.place);
         return Err(problems);
     }
-    let file: File = serde_path_to_error::deserialize(checked.value).map_err(|failed| {
+    let mut value = checked.value;
+    rolling::fill_in(&mut value);
+    let file: File = serde_path_to_error::deserialize(value).map_err(|failed| {
         let path = failed.path().to_string();
         vec![Problem {
             place: checked.places.get(&path).copied(),

@@ -22,6 +22,7 @@ use super::lock::SHORTEST_LEASE;
 use super::preflight::{self, Guardrails, Preflight};
 use super::problem::{Place, Problem};
 use super::protection::{self, Name, Protection};
+use super::rolling;
 use super::units::Span;
 
 /// Everything in a config that fits the schema and still makes no sense.
@@ -40,6 +41,7 @@ pub fn problems(config: &Value, places: &BTreeMap<String, Place>) -> Vec<Problem
     for (name, environment) in environments {
         let at = format!("environments.{name}");
         found.slots(&format!("{at}.slots"), environment);
+        found.members(&at, environment);
         found.release(&format!("{at}.release"), environment);
         found.lease(&format!("{at}.lock.lease"), environment);
         found.approval(&format!("{at}.approval"), environment);
@@ -87,6 +89,16 @@ impl Found<'_> {
                 "{first} and {second} have the same URL, so one would be deployed over the other"
             );
             self.add(&format!("{path}.{second}.url"), said);
+        }
+    }
+
+    /// Slots or members, and the strategy that goes with them.
+    fn members(&mut self, path: &str, environment: &Value) {
+        for (below, said) in rolling::meaning(environment) {
+            match below.as_str() {
+                "" => self.add(path, said),
+                below => self.add(&format!("{path}.{below}"), said),
+            }
         }
     }
 

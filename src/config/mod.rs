@@ -37,6 +37,7 @@ pub mod problem;
 pub mod protection;
 mod report_file;
 pub mod request;
+pub mod rolling;
 pub mod schema;
 pub mod script;
 pub mod telemetry;

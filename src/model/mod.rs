@@ -21,6 +21,7 @@ pub mod hook;
 pub mod measure;
 pub mod metric;
 pub mod news;
+pub mod pool;
 pub mod protection;
 pub mod queue;
 pub mod receipt;

@@ -13,15 +13,19 @@ use crate::model::hook::Moment;
 use crate::model::release::Release;
 use crate::model::slot::Side;
 use crate::model::split::Split;
-use crate::rollout::hooks;
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 use crate::rollout::steps::{AskSlot, AwaitServed, Deploy, Heed, ReadTraffic, side_named};
+use crate::rollout::{hooks, rolling};
 
 /// Deploys `release` into the slot that the inputs name, or the idle one. The slot may take
 /// `wait` until it serves the release.
 pub async fn run(stage: &Stage, inputs: &Inputs, release: &Release, wait: Duration) -> Ending {
     Saga::tell(stage, async |saga: &mut Saga<'_>| {
+        if stage.crew.is_some() {
+            let how = (wait, inputs.dry_run);
+            return rolling::deploy_to(saga, inputs.slot.as_deref(), release, how).await;
+        }
         let (into, split) = place(saga, inputs.slot.as_deref()).await?;
         let slot = stage.slots.name(into);
         if inputs.dry_run {

@@ -3,7 +3,8 @@
 
 use crate::model::ending::{Decision, Ending, Reason};
 use crate::model::fault::Fault;
-use crate::rollout::ledger::{Note, Progress};
+use crate::rollout::ledger::{AtWork, Note, Progress, WayBack};
+use crate::rollout::rolling::PutMembersIn;
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 use crate::rollout::undos::PutTrafficBack;
@@ -17,13 +18,20 @@ pub fn nothing() -> Ending {
     )
 }
 
+/// What a run has left to be put back.
+enum Left {
+    Traffic(WayBack),
+    Members(AtWork),
+}
+
 /// Finishes the run that wrote `note`: puts traffic back if that was promised, and leaves it
 /// where it is if the run had committed.
 pub async fn run(stage: &Stage, note: &Note) -> Ending {
     let mode = &note.mode;
-    let way_back = match (note.progress, note.way_back.clone()) {
-        (Progress::Promised, Some(way_back)) => way_back,
-        (progress, _) => {
+    let left = match (note.progress, &note.at_work, &note.way_back) {
+        (Progress::Promised, Some(at_work), _) => Left::Members(at_work.clone()),
+        (Progress::Promised, None, Some(way_back)) => Left::Traffic(way_back.clone()),
+        (progress, ..) => {
             let traffic = stage
                 .traffic_now()
                 .await
@@ -42,12 +50,20 @@ pub async fn run(stage: &Stage, note: &Note) -> Ending {
             return Ending::good(Decision::Passed, Reason::Done, said);
         }
     };
-    let back = Saga::tell(stage, async |saga: &mut Saga<'_>| {
-        saga.undo_with(PutTrafficBack::new(way_back, None))?;
-        Err(Halt::from(Fault::new(
-            Reason::Cancelled,
-            format!("{mode} was cut off while it moved traffic"),
-        )))
+    let back = Saga::tell(stage, async |saga: &mut Saga<'_>| match left {
+        Left::Traffic(way_back) => {
+            saga.undo_with(PutTrafficBack::new(way_back, None))?;
+            Err(Halt::from(Fault::new(
+                Reason::Cancelled,
+                format!("{mode} was cut off while it moved traffic"),
+            )))
+        }
+        Left::Members(at_work) => {
+            let promise = PutMembersIn::new(stage, at_work)?;
+            let fault = promise.fault(stage, mode);
+            saga.undo_with(promise)?;
+            Err(Halt::from(fault))
+        }
     })
     .await;
     let traffic = back.account.traffic.clone().unwrap_or_default();
@@ -65,7 +81,7 @@ pub async fn run(stage: &Stage, note: &Note) -> Ending {
             Ending::good(Decision::RolledBack, Reason::Done, said)
         }
         Decision::Failed => {
-            let said = format!("{}: it had not moved yet, {traffic}", back.said);
+            let said = format!("{}: nothing was to be put back, {traffic}", back.said);
             Ending::good(Decision::Passed, Reason::Done, said)
         }
         _ => back,
@@ -78,6 +94,8 @@ pub async fn run(stage: &Stage, note: &Note) -> Ending {
 pub async fn is_live(stage: &Stage, note: &Note) -> bool {
     match (note.progress, note.moved_to) {
         (Progress::Committed, Some(to)) => stage.split_now().await == Some(to),
+        // All members had the release, or it would not have been final.
+        (Progress::Committed, None) => note.at_work.is_some() || note.ended_well,
         _ => note.ended_well,
     }
 }

@@ -16,6 +16,7 @@ use crate::probes::Subject;
 use crate::rollout::anomaly::glance;
 use crate::rollout::gauges::{Finding, Looked};
 use crate::rollout::patience::pass_all;
+use crate::rollout::rolling;
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 use crate::rollout::steps::side_named;
@@ -152,6 +153,11 @@ fn subject(stage: &Stage, slot: Option<&str>) -> Result<Subject, Fault> {
     let Some(name) = slot else {
         return Ok(stage.public());
     };
+    if stage.crew.is_some() {
+        let (_, member) = rolling::member_named(stage, slot)?;
+        stage.learned(Fact::Slot(name.to_owned()));
+        return Ok(stage.subject_of(member, None));
+    }
     let side = side_named(stage, "slot", name)?;
     stage.learned(Fact::Slot(name.to_owned()));
     Ok(stage.subject(side, None))

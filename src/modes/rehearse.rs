@@ -44,6 +44,15 @@ pub async fn run(piece: &Piece<'_>, inputs: &Inputs, tools: &Tools) -> Result<En
     let faults = Faults::read(inputs.faults.iter().map(String::as_str));
     let faults = faults.map_err(|said| Refusal::of_input("fault", said))?;
     let say = &tools.say;
+    if !piece.environment.members.is_empty() {
+        return Err(Refusal::of_input(
+            "rehearse",
+            format!(
+                "{} has members, and the stand-in has two slots: `cutover rollout --dry-run` says what a rolling rollout would do",
+                piece.name
+            ),
+        ));
+    }
     let mut script = Script::of(piece.environment);
     let mut names = piece.environment.slots.keys().cloned();
     let (Some(first), Some(second)) = (names.next(), names.next()) else {

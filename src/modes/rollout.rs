@@ -13,7 +13,7 @@ use crate::rollout::preflight::{Circumstances, preflight};
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 use crate::rollout::steps::{Heed, PrepareWayBack, ReadTraffic};
-use crate::rollout::{blue_green, canary, drain, hooks};
+use crate::rollout::{blue_green, canary, drain, hooks, rolling};
 
 /// Rolls `release` out, after the checks of the preflight where there are any. `kept` is where an
 /// earlier run has left a canary.
@@ -30,6 +30,7 @@ pub async fn run(
     // Over a contract nobody goes back, so there is nothing to judge for.
     let judged = match strategy {
         Strategy::Canary(settings) => Some((**settings).clone()),
+        Strategy::Rolling(_) => None,
         Strategy::BlueGreen(settings) => settings
             .judged()
             .filter(|_| migration != Migration::Contract),
@@ -41,6 +42,11 @@ pub async fn run(
             migration,
             settings: settings.clone(),
         }),
+        (_, Strategy::Rolling(settings)) => Story::Rolling(Box::new(rolling::Plan {
+            release,
+            migration,
+            settings: (**settings).clone(),
+        })),
         (judged, _) => Story::Canary(Box::new(canary::Plan {
             release,
             expect_active,
@@ -56,7 +62,10 @@ pub async fn run(
             return canary::observe(saga, plan).await;
         }
         if inputs.dry_run {
-            return planned(saga, &story).await;
+            return match &story {
+                Story::Rolling(plan) => rolling::planned(saga, plan).await,
+                story => planned(saga, story).await,
+            };
         }
         if let Some(circumstances) = checked {
             preflight(saga, circumstances).await?;
@@ -64,6 +73,7 @@ pub async fn run(
         match &story {
             Story::BlueGreen(plan) => blue_green::blue_green(saga, plan).await,
             Story::Canary(plan) => canary::canary(saga, plan).await,
+            Story::Rolling(plan) => rolling::rolling(saga, plan).await,
         }
     })
     .await
@@ -73,6 +83,7 @@ pub async fn run(
 enum Story {
     BlueGreen(blue_green::Plan),
     Canary(Box<canary::Plan>),
+    Rolling(Box<rolling::Plan>),
 }
 
 impl Story {
@@ -80,6 +91,7 @@ impl Story {
         match self {
             Self::BlueGreen(plan) => &plan.release,
             Self::Canary(plan) => &plan.release,
+            Self::Rolling(plan) => &plan.release,
         }
     }
 
@@ -87,6 +99,7 @@ impl Story {
         match self {
             Self::BlueGreen(plan) => plan.expect_active.as_deref(),
             Self::Canary(plan) => plan.expect_active.as_deref(),
+            Self::Rolling(_) => None,
         }
     }
 

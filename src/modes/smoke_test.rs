@@ -10,6 +10,7 @@ use crate::model::fault::Fault;
 use crate::platform::text;
 use crate::probes::Subject;
 use crate::rollout::patience::{Check, Failed, pass_all};
+use crate::rollout::rolling;
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 use crate::rollout::steps::{Heed, ReadTraffic, SmokeTest, side_named};
@@ -20,6 +21,19 @@ pub type Outcome = Result<usize, Failed>;
 /// Runs the environment's smoke checks against the slot that is named, or the idle one.
 pub async fn on_slot(stage: &Stage, slot: Option<&str>) -> Ending {
     Saga::tell(stage, async |saga: &mut Saga<'_>| {
+        let all = stage.smoke.len();
+        if all == 0 {
+            let fault = Fault::new(
+                Reason::NoData,
+                format!("environments.{}.smoke has no checks", stage.environment),
+            );
+            return Err(Halt::from(
+                fault.next("add checks to the config, or give them with `checks:`"),
+            ));
+        }
+        if stage.crew.is_some() {
+            return rolling::smoke_test(saga, slot).await;
+        }
         let on = match slot {
             Some(name) => side_named(stage, "slot", name)?,
             None => saga
@@ -33,16 +47,6 @@ pub async fn on_slot(stage: &Stage, slot: Option<&str>) -> Ending {
         };
         let name = stage.slots.name(on);
         stage.learned(Fact::Slot(name.to_owned()));
-        let all = stage.smoke.len();
-        if all == 0 {
-            let fault = Fault::new(
-                Reason::NoData,
-                format!("environments.{}.smoke has no checks", stage.environment),
-            );
-            return Err(Halt::from(
-                fault.next("add checks to the config, or give them with `checks:`"),
-            ));
-        }
         saga.step(SmokeTest { on, release: None }).await?;
         stage.learned(Fact::Healthy(true));
         let said = format!(

@@ -120,6 +120,8 @@ impl Script {
         let counts = match &mut staged.strategy {
             Strategy::Canary(_) => true,
             Strategy::BlueGreen(settings) => settings.source.take().is_some(),
+            // Not rehearsed: the stand-in has two slots.
+            Strategy::Rolling(_) => false,
         };
         if counts {
             // The stand-in's slots count nothing, but they can be asked.
@@ -141,6 +143,7 @@ impl Script {
             Strategy::BlueGreen(settings) => {
                 (cut(&mut settings.watch, LONGEST_WATCH), LONGEST_WATCH)
             }
+            Strategy::Rolling(settings) => (cut(&mut settings.watch, LONGEST_WATCH), LONGEST_WATCH),
             Strategy::Canary(settings) => {
                 let was = cut(&mut settings.watch, STEP);
                 for rung in &mut settings.steps {

@@ -110,7 +110,11 @@ async fn attempt(
     deadline: Duration,
 ) -> Result<String, TargetError> {
     target.prepare(order).await?;
-    let say = |line: String| stage.say(Event::Line(line));
+    // Several members are deployed to at once; whose line it is has to be seen.
+    let say = |line: String| match &stage.crew {
+        Some(_) => stage.say(Event::Line(format!("{}: {line}", order.slot))),
+        None => stage.say(Event::Line(line)),
+    };
     let enough = stage.cancelled.child_token();
     let desk = Desk {
         say: &say,

@@ -61,6 +61,15 @@ pub struct Owed {
     pub begun: BTreeSet<String>,
 }
 
+/// Which members of a pool a run has taken out, and what was in them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AtWork {
+    /// The release that is rolled out.
+    pub release: Release,
+    /// Those that may be out, by name, each with the release that it served before.
+    pub members: Vec<(String, Option<Release>)>,
+}
+
 /// What a run writes down. It holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
@@ -76,6 +85,9 @@ pub struct Note {
     pub progress: Progress,
     /// How to put traffic back, once something is promised.
     pub way_back: Option<WayBack>,
+    /// Which members may be out, where the environment has members.
+    #[serde(default)]
+    pub at_work: Option<AtWork>,
     /// The id of its claim to the lock, where it has one.
     #[serde(default)]
     pub claim: Option<String>,
@@ -143,9 +155,21 @@ impl Ledger {
     /// # Errors
     /// When it cannot be written: then nothing may be changed.
     pub fn promise(&self, way_back: WayBack) -> Result<(), Fault> {
+        self.promised(|note| note.way_back = Some(way_back))
+    }
+
+    /// Writes down which members are taken out, before they are.
+    ///
+    /// # Errors
+    /// When it cannot be written: then nothing may be changed.
+    pub fn takes_out(&self, at_work: AtWork) -> Result<(), Fault> {
+        self.promised(|note| note.at_work = Some(at_work))
+    }
+
+    fn promised(&self, what: impl FnOnce(&mut Note)) -> Result<(), Fault> {
         self.change(|note| {
             note.progress = Progress::Promised;
-            note.way_back = Some(way_back);
+            what(note);
         })
         .map_err(|failed| {
             Fault::new(
@@ -272,6 +296,7 @@ mod tests {
             environment: "production".into(),
             progress: Progress::Begun,
             way_back: None,
+            at_work: None,
             claim: None,
             moved_to: None,
             ended_well: false,

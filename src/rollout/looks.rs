@@ -58,7 +58,8 @@ impl Stage {
         served(&self.http, &self.mark, &look.with(name, value)).await
     }
 
-    async fn served_at(&self, base: &Url, timeout: Duration) -> Served {
+    /// Asks an address of this environment which release it serves.
+    pub async fn served_at(&self, base: &Url, timeout: Duration) -> Served {
         served_at(&self.http, &self.mark, base, timeout).await
     }
 }

@@ -24,6 +24,7 @@ pub mod preflight;
 pub mod prober;
 pub mod proof;
 pub mod pulse;
+pub mod rolling;
 pub mod saga;
 pub mod stage;
 pub mod steps;

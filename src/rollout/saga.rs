@@ -19,7 +19,7 @@ use crate::model::event::Event;
 use crate::model::fault::Fault;
 use crate::platform::retry::{Again, Backoff};
 
-use super::ledger::WayBack;
+use super::ledger::{Ledger, WayBack};
 use super::stage::Stage;
 
 /// How often and how long taking back is tried. It ends before the runner's patience does.
@@ -64,14 +64,31 @@ pub enum Undone {
 }
 
 /// A promise: how to take a step back. Holds what was seen before the step; can be kept twice.
-#[async_trait]
-pub trait Undo: Send + Sync {
+#[async_trait(?Send)]
+pub trait Undo {
     /// Its short name in the log.
     fn name(&self) -> &'static str;
 
     /// What the ledger says of it, for whoever has to keep it when this process cannot. `None`
     /// where traffic is to stay where the step puts it.
     fn way_back(&self) -> Option<WayBack>;
+
+    /// Writes it down, for whoever has to keep it when this process cannot.
+    ///
+    /// # Errors
+    /// When it cannot be written; then nothing may be changed.
+    fn write_down(&self, ledger: &Ledger) -> Result<(), Fault> {
+        match self.way_back() {
+            Some(way_back) => ledger.promise(way_back)?,
+            None => ledger.commit(),
+        }
+        Ok(())
+    }
+
+    /// How often and how long taking back is tried.
+    fn patience(&self) -> Backoff {
+        UNDO
+    }
 
     /// The command for a person, should it fail.
     fn by_hand(&self, stage: &Stage) -> String;
@@ -98,6 +115,11 @@ impl Halt {
     /// What stopped it.
     pub fn fault(&self) -> &Fault {
         &self.fault
+    }
+
+    /// The same, to be added to.
+    pub fn into_fault(self) -> Fault {
+        *self.fault
     }
 }
 
@@ -157,59 +179,13 @@ impl<'s> Saga<'s> {
     /// # Errors
     /// The step's fault, or that the run was cancelled.
     pub async fn step<S: Step>(&mut self, step: S) -> Result<S::Value, Halt> {
-        let began = Instant::now();
-        self.take(step).await.map_err(|(fault, acted)| {
-            if acted {
-                self.stage.say(Event::Failed {
-                    step: S::NAME,
-                    said: fault.measured.clone().unwrap_or_else(|| fault.said.clone()),
-                    took: began.elapsed(),
-                });
-            }
-            fault.into()
-        })
-    }
-
-    /// The same without a word on a failure, and with whether it had begun.
-    async fn take<S: Step>(&mut self, step: S) -> Result<S::Value, (Fault, bool)> {
-        let began = Instant::now();
-        if self.stage.cancelled.is_cancelled() {
-            return Err((Fault::cancelled(), false));
-        }
-        self.stage.say(Event::Working {
-            step: S::NAME,
-            said: String::new(),
-        });
-        let acting = step.act(self.stage);
-        let acted = if S::INTERRUPTIBLE {
-            tokio::select! {
-                biased;
-                () = self.stage.cancelled.cancelled() => Err(Fault::cancelled()),
-                acted = acting => acted,
-            }
-        } else {
-            acting.await
-        };
-        let took = began.elapsed();
-        match acted {
-            Ok(made) => {
-                if !made.said.is_empty() {
-                    self.stage.say(Event::Done {
-                        step: S::NAME,
-                        said: made.said,
-                        took,
-                    });
-                }
-                Ok(made.value)
-            }
-            Err(fault) => Err((fault, true)),
-        }
+        Ok(take(self.stage, step).await?)
     }
 
     /// Takes a step after the point of no return that changes no verdict: what it cannot do is a
     /// warning.
     pub async fn afterwards<S: Step<Value = ()>>(&mut self, step: S) {
-        if let Err((fault, _)) = self.take(step).await {
+        if let Err((fault, _)) = quietly(self.stage, step).await {
             let measured = fault.measured.map(|it| format!(": {it}"));
             self.stage.say(Event::Warned(format!(
                 "{} after the release was final: {}{}",
@@ -238,10 +214,7 @@ impl<'s> Saga<'s> {
     /// # Errors
     /// When it cannot be written down; then nothing may be changed.
     pub fn undo_with(&mut self, promise: impl Undo + 'static) -> Result<(), Halt> {
-        match promise.way_back() {
-            Some(way_back) => self.stage.ledger.promise(way_back)?,
-            None => self.stage.ledger.commit(),
-        }
+        promise.write_down(&self.stage.ledger)?;
         self.promises.push(Box::new(promise));
         Ok(())
     }
@@ -272,7 +245,8 @@ impl<'s> Saga<'s> {
         let mut all = Vec::new();
         while let Some(promise) = self.promises.pop() {
             let began = Instant::now();
-            let kept = UNDO
+            let kept = promise
+                .patience()
                 .run(
                     || take_back(promise.as_ref(), self.stage),
                     |failed: &Fault| match failed.reason {
@@ -317,6 +291,60 @@ impl<'s> Saga<'s> {
         } else {
             Unwound::Untouched
         }
+    }
+}
+
+/// Takes a step, unless the run was cancelled, and says how it went. Promises take steps by this, too.
+///
+/// # Errors
+/// The step's fault, or that the run was cancelled.
+pub async fn take<S: Step>(stage: &Stage, step: S) -> Result<S::Value, Fault> {
+    let began = Instant::now();
+    quietly(stage, step).await.map_err(|(fault, acted)| {
+        if acted {
+            stage.say(Event::Failed {
+                step: S::NAME,
+                said: fault.measured.clone().unwrap_or_else(|| fault.said.clone()),
+                took: began.elapsed(),
+            });
+        }
+        fault
+    })
+}
+
+/// The same without a word on a failure, and with whether it had begun.
+async fn quietly<S: Step>(stage: &Stage, step: S) -> Result<S::Value, (Fault, bool)> {
+    let began = Instant::now();
+    if stage.cancelled.is_cancelled() {
+        return Err((Fault::cancelled(), false));
+    }
+    stage.say(Event::Working {
+        step: S::NAME,
+        said: String::new(),
+    });
+    let acting = step.act(stage);
+    let acted = if S::INTERRUPTIBLE {
+        tokio::select! {
+            biased;
+            () = stage.cancelled.cancelled() => Err(Fault::cancelled()),
+            acted = acting => acted,
+        }
+    } else {
+        acting.await
+    };
+    let took = began.elapsed();
+    match acted {
+        Ok(made) => {
+            if !made.said.is_empty() {
+                stage.say(Event::Done {
+                    step: S::NAME,
+                    said: made.said,
+                    took,
+                });
+            }
+            Ok(made.value)
+        }
+        Err(fault) => Err((fault, true)),
     }
 }
 

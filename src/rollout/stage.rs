@@ -10,11 +10,12 @@ use crate::model::ending::Reason;
 use crate::model::event::{Event, Fact, Say};
 use crate::model::fault::Fault;
 use crate::model::release::{Mark, Release};
-use crate::model::slot::{Side, Slots};
+use crate::model::slot::{Side, Slot, Slots};
 use crate::model::split::Split;
 use crate::platform::http::Http;
 use crate::probes::Subject;
 use crate::routers::Router;
+use crate::routers::pool::Pool;
 use crate::targets::Target;
 
 use super::anomaly::Sentry;
@@ -25,6 +26,7 @@ use super::hooks::Hooks;
 use super::ledger::Ledger;
 use super::lock::keeper::Keeper;
 use super::patience::Check;
+use super::rolling;
 
 /// How long the router may take to say where traffic is, when all else is over.
 const LAST_LOOK: Duration = Duration::from_secs(2);
@@ -37,8 +39,11 @@ pub struct Stage {
     pub environment: String,
     /// Where users reach it.
     pub url: Url,
-    /// Its two slots.
+    /// Its two slots. An environment of members has none: these are its first two members then, the
+    /// router is missing, and no mode that is about slots gets as far as here.
     pub slots: Slots,
+    /// Its members, in the place of slots.
+    pub crew: Option<Crew>,
     /// How an answer says which release it comes from.
     pub mark: Mark,
     /// Who decides which slot gets traffic.
@@ -75,6 +80,14 @@ pub struct Stage {
     pub say: Say,
     /// Cancelled when the run is.
     pub cancelled: CancellationToken,
+}
+
+/// The members that share the traffic of an environment.
+pub struct Crew {
+    /// All of them, in the order of the config.
+    pub members: Vec<Slot>,
+    /// Who decides which of them get traffic.
+    pub pool: Option<Box<dyn Pool>>,
 }
 
 /// What a record says: that this slot was given the traffic.
@@ -115,6 +128,16 @@ impl Stage {
         self.target.as_deref().ok_or_else(|| self.missing("target"))
     }
 
+    /// The members, and who decides which of them get traffic.
+    ///
+    /// # Errors
+    /// When the environment has slots, or the config has no router.
+    pub fn pool(&self) -> Result<(&[Slot], &dyn Pool), Fault> {
+        let crew = self.crew.as_ref().ok_or_else(|| self.missing("members"))?;
+        let pool = crew.pool.as_deref();
+        Ok((&crew.members, pool.ok_or_else(|| self.missing("router"))?))
+    }
+
     fn missing(&self, block: &str) -> Fault {
         Fault::new(
             Reason::BadInput,
@@ -130,8 +153,17 @@ impl Stage {
 
     /// A slot as something to look at.
     pub fn subject(&self, side: Side, release: Option<&Release>) -> Subject {
-        let slot = self.slots.on(side);
-        self.subject_at(slot.url.clone(), Some(&slot.name), release)
+        self.subject_of(self.slots.on(side), release)
+    }
+
+    /// A slot or a member as something to look at.
+    pub fn subject_of(&self, slot: &Slot, release: Option<&Release>) -> Subject {
+        let mut subject = self.subject_at(slot.url.clone(), Some(&slot.name), release);
+        if self.crew.is_some() {
+            let variables = &mut subject.variables;
+            variables.push(("MEMBER".to_owned(), slot.name.clone()));
+        }
+        subject
     }
 
     /// The environment as users see it, as something to look at.
@@ -160,6 +192,9 @@ impl Stage {
 
     /// Where traffic is now, for the account of a failure; `None` where there is no router.
     pub async fn traffic_now(&self) -> Option<String> {
+        if self.crew.is_some() {
+            return Some(rolling::told_now(self, LAST_LOOK).await);
+        }
         let router = self.router.as_deref()?;
         Some(match tokio::time::timeout(LAST_LOOK, router.read()).await {
             Ok(Ok(reading)) => {

@@ -82,7 +82,7 @@ impl PutTrafficBack {
     }
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Undo for PutTrafficBack {
     fn name(&self) -> &'static str {
         "back"
@@ -184,7 +184,7 @@ impl LookWhereItStays {
     }
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Undo for LookWhereItStays {
     fn name(&self) -> &'static str {
         "stays"

@@ -15,6 +15,7 @@ pub mod http;
 mod lock;
 pub mod nginx;
 pub mod pointer;
+pub mod pool;
 mod testers;
 pub mod traefik;
 mod watched;

@@ -1,7 +1,7 @@
 //! A release gets into a slot by the user's own command, which is told what goes where.
 //!
-//! The command runs in a shell with `APP`, `ENVIRONMENT`, `SLOT`, `SLOT_URL`, `VERSION` and
-//! `FENCE` in its environment. What it does is its own matter; here it is run, heard and ended.
+//! The command runs in a shell with `APP`, `ENVIRONMENT`, `SLOT`, `SLOT_URL`, `MEMBER`, `VERSION`
+//! and `FENCE` in its environment. What it does is its own matter; here it is run, heard and ended.
 
 use std::path::PathBuf;
 
@@ -41,7 +41,7 @@ pub(super) const KIND: Kind<dyn Target, Tools> = Kind {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Options {
-    /// The command, for `sh`. It finds `APP`, `ENVIRONMENT`, `SLOT`, `SLOT_URL`, `VERSION`
+    /// The command, for `sh`. It finds `APP`, `ENVIRONMENT`, `SLOT` (or `MEMBER`), `SLOT_URL`, `VERSION`
     /// and `FENCE` in its environment. What it leaves running in the background must not keep its output open.
     #[schemars(length(min = 1))]
     run: String,

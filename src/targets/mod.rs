@@ -64,12 +64,14 @@ pub struct Order {
 
 impl Order {
     /// The order as variables, for scripts: `APP`, `ENVIRONMENT`, `SLOT`, `SLOT_URL`,
-    /// `VERSION`, and `FENCE`, which is empty without a lock.
-    pub fn variables(&self) -> [(&'static str, &str); 6] {
+    /// `VERSION`, and `FENCE`, which is empty without a lock. `MEMBER` is `SLOT` by the name that
+    /// it has where the environment has members.
+    pub fn variables(&self) -> [(&'static str, &str); 7] {
         [
             ("APP", &self.app),
             ("ENVIRONMENT", &self.environment),
             ("SLOT", &self.slot),
+            ("MEMBER", &self.slot),
             ("SLOT_URL", self.slot_url.as_str()),
             ("VERSION", self.release.as_str()),
             ("FENCE", self.fence.as_deref().unwrap_or_default()),

@@ -13,6 +13,7 @@ use crate::model::split::Split;
 use crate::platform::text;
 use crate::probes::{Ailment, Subject};
 use crate::rollout::patience::Check;
+use crate::rollout::rolling::{PrepareWayBack as PrepareMembers, TakeCensus};
 use crate::rollout::saga::Step as _;
 use crate::rollout::stage::Stage;
 use crate::rollout::steps::{Heed, PrepareWayBack, ReadTraffic};
@@ -28,6 +29,9 @@ const ONCE_MORE: Duration = Duration::from_millis(500);
 /// What was found, and the idle slot's name where the router says it.
 pub(super) async fn look(stage: &Stage, with: &Circumstances) -> (Vec<Finding>, Option<String>) {
     let skipped = |name, why| Finding::skipped(Group::Guardrail, name, why);
+    if stage.crew.is_some() {
+        return (members(stage, with).await, None);
+    }
     if stage.router.is_none() {
         return (vec![skipped("router", "the config has none")], None);
     }
@@ -88,6 +92,38 @@ async fn testers(stage: &Stage, idle: Side) -> Option<Finding> {
             skipped("the route does not work, which stops nobody else".to_owned())
         }
     }
+}
+
+/// The same of an environment of members: they can be read and turned, and each could get its
+/// old release again.
+async fn members(stage: &Stage, with: &Circumstances) -> Vec<Finding> {
+    let skipped = |name, why| Finding::skipped(Group::Guardrail, name, why);
+    if stage.pool().is_err() {
+        return vec![skipped("members", "the config has no router")];
+    }
+    let census = match TakeCensus.act(stage).await {
+        Ok(made) => made,
+        Err(fault) => {
+            let why = "the members have to be in order first";
+            return vec![no("members", fault), skipped("way back", why)];
+        }
+    };
+    let found = Finding::passed(Group::Guardrail, "members", census.said);
+    let Some(release) = with.release.as_ref().filter(|_| stage.target.is_some()) else {
+        let why = "no release is named, or the config has no target";
+        return vec![found, skipped("way back", why)];
+    };
+    let prepare = PrepareMembers {
+        census: &census.value,
+        to_do: &census.value.to_do(release),
+        release,
+        wanted: !with.contract,
+    };
+    let way_back = match prepare.act(stage).await {
+        Ok(made) => Finding::passed(Group::Guardrail, "way back", made.said),
+        Err(fault) => no("way back", fault),
+    };
+    vec![found, way_back]
 }
 
 /// Who goes back should get a slot that is well. Somebody who has to repair what is live gives a

@@ -6,6 +6,7 @@ mod traffic;
 use std::time::Duration;
 
 pub use slot::{AskSlot, AwaitServed, Deploy, SmokeTest, side_named};
+pub(super) use slot::{await_served, deploy_into, order_for, smoke};
 pub use traffic::{Heed, PrepareWayBack, ProveServed, ReadTraffic, Shift};
 
 /// How long a slot or the public URL may take to say what it serves.

@@ -8,7 +8,7 @@ use crate::model::ending::Reason;
 use crate::model::event::{Event, Fact};
 use crate::model::fault::Fault;
 use crate::model::release::Release;
-use crate::model::slot::Side;
+use crate::model::slot::{Side, Slot};
 use crate::model::split::Split;
 use crate::platform::text;
 use crate::rollout::failover;
@@ -77,28 +77,51 @@ impl Step for Deploy<'_> {
         let slot = stage.slots.on(self.into);
         self.is_idle(stage).await?;
         stage.learned(Fact::Slot(slot.name.clone()));
-        let order = Order {
-            app: stage.app.clone(),
-            environment: stage.environment.clone(),
-            slot: slot.name.clone(),
-            slot_url: slot.url.clone(),
-            release: self.release.clone(),
-            fence: stage.lock.fence(),
-        };
-        // What is replaced is asked for the record only: nobody waits long for it.
-        let replaced = tokio::select! {
-            biased;
-            () = stage.cancelled.cancelled() => return Err(Fault::cancelled()),
-            served = stage.served_by(self.into, REPLACED) => served.release().cloned(),
-        };
-        let did = failover::deploy(stage, &order, async || self.is_idle(stage).await).await?;
-        stage.say(Event::Changed {
-            what: format!("release in {}", slot.name),
-            before: replaced.map(|release| release.as_str().to_owned()),
-            after: self.release.as_str().to_owned(),
+        let did = deploy_into(stage, slot, self.release, async || {
+            self.is_idle(stage).await
         });
+        let did = did.await?;
         let said = format!("{} <- {}      {did}", slot.name, self.release);
         Ok(Made { value: (), said })
+    }
+}
+
+/// Has the target put a release into a slot or a member, which `is_idle` looks at again before a
+/// second target does. Returns what it did.
+///
+/// # Errors
+/// Why it is not there.
+pub(in crate::rollout) async fn deploy_into(
+    stage: &Stage,
+    slot: &Slot,
+    release: &Release,
+    is_idle: impl AsyncFn() -> Result<(), Fault>,
+) -> Result<String, Fault> {
+    let order = order_for(stage, slot, release);
+    // What is replaced is asked for the record only: nobody waits long for it.
+    let replaced = tokio::select! {
+        biased;
+        () = stage.cancelled.cancelled() => return Err(Fault::cancelled()),
+        served = stage.served_at(&slot.url, REPLACED) => served.release().cloned(),
+    };
+    let did = failover::deploy(stage, &order, is_idle).await?;
+    stage.say(Event::Changed {
+        what: format!("release in {}", slot.name),
+        before: replaced.map(|release| release.as_str().to_owned()),
+        after: release.as_str().to_owned(),
+    });
+    Ok(did)
+}
+
+/// What the target is told.
+pub(in crate::rollout) fn order_for(stage: &Stage, slot: &Slot, release: &Release) -> Order {
+    Order {
+        app: stage.app.clone(),
+        environment: stage.environment.clone(),
+        slot: slot.name.clone(),
+        slot_url: slot.url.clone(),
+        release: release.clone(),
+        fence: stage.lock.fence(),
     }
 }
 
@@ -140,43 +163,55 @@ impl Step for AwaitServed<'_> {
     const INTERRUPTIBLE: bool = true;
 
     async fn act(self, stage: &Stage) -> Result<Made<()>, Fault> {
-        let slot = stage.slots.name(self.by);
-        let deadline = Instant::now() + self.within;
-        let mut pause = Duration::from_millis(20);
-        loop {
-            let served = stage.served_by(self.by, LOOK.min(self.within)).await;
-            if let Some(release) = served.release() {
-                stage.learned(Fact::ServedVersion(release.as_str().to_owned()));
-                if release.is(self.release) {
-                    let said = format!("{slot} says {release}");
-                    return Ok(Made { value: (), said });
-                }
+        let slot = stage.slots.on(self.by);
+        let said = await_served(stage, slot, self.release, self.within).await?;
+        Ok(Made { value: (), said })
+    }
+}
+
+/// Waits until a slot or a member serves a release. Returns the line that says so.
+///
+/// # Errors
+/// What it serves instead.
+pub(in crate::rollout) async fn await_served(
+    stage: &Stage,
+    slot: &Slot,
+    wanted: &Release,
+    within: Duration,
+) -> Result<String, Fault> {
+    let name = &slot.name;
+    let deadline = Instant::now() + within;
+    let mut pause = Duration::from_millis(20);
+    loop {
+        let served = stage.served_at(&slot.url, LOOK.min(within)).await;
+        if let Some(release) = served.release() {
+            stage.learned(Fact::ServedVersion(release.as_str().to_owned()));
+            if release.is(wanted) {
+                return Ok(format!("{name} says {release}"));
             }
-            if Instant::now() + pause > deadline {
-                let (reason, said) = match &served {
-                    Served::Release(_) => (
-                        Reason::WrongVersion,
-                        "serves another release than the one deployed",
-                    ),
-                    Served::Unclear(_) => {
-                        (Reason::WrongVersion, "does not say which release it serves")
-                    }
-                    Served::Silent(_) => {
-                        (Reason::DeployFailed, "does not answer after the deployment")
-                    }
-                };
-                return Err(Fault::new(reason, format!("{slot} {said}"))
-                    .measured(format!("{slot}: {}", served.told()))
-                    .wanted(format!("{} in {}, within {}", self.release, stage.mark.told(), text::duration(self.within)))
-                    .next(format!("look at the log of {slot}; did the deployment put this version there and start it?")));
-            }
-            stage.say(Event::Working {
-                step: "serves",
-                said: format!("{slot}: {}", served.told()),
-            });
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(1));
         }
+        if Instant::now() + pause > deadline {
+            let (reason, said) = match &served {
+                Served::Release(_) => (
+                    Reason::WrongVersion,
+                    "serves another release than the one deployed",
+                ),
+                Served::Unclear(_) => {
+                    (Reason::WrongVersion, "does not say which release it serves")
+                }
+                Served::Silent(_) => (Reason::DeployFailed, "does not answer after the deployment"),
+            };
+            return Err(Fault::new(reason, format!("{name} {said}"))
+                .measured(format!("{name}: {}", served.told()))
+                .wanted(format!("{wanted} in {}, within {}", stage.mark.told(), text::duration(within)))
+                .next(format!("look at the log of {name}; did the deployment put this version there and start it?")));
+        }
+        stage.say(Event::Working {
+            step: "serves",
+            said: format!("{name}: {}", served.told()),
+        });
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
     }
 }
 
@@ -194,25 +229,33 @@ impl Step for SmokeTest<'_> {
     const INTERRUPTIBLE: bool = true;
 
     async fn act(self, stage: &Stage) -> Result<Made<()>, Fault> {
-        let slot = stage.slots.name(self.on);
-        let subject = stage.subject(self.on, self.release);
-        let all = stage.smoke.len();
-        if let Err(failed) = pass_all(&stage.smoke, &subject, &stage.say).await {
-            let all = text::count(all as u64, "smoke check");
-            let fault = failed.fault(Reason::SmokeFailed, &all, &format!(" on {slot}"));
-            if fault.reason == Reason::NoData {
-                return Err(fault);
-            }
-            return Err(fault.next(format!(
-                "look at {slot} itself: {}",
-                stage.slots.on(self.on).url
-            )));
-        }
-        let said = if all == 0 {
-            String::new()
-        } else {
-            format!("{all} of {all} on {slot}")
+        let slot = stage.slots.on(self.on);
+        smoke(stage, slot, self.release).await?;
+        let said = match stage.smoke.len() {
+            0 => String::new(),
+            all => format!("{all} of {all} on {}", slot.name),
         };
         Ok(Made { value: (), said })
     }
+}
+
+/// Runs the smoke checks against a slot or a member, all at once.
+///
+/// # Errors
+/// Those that failed.
+pub(in crate::rollout) async fn smoke(
+    stage: &Stage,
+    slot: &Slot,
+    release: Option<&Release>,
+) -> Result<(), Fault> {
+    let subject = stage.subject_of(slot, release);
+    let Err(failed) = pass_all(&stage.smoke, &subject, &stage.say).await else {
+        return Ok(());
+    };
+    let all = text::count(stage.smoke.len() as u64, "smoke check");
+    let fault = failed.fault(Reason::SmokeFailed, &all, &format!(" on {}", slot.name));
+    if fault.reason == Reason::NoData {
+        return Err(fault);
+    }
+    Err(fault.next(format!("look at {} itself: {}", slot.name, slot.url)))
 }

@@ -136,3 +136,40 @@ backend {backend}
         second = server(&servers[1], &slots.second.url),
     )
 }
+
+/// For the servers of a backend, each of which can be taken out.
+pub(super) fn for_servers(
+    address: &Address,
+    backend: &str,
+    servers: &[String],
+    file: Option<&StateFile>,
+    members: &[Slot],
+) -> String {
+    let (global, load) = match file {
+        Some(file) => (
+            format!("\n    server-state-file {}", file.path.display()),
+            "\n    load-server-state-from-file global",
+        ),
+        None => (String::new(), ""),
+    };
+    let mut all = String::new();
+    for (name, member) in servers.iter().zip(members) {
+        let _ = writeln!(all, "{} check", server(name, &member.url));
+    }
+    format!(
+        "# In haproxy.cfg:
+global
+    {socket}{global}
+
+frontend cutover
+    mode http
+{BINDS}
+    default_backend {backend}
+
+backend {backend}
+    mode http
+    balance roundrobin{load}
+{all}",
+        socket = address.one_time_line(),
+    )
+}

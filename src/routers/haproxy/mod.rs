@@ -11,6 +11,7 @@ mod entries;
 mod lines;
 mod map;
 mod pair;
+mod pool;
 mod state_file;
 mod table;
 mod weights;
@@ -21,6 +22,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::pool::{self as pool_seam, Pool, of_members};
 use super::testers::{self, Testers};
 use super::{Router, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
@@ -36,6 +38,14 @@ pub const KIND: Kind<dyn Router, Tools> = Kind {
     about: "HAProxy through its stats socket, by a map file or by server weights; no reload.",
     schema: || plain_schema::<Options>(),
     build,
+};
+
+/// The entry in the table of pools.
+pub const POOL: Kind<dyn Pool, pool_seam::Tools> = Kind {
+    name: "haproxy",
+    about: "The servers of a backend of HAProxy, by drain and ready; no reload.",
+    schema: || plain_schema::<Options>(),
+    build: servers,
 };
 
 /// What `state-file` says when there is none.
@@ -54,9 +64,9 @@ pub struct Options {
     pub key: Option<String>,
     /// With `map`: the backend of each slot, for what it counts. Default: named like the slot.
     pub backends: Option<IndexMap<String, String>>,
-    /// The backend whose two servers are the slots.
+    /// The backend whose two servers are the slots, or whose servers are the members.
     pub backend: Option<String>,
-    /// The server of each slot. Default: named like the slot.
+    /// The server of each slot or member. Default: named like it.
     pub servers: Option<IndexMap<String, String>>,
     /// With `map`: where the map file is on this machine, or `none` if it is out of reach;
     /// default: the path in `map`. With `backend`: the `server-state-file` of haproxy.cfg.
@@ -135,6 +145,37 @@ fn server_weights(options: Options, cli: Cli, tools: &Tools) -> Result<ServerWei
         testers: testers::fitting(options.testers, &tools.slots)?,
         slots: tools.slots.clone(),
     })
+}
+
+/// The servers that are the members.
+fn servers(block: &Block, tools: &pool_seam::Tools) -> Result<Box<dyn Pool>, String> {
+    let options: Options = block.options()?;
+    let by_map = options.map.is_some() || options.key.is_some() || options.backends.is_some();
+    let backend = match options.backend {
+        Some(backend) if !by_map => backend,
+        _ => {
+            return Err("with `members`, say `backend`: the one whose servers they are; a map divides traffic between two slots only".to_owned());
+        }
+    };
+    plain("backend", &backend)?;
+    let named = |member: &crate::model::slot::Slot| member.name.clone();
+    let servers = of_members("servers", options.servers.as_ref(), &tools.members, named)?;
+    for name in &servers {
+        plain("servers", name)?;
+    }
+    let file = match options.state_file.as_deref() {
+        Some(NO_FILE) | None => None,
+        Some(path) => Some(state_file(path, &tools.directory)?),
+    };
+    Ok(Box::new(pool::Servers {
+        cli: Cli {
+            address: options.address.parse::<Address>()?,
+        },
+        backend,
+        servers,
+        file,
+        members: tools.members.clone(),
+    }))
 }
 
 /// The server or backend of each slot, named like the slot where nothing is given.

@@ -35,19 +35,26 @@ impl Table {
     }
 }
 
-/// The weight of a server in the text of a server-state file, whose second line names the columns.
+/// The weight of a server in the text of a server-state file.
 pub(super) fn saved_weight(text: &str, backend: &str, server: &str) -> Option<u16> {
+    saved(text, backend, server, "srv_uweight")?.parse().ok()
+}
+
+/// What a column says of a server in the text of a server-state file, whose second line names the
+/// columns.
+pub(super) fn saved<'a>(
+    text: &'a str,
+    backend: &str,
+    server: &str,
+    column: &str,
+) -> Option<&'a str> {
     let head = text.lines().find_map(|line| line.strip_prefix("# "))?;
-    let column = |name: &str| head.split(' ').position(|one| one == name);
-    let (be, srv, weight) = (
-        column("be_name")?,
-        column("srv_name")?,
-        column("srv_uweight")?,
-    );
+    let at = |name: &str| head.split(' ').position(|one| one == name);
+    let (be, srv, wanted) = (at("be_name")?, at("srv_name")?, at(column)?);
     let rows = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
     let mut ours =
         rows.filter(|row| row.get(be) == Some(&backend) && row.get(srv) == Some(&server));
-    ours.next()?.get(weight)?.parse().ok()
+    ours.next()?.get(wanted).copied()
 }
 
 #[cfg(test)]

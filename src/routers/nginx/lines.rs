@@ -87,19 +87,65 @@ pub(super) fn for_include(
         "# 1. In http {{ }}, once.\n{ABOUT_ADDRESSES}{}{}\
          include \"{file}\";\n\
          \n# 2. In the server {{ }} that users reach; the first location in the one of `generation-url`.\n\
-         location = \"{generation_path}\" {{\n    \
-             access_log off;\n    \
-             default_type text/plain;\n    \
-             add_header Cache-Control no-store;\n    \
-             return 200 \"$cutover_generation\\n\";\n\
-         }}\n{}\
+         {}{}\
          \n# 3. The file {file} as it is at first, before the lines above are loaded:\n{}",
         upstreams(slots),
         log.format_line(),
+        generation_location(generation_path),
         location(site),
         Live::at_first().written(slots, split_by),
         file = file.display(),
     )
+}
+
+/// For an upstream of members.
+pub(super) fn for_upstream(
+    file: &Path,
+    generation_path: &str,
+    name: &str,
+    members: &[Slot],
+    first: &str,
+) -> String {
+    let (scheme, more) = spoken(members.iter());
+    format!(
+        "# 1. In http {{ }}, once.\n\
+         include \"{file}\";\n\
+         \n# 2. In the server {{ }} that users reach; the first location in the one of `generation-url`.\n\
+         {generation}\
+         location / {{\n    \
+             proxy_http_version 1.1;\n    \
+             proxy_set_header Connection \"\";\n    \
+             proxy_set_header Host $host;\n{more}    \
+             proxy_pass {scheme}://{name};\n\
+         }}\n\
+         \n# 3. The file {file} as it is at first, before the lines above are loaded:\n{first}",
+        file = file.display(),
+        generation = generation_location(generation_path),
+    )
+}
+
+/// Where nginx answers its generation.
+fn generation_location(path: &str) -> String {
+    format!(
+        "location = \"{path}\" {{\n    \
+             access_log off;\n    \
+             default_type text/plain;\n    \
+             add_header Cache-Control no-store;\n    \
+             return 200 \"$cutover_generation\\n\";\n\
+         }}\n"
+    )
+}
+
+/// The scheme that all of them speak, and what it needs.
+fn spoken<'a>(mut slots: impl Iterator<Item = &'a Slot>) -> (&'static str, &'static str) {
+    if slots.all(|slot| slot.url.scheme() == "https") {
+        (
+            "https",
+            "    proxy_ssl_server_name on;\n    proxy_ssl_name $host;\n",
+        )
+    } else {
+        ("http", "")
+    }
 }
 
 fn upstreams(slots: &Slots) -> String {
@@ -115,15 +161,7 @@ fn upstreams(slots: &Slots) -> String {
 /// The location that passes requests on. Without `Host` the slot would see its upstream's name.
 fn location(site: &Site<'_>) -> String {
     let Site { slots, log, .. } = *site;
-    let secure = |slot: &Slot| slot.url.scheme() == "https";
-    let (scheme, more) = if secure(&slots.first) && secure(&slots.second) {
-        (
-            "https",
-            "    proxy_ssl_server_name on;\n    proxy_ssl_name $host;\n",
-        )
-    } else {
-        ("http", "")
-    };
+    let (scheme, more) = spoken([&slots.first, &slots.second].into_iter());
     format!(
         "{testers}location / {{\n    \
              proxy_http_version 1.1;\n    \

@@ -1,10 +1,10 @@
 //! The include file: what is written into it, and what is read out of it.
 //!
 //! It is read by its directives, as nginx reads it, and by the names of the slots, so that
-//! neither a comment that lies nor slots that changed places in the config mislead. The
-//! generation is a count and a random part: no two files ever written have the same one, so an
-//! answer that carries it can come from that file only.
+//! neither a comment that lies nor slots that changed places in the config mislead. No two files
+//! ever written have the same generation, so an answer that carries it can come from that file only.
 
+use super::loader::generation_after;
 use crate::model::slot::{Side, Slots};
 use crate::model::split::{Split, Weight};
 
@@ -28,13 +28,8 @@ impl Live {
 
     /// The next file after this one.
     pub(super) fn followed_by(&self, split: Split) -> Self {
-        let count = self.generation.split('-').next().unwrap_or_default();
-        let count = count
-            .parse::<u64>()
-            .map_or(1, |count| count.saturating_add(1));
-        let random = uuid::Uuid::new_v4().simple().to_string();
         Self {
-            generation: format!("{count}-{}", &random[..8]),
+            generation: generation_after(&self.generation),
             split,
         }
     }

@@ -12,21 +12,28 @@ mod generation;
 mod include;
 mod lines;
 mod live_file;
+mod loader;
+mod pool;
 
 use std::path::Path;
 
+use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::include::Include;
 use self::lines::Site;
+use self::loader::Loader;
 use super::access_log::Log;
 use super::flags::{Flags, weights};
+use super::pool::{self as pool_seam, Pool, of_members};
 use super::testers::{self, Testers};
 use super::{Router, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::config::units::HttpUrl;
-use crate::model::slot::Side;
+use crate::model::slot::{Side, Slot};
+use crate::platform::http::Http;
+use crate::platform::secret::Vault;
 
 /// The entry in the table.
 pub const KIND: Kind<dyn Router, Tools> = Kind {
@@ -35,6 +42,17 @@ pub const KIND: Kind<dyn Router, Tools> = Kind {
     schema: plain_schema::<Options>,
     build,
 };
+
+/// The entry in the table of pools.
+pub const POOL: Kind<dyn Pool, pool_seam::Tools> = Kind {
+    name: "nginx",
+    about: "The servers of an upstream of nginx, in an include file; nginx is reloaded.",
+    schema: plain_schema::<Options>,
+    build: upstream,
+};
+
+/// The upstream's name where none is given.
+const UPSTREAM: &str = "members";
 
 /// What a request is put on a side by, where nothing else is asked for: each by itself.
 const EACH_REQUEST: &str = "$request_id";
@@ -58,6 +76,11 @@ struct Options {
     generation_url: Option<HttpUrl>,
     /// With `include`: nginx's error log, to quote why a reload was refused.
     error_log: Option<String>,
+    /// With `members`: the name of their upstream, for `proxy_pass`; `members` if not given.
+    upstream: Option<String>,
+    /// With `members`: the address of each as nginx reaches it, and what else stands in its line:
+    /// `10.0.0.5:8001 weight=2`. Default: host and port of its `url`.
+    servers: Option<IndexMap<String, String>>,
     /// An access log for Cutover alone, from which it counts what each slot did; the lines that
     /// `router-config` prints have it then.
     access_log: Option<String>,
@@ -70,6 +93,9 @@ struct Options {
 
 fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     let options: Options = block.options()?;
+    if options.upstream.is_some() || options.servers.is_some() {
+        return Err("`upstream` and `servers` are for an environment of `members`".to_owned());
+    }
     for side in [Side::First, Side::Second] {
         speakable(tools.slots.name(side))?;
     }
@@ -108,22 +134,8 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
         }
         (None, Some(file)) => {
             only_with("flags", &[("weights", options.weights.is_some())])?;
-            let file = tools.directory.join(file);
-            quotable("include", &file)?;
-            let Some(generation_url) = &options.generation_url else {
-                return Err("`generation-url` is missing: `nginx -t` and the reload can both end with 0 while nginx keeps its old configuration, and only nginx's own answer shows it; `cutover router-config` prints the location to add".to_owned());
-            };
-            let nginx = |command: Option<String>, usual: &str| {
-                command::Shell::new(command.as_deref().unwrap_or(usual), &tools.directory, &tools.vault)
-            };
             Ok(Box::new(Include {
-                file,
-                test: nginx(options.test, "nginx -t"),
-                reload: nginx(options.reload, "nginx -s reload"),
-                generations: generation::Asked::new(tools.http.clone(), generation_url.get()),
-                error_log: error_log::ErrorLog::new(
-                    options.error_log.map(|log| tools.directory.join(log)),
-                ),
+                loader: loader(&options, file, &tools.http, &tools.directory, &tools.vault)?,
                 split_by: split_by(options.split_by)?,
                 log,
                 testers,
@@ -133,6 +145,75 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
         (Some(_), Some(_)) => Err("`flags` and `include` are two ways to switch; keep one: `flags` needs no reload, `include` works with any weight".to_owned()),
         (None, None) => Err("`flags` (a directory; no reload) or `include` (a file; nginx is reloaded) is missing".to_owned()),
     }
+}
+
+/// The servers that are the members.
+fn upstream(block: &Block, tools: &pool_seam::Tools) -> Result<Box<dyn Pool>, String> {
+    let options: Options = block.options()?;
+    let Some(file) = &options.include else {
+        return Err("with `members`, say `include`: the file in which their upstream stands; flags divide traffic between two slots only".to_owned());
+    };
+    for (key, given) in [
+        ("flags", options.flags.is_some()),
+        ("weights", options.weights.is_some()),
+        ("split-by", options.split_by.is_some()),
+        ("access-log", options.access_log.is_some()),
+    ] {
+        if given {
+            return Err(format!("`{key}` is for two slots, and there are members"));
+        }
+    }
+    let name = options.upstream.as_deref().unwrap_or(UPSTREAM);
+    speakable(name).map_err(|_| {
+        format!("upstream: \"{name}\" is no name in nginx, which takes letters, digits, `-`, `_` and `.`")
+    })?;
+    let host = |member: &Slot| {
+        let host = member.url.host_str().unwrap_or("127.0.0.1");
+        let port = member.url.port_or_known_default().unwrap_or(80);
+        format!("{host}:{port}")
+    };
+    let servers = of_members("servers", options.servers.as_ref(), &tools.members, host)?;
+    for server in &servers {
+        let known = |c: char| c.is_ascii_alphanumeric() || "_-.:/[]= ".contains(c);
+        if server.trim() != server || !server.chars().all(known) || server.ends_with(" down") {
+            return Err(format!(
+                "servers: \"{server}\" is not the address of a server in nginx's own words, without `down` and `;`"
+            ));
+        }
+    }
+    Ok(Box::new(pool::Upstream {
+        loader: loader(&options, file, &tools.http, &tools.directory, &tools.vault)?,
+        name: name.to_owned(),
+        servers,
+        members: tools.members.clone(),
+    }))
+}
+
+/// How an include file is put in force.
+fn loader(
+    options: &Options,
+    file: &str,
+    http: &Http,
+    directory: &Path,
+    vault: &Vault,
+) -> Result<Loader, String> {
+    let file = directory.join(file);
+    quotable("include", &file)?;
+    let Some(generation_url) = &options.generation_url else {
+        return Err("`generation-url` is missing: `nginx -t` and the reload can both end with 0 while nginx keeps its old configuration, and only nginx's own answer shows it; `cutover router-config` prints the location to add".to_owned());
+    };
+    let nginx = |command: &Option<String>, usual: &str| {
+        command::Shell::new(command.as_deref().unwrap_or(usual), directory, vault)
+    };
+    Ok(Loader {
+        file,
+        test: nginx(&options.test, "nginx -t"),
+        reload: nginx(&options.reload, "nginx -s reload"),
+        generations: generation::Asked::new(http.clone(), generation_url.get()),
+        error_log: error_log::ErrorLog::new(
+            options.error_log.as_ref().map(|log| directory.join(log)),
+        ),
+    })
 }
 
 impl Options {

@@ -271,6 +271,7 @@ fn note() -> Note {
         environment: "production".to_owned(),
         progress: Progress::Begun,
         way_back: None,
+        at_work: None,
         claim: None,
         moved_to: None,
         ended_well: false,

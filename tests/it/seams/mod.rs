@@ -18,6 +18,7 @@ mod metrics_prober;
 mod metrics_prometheus;
 mod metrics_prometheus_faults;
 mod notifiers;
+mod pools;
 mod probes;
 mod probes_faults;
 mod probes_names;
