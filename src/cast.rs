@@ -1,6 +1,8 @@
 //! From the config's blocks to parts that act: fills the tables of kinds into the schema, and
 //! builds the stage of an environment.
 
+mod hooks;
+
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -8,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::docker_host::Engine;
 use crate::config::file::Environment;
+use crate::config::hooks::Terms;
 use crate::config::kinds::{
     Block, CheckBlock, Kind, MetricBlock, NotifierBlock, TargetBlock, build, plain_schema,
 };
@@ -37,6 +40,7 @@ use crate::{exporters, metrics, notifiers, probes, routers, targets};
 pub fn schema() -> Value {
     assemble(&[
         seam("target", targets::KINDS, None),
+        seam("hook", crate::hooks::KINDS, Some(plain_schema::<Terms>())),
         seam("router", routers::KINDS, None),
         seam("check", probes::KINDS, Some(plain_schema::<Patience>())),
         seam("metric", metrics::KINDS, None),
@@ -129,6 +133,10 @@ pub fn stage(
     });
     let target = environment.target.as_ref();
     let target = target.and_then(|block| one("target", block));
+    let (hooks, drain) = (
+        hooks::hooks(environment, tools, &mut misfits),
+        hooks::drain(environment, tools, &mut misfits),
+    );
     let smoke = checks("smoke", &environment.smoke, tools, &mut misfits);
     let health = checks(
         "health.checks",
@@ -148,6 +156,8 @@ pub fn stage(
             router,
             target,
             failover,
+            hooks,
+            drain,
             smoke,
             health,
             gauges,

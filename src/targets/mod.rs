@@ -8,6 +8,7 @@ mod command;
 mod copy;
 mod directory;
 mod docker;
+mod fleet;
 mod http;
 
 use std::path::PathBuf;
@@ -23,8 +24,13 @@ use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 
 /// All kinds, by name.
-pub const KINDS: &[Kind<dyn Target, Tools>] =
-    &[command::KIND, directory::KIND, docker::KIND, http::KIND];
+pub const KINDS: &[Kind<dyn Target, Tools>] = &[
+    command::KIND,
+    directory::KIND,
+    docker::KIND,
+    fleet::KIND,
+    http::KIND,
+];
 
 /// What a target is built with.
 pub struct Tools {

@@ -18,6 +18,7 @@ const FLOORS: [&[&str]; 6] = [
     &[
         "routers",
         "targets",
+        "hooks",
         "probes",
         "metrics",
         "notifiers",
@@ -182,6 +183,7 @@ fn every_seam_lists_its_files() {
     for seam in [
         "routers",
         "targets",
+        "hooks",
         "probes",
         "metrics",
         "notifiers",
@@ -250,6 +252,7 @@ fn the_readme_lists_what_there_is() {
     assert_eq!(first_column(&readme, "## Outputs"), names(&outputs));
     for (heading, kinds) in [
         ("### Targets", kinds(cutover::targets::KINDS)),
+        ("### Hooks", kinds(cutover::hooks::KINDS)),
         ("### Routers", kinds(cutover::routers::KINDS)),
         ("### Checks", kinds(cutover::probes::KINDS)),
         ("### Metrics", kinds(cutover::metrics::KINDS)),

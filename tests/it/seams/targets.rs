@@ -124,6 +124,22 @@ impl World {
                 hopeless: (folder("gone"), order("v1")),
                 slow: None,
             },
+            "fleet" => {
+                let fleet = |two: Value| json!({ "kind": "fleet", "nodes": { "web1": command("true"), "web2": two } });
+                Case {
+                    good: fleet(command("echo $VERSION")),
+                    failing: fleet(command("echo out of luck; exit 3")),
+                    hopeless: (
+                        fleet(with(command("true"), "directory", json!("gone"))),
+                        order("v1"),
+                    ),
+                    slow: Some(fleet(with(
+                        command("sleep 1000"),
+                        "timeout",
+                        json!("200ms"),
+                    ))),
+                }
+            }
             "docker" => self.container(),
             "http" => Case {
                 good: http("deploy/{{version}}"),

@@ -21,6 +21,7 @@ pub(crate) mod load;
 pub(crate) mod loft;
 pub(crate) mod loki;
 pub(crate) mod mail;
+pub(crate) mod market;
 pub(crate) mod nginx;
 pub(crate) mod openapi;
 pub(crate) mod pagers;
