@@ -219,6 +219,8 @@ async fn the_readme_s_config_and_the_examples_are_right() {
                 "https://hooks.slack.com/services/T0/B0/x"
             } else if name.contains("PAGERDUTY") {
                 "0123456789abcdef0123456789abcdef"
+            } else if name.contains("DIGEST") {
+                "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
             } else {
                 "a-value"
             };
