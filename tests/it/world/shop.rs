@@ -309,13 +309,10 @@ fn haproxy(slots: &Site) -> HaProxy {
 
 fn caddy(way: Way, slots: &Site) -> Caddy {
     Caddy::start(|site| {
+        let admin = format!("http://127.0.0.1:{}", site.admin);
         let router = match way {
-            Way::CaddyFlags => json!({
-                "kind": "caddy", "flags": "flags", "admin": format!("http://127.0.0.1:{}", site.admin),
-            }),
-            _ => json!({
-                "kind": "caddy", "handler": "live", "admin": format!("http://127.0.0.1:{}", site.admin),
-            }),
+            Way::CaddyFlags => json!({ "kind": "caddy", "flags": "flags", "admin": admin }),
+            _ => json!({ "kind": "caddy", "handler": "live", "admin": admin }),
         };
         furnish(slots, &router, site.port);
         let lines = router_config(slots);
