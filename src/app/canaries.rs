@@ -29,6 +29,7 @@ pub(super) fn unjudged(stage: &Stage, environment: &Environment) -> Option<Misfi
     let settings = match &environment.strategy {
         Strategy::Canary(settings) => (**settings).clone(),
         Strategy::BlueGreen(settings) => settings.judged()?,
+        Strategy::Rolling(_) => return None,
     };
     let fault = canary::can_be_judged(stage, &settings).err()?;
     let next = fault

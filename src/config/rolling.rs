@@ -214,6 +214,14 @@ pub fn meaning(environment: &Value) -> Vec<(String, String)> {
                     "a health check puts traffic on the previous slot, and this environment has members: leave it out".to_owned(),
                 );
             }
+            for (key, instead) in [
+                ("hooks", "run such a command before or after the rollout, or in the `target`"),
+                ("drain", "`strategy.drain` is how long a member's requests are waited for"),
+            ] {
+                if environment.get(key).is_some() {
+                    add(key, format!("`{key}` is for two slots, and this environment has members: {instead}"));
+                }
+            }
             let batch = environment.pointer("/strategy/batch");
             match batch.map(Batch::deserialize) {
                 Some(Ok(batch)) if members > 1 && batch.is_too_large(members) => add(
@@ -298,6 +306,11 @@ mod tests {
                 .collect()
         };
         assert_eq!(of(json!({ "members": members })), [""; 0]);
+        let hooked = of(json!({ "members": members, "hooks": { "always": [] }, "drain": {} }));
+        assert!(
+            hooked[0].starts_with("hooks: ") && hooked[1].starts_with("drain: "),
+            "{hooked:?}"
+        );
         for (environment, wanted) in [
             (json!({}), ": `slots` is missing"),
             (
