@@ -297,6 +297,7 @@ async fn tell(story: Story, stage: &Stage, staged: &Environment) -> Ending {
             settings: (**settings).clone(),
             kept: None,
         })),
+        Strategy::Rolling(_) => unreachable!("the theatre has two slots"),
     };
     let to_green = Switch {
         goal: Goal::Idle,
