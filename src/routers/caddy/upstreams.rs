@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::admin::{Admin, Found, Piece, Said};
+use super::dial_of;
 use super::find;
 use super::handler::{self, Dials, Pieces, can_share, new_mark, pieces_for, split, with};
-use super::dial_of;
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
 use crate::routers::access_log::Log;
