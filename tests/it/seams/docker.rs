@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
-use super::targets::{made, order, tools};
+use super::targets::{Case, made, order, tools};
 use crate::world::dockerd::Dockerd;
 use crate::world::ports;
 use crate::world::registry::{PASSWORD, Registry, USER, import};
@@ -289,4 +289,27 @@ fn two_networks_a_mount_and_limits_reach_the_container() {
             && mounts.contains(&(&json!("/kept"), &json!(true))),
         "{mounts:?}"
     );
+}
+
+/// What the contract suite holds containers to.
+pub(super) fn case(dockerd: &Dockerd) -> Case {
+    let with = |more: Value| {
+        let mut options = json!({
+            "kind": "docker", "image": "shop", "pull": "never", "disk": "1MB", "steady": "100ms",
+            "engine": format!("unix://{}", dockerd.socket().display()),
+        });
+        for (key, value) in more.as_object().unwrap() {
+            options[key] = value.clone();
+        }
+        options
+    };
+    let never = json!({ "command": "sleep 60", "timeout": "1h" });
+    Case {
+        good: with(json!({})),
+        failing: with(json!({ "env": { "MODE": "exit" }, "restart": "no" })),
+        hopeless: (with(json!({ "engine": "unix:///gone.sock" })), order("v1")),
+        slow: Some(with(
+            json!({ "health": never, "wait": "1h", "timeout": "200ms" }),
+        )),
+    }
 }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use super::docker;
 use crate::world::app::{App, Reply};
 use crate::world::dockerd::Dockerd;
 use crate::world::registry::import;
@@ -61,14 +62,14 @@ pub(crate) async fn deploy(
 }
 
 /// What every kind is held to.
-struct Case {
-    good: Value,
+pub(super) struct Case {
+    pub(super) good: Value,
     /// Is begun and fails.
-    failing: Value,
+    pub(super) failing: Value,
     /// What `prepare` refuses.
-    hopeless: (Value, Order),
+    pub(super) hopeless: (Value, Order),
     /// Takes for ever, where the kind can; `timeout` is 200ms.
-    slow: Option<Value>,
+    pub(super) slow: Option<Value>,
 }
 
 struct World {
@@ -140,7 +141,7 @@ impl World {
                     ))),
                 }
             }
-            "docker" => self.container(),
+            "docker" => docker::case(&self.dockerd),
             "http" => Case {
                 good: http("deploy/{{version}}"),
                 failing: http("fail"),
@@ -148,28 +149,6 @@ impl World {
                 slow: Some(with(http("hang"), "timeout", json!("200ms"))),
             },
             other => panic!("the kind {other} has no case in this suite"),
-        }
-    }
-
-    fn container(&self) -> Case {
-        let with = |more: Value| {
-            let mut options = json!({
-                "kind": "docker", "image": "shop", "pull": "never", "disk": "1MB", "steady": "100ms",
-                "engine": format!("unix://{}", self.dockerd.socket().display()),
-            });
-            for (key, value) in more.as_object().unwrap() {
-                options[key] = value.clone();
-            }
-            options
-        };
-        let never = json!({ "command": "sleep 60", "timeout": "1h" });
-        Case {
-            good: with(json!({})),
-            failing: with(json!({ "env": { "MODE": "exit" }, "restart": "no" })),
-            hopeless: (with(json!({ "engine": "unix:///gone.sock" })), order("v1")),
-            slow: Some(with(
-                json!({ "health": never, "wait": "1h", "timeout": "200ms" }),
-            )),
         }
     }
 }
@@ -220,7 +199,7 @@ async fn every_kind_keeps_the_contract() {
 }
 
 /// By its timeout, and by a cancellation in the middle.
-async fn a_slow_one_ends(mut slow: Value, tools: &Tools) {
+async fn a_slow_one_ends(slow: Value, tools: &Tools) {
     let order = order("v1");
     let target = made(slow.clone(), tools).unwrap();
     let ended = deploy(&*target, &order).await.0.unwrap_err();
@@ -230,8 +209,9 @@ async fn a_slow_one_ends(mut slow: Value, tools: &Tools) {
     assert_eq!(after, Duration::from_millis(200));
     assert!(said.contains("200 ms"), "{said}");
 
-    slow["timeout"] = json!("1h");
-    let target = made(slow, tools).unwrap();
+    // Wherever it stands: a fleet's nodes have it, not the fleet.
+    let slow = slow.to_string().replace("200ms", "1h");
+    let target = made(serde_json::from_str(&slow).unwrap(), tools).unwrap();
     let cancelled = CancellationToken::new();
     let desk = Desk {
         say: &|_| {},
