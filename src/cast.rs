@@ -2,6 +2,7 @@
 //! builds the stage of an environment.
 
 mod crew;
+mod figures;
 mod hooks;
 
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use crate::config::docker_host::Engine;
 use crate::config::file::{Environment, SlotOptions};
 use crate::config::hooks::Terms;
 use crate::config::kinds::{
-    Block, CheckBlock, Kind, MetricBlock, NotifierBlock, TargetBlock, build, plain_schema,
+    Block, CheckBlock, Kind, NotifierBlock, TargetBlock, build, plain_schema,
 };
 use crate::config::patience::Patience;
 use crate::config::preflight::Window;
@@ -29,9 +30,7 @@ use crate::notifiers::Routing;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 use crate::report::telling::Channel;
-use crate::rollout::anomaly::Sentry;
 use crate::rollout::failover::Failover;
-use crate::rollout::gauges::{Gauges, Named};
 use crate::rollout::ledger::Ledger;
 use crate::rollout::lock::keeper::Keeper;
 use crate::rollout::patience::Check;
@@ -147,8 +146,8 @@ pub fn stage(
         tools,
         &mut misfits,
     );
-    let gauges = gauges(environment, slots.as_ref(), tools, &mut misfits);
-    let anomaly = sentry(environment, tools, &gauges, &mut misfits);
+    let gauges = figures::gauges(environment, slots.as_ref(), tools, &mut misfits);
+    let anomaly = figures::sentry(environment, tools, &gauges, &mut misfits);
     match slots {
         Some(slots) if misfits.is_empty() => Ok(Stage {
             app: app.to_owned(),
@@ -312,59 +311,6 @@ fn checks(
         fitting(&format!("{path}[{i}]"), built, misfits)
     };
     blocks.iter().enumerate().filter_map(one).collect()
-}
-
-fn gauges(
-    environment: &Environment,
-    slots: Option<&Slots>,
-    tools: &Tools,
-    misfits: &mut Vec<Misfit>,
-) -> Gauges {
-    let Some(slots) = slots else {
-        return Gauges::default();
-    };
-    let with = metrics::Tools {
-        http: tools.http.clone(),
-        vault: tools.vault.clone(),
-        slots: slots.clone(),
-    };
-    let named = |(i, block): (usize, &MetricBlock)| {
-        let built = build(metrics::KINDS, &block.0, &with);
-        let source = fitting(&format!("metrics[{i}]"), built, misfits)?;
-        let kind = block.0.kind.clone();
-        Some(Named { kind, source })
-    };
-    let blocks = environment.metrics.iter().enumerate();
-    let sources: Vec<Named> = blocks.filter_map(named).collect();
-    // What a source that could not be built yields is not known, so nothing is said of it.
-    if sources.len() < environment.metrics.len() {
-        return Gauges::default();
-    }
-    let gauges = Gauges::new(sources, &environment.health.thresholds);
-    gauges.unwrap_or_else(|wrong| {
-        let below = |(path, said)| (format!("health.{path}"), said);
-        misfits.extend(wrong.into_iter().map(below));
-        Gauges::default()
-    })
-}
-
-/// What is held against the days before. Of sources that could not be built nothing is said.
-fn sentry(
-    environment: &Environment,
-    tools: &Tools,
-    gauges: &Gauges,
-    misfits: &mut Vec<Misfit>,
-) -> Option<Sentry> {
-    let block = environment.anomaly.as_ref()?;
-    if gauges.is_empty() && !environment.metrics.is_empty() {
-        return None;
-    }
-    let sentry = Sentry::new(block, &tools.directory, gauges);
-    let below = |(path, said): (String, String)| match path.as_str() {
-        "" => ("anomaly".to_owned(), said),
-        path => (format!("anomaly.{path}"), said),
-    };
-    sentry.map_err(|wrong| misfits.push(below(wrong))).ok()
 }
 
 fn slots(environment: &Environment, misfits: &mut Vec<Misfit>) -> Option<Slots> {

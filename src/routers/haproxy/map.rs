@@ -263,13 +263,9 @@ impl Router for MapEntry {
     }
 
     fn known_loss(&self) -> Option<String> {
-        let map = &self.map;
-        let loss = || {
-            format!(
-                "the map file is not written: a reload or restart of HAProxy returns to what {map} says there"
-            )
-        };
-        self.file.is_none().then(loss)
+        let back = "the map file is not written: a reload or restart of HAProxy returns to what";
+        let told = format!("{back} {} says there", self.map);
+        self.file.is_none().then_some(told)
     }
 
     fn testers(&self) -> Option<&Testers> {
