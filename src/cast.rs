@@ -20,6 +20,7 @@ use crate::exporters::Exporter;
 use crate::model::event::Say;
 use crate::model::slot::{Slot, Slots};
 use crate::notifiers::Routing;
+use crate::platform::host::Hosts;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 use crate::report::telling::Channel;
@@ -30,11 +31,12 @@ use crate::rollout::ledger::Ledger;
 use crate::rollout::lock::keeper::Keeper;
 use crate::rollout::patience::Check;
 use crate::rollout::stage::Stage;
-use crate::{exporters, metrics, notifiers, probes, routers, targets};
+use crate::{exporters, hosts, metrics, notifiers, probes, routers, targets};
 
 /// The schema of the config, with all kinds of this program.
 pub fn schema() -> Value {
     assemble(&[
+        seam("host", hosts::KINDS, None),
         seam("target", targets::KINDS, None),
         seam("router", routers::KINDS, None),
         seam("check", probes::KINDS, Some(plain_schema::<Patience>())),
@@ -71,6 +73,8 @@ pub struct Tools {
     pub vault: Vault,
     /// Where events are said.
     pub say: Say,
+    /// Where the ssh agent listens, if there is one.
+    pub agent: Option<PathBuf>,
     /// Cancelled when the run is.
     pub cancelled: CancellationToken,
 }
@@ -93,6 +97,7 @@ pub fn stage(
 ) -> Result<Stage, Vec<Misfit>> {
     let mut misfits = Vec::new();
     let slots = slots(environment, &mut misfits);
+    let hosts = hosts(environment, tools, &mut misfits);
     let router = slots.as_ref().and_then(|slots| {
         let with = routers::Tools {
             http: tools.http.clone(),
@@ -101,6 +106,7 @@ pub fn stage(
             slots: slots.clone(),
             directory: tools.directory.clone(),
             vault: tools.vault.clone(),
+            hosts: hosts.clone(),
         };
         let block = &environment.router.as_ref()?.0;
         fitting("router", build(routers::KINDS, block, &with), &mut misfits)
@@ -109,6 +115,7 @@ pub fn stage(
         http: tools.http.clone(),
         directory: tools.directory.clone(),
         vault: tools.vault.clone(),
+        hosts: hosts.clone(),
     };
     let mut one = |path: &str, block: &TargetBlock| {
         let built = build(targets::KINDS, &block.0, &with);
@@ -125,13 +132,9 @@ pub fn stage(
     });
     let target = environment.target.as_ref();
     let target = target.and_then(|block| one("target", block));
-    let smoke = checks("smoke", &environment.smoke, tools, &mut misfits);
-    let health = checks(
-        "health.checks",
-        &environment.health.checks,
-        tools,
-        &mut misfits,
-    );
+    let mut looks = |path, blocks: &[CheckBlock]| checks(path, blocks, tools, &hosts, &mut misfits);
+    let smoke = looks("smoke", &environment.smoke);
+    let health = looks("health.checks", &environment.health.checks);
     let gauges = gauges(environment, slots.as_ref(), tools, &mut misfits);
     let anomaly = sentry(environment, tools, &gauges, &mut misfits);
     match slots {
@@ -142,6 +145,7 @@ pub fn stage(
             slots,
             mark: environment.release.clone(),
             router,
+            hosts,
             target,
             failover,
             smoke,
@@ -259,7 +263,7 @@ pub fn inline_checks(text: &str, tools: &Tools) -> Result<Vec<Check>, Vec<Proble
     let blocks: Vec<CheckBlock> = serde_json::from_value(checked.value)
         .map_err(|failed| vec![Problem::with_input("checks", failed.to_string())])?;
     let mut misfits = Vec::new();
-    let checks = checks("checks", &blocks, tools, &mut misfits);
+    let checks = checks("checks", &blocks, tools, &Hosts::default(), &mut misfits);
     if misfits.is_empty() {
         return Ok(checks);
     }
@@ -269,16 +273,35 @@ pub fn inline_checks(text: &str, tools: &Tools) -> Result<Vec<Check>, Vec<Proble
         .collect())
 }
 
+/// The machines of an environment.
+fn hosts(environment: &Environment, tools: &Tools, misfits: &mut Vec<Misfit>) -> Hosts {
+    let blocks = environment
+        .hosts
+        .iter()
+        .map(|(name, block)| (name, &block.0));
+    let (made, wrong) = hosts::all(
+        blocks,
+        &tools.directory,
+        &tools.vault,
+        tools.agent.as_deref(),
+    );
+    let below = |(name, said)| (format!("hosts.{name}"), said);
+    misfits.extend(wrong.into_iter().map(below));
+    made
+}
+
 fn checks(
     path: &str,
     blocks: &[CheckBlock],
     tools: &Tools,
+    hosts: &Hosts,
     misfits: &mut Vec<Misfit>,
 ) -> Vec<Check> {
     let with = probes::Tools {
         http: tools.http.clone(),
         directory: tools.directory.clone(),
         vault: tools.vault.clone(),
+        hosts: hosts.clone(),
     };
     let one = |(i, block): (usize, &CheckBlock)| {
         let mut block = block.0.clone();

@@ -163,6 +163,7 @@ impl Session {
             directory: self.context.workspace.clone(),
             vault: self.vault.clone(),
             say: self.say.clone(),
+            agent: self.context.ssh_agent.clone(),
             cancelled: self.cancelled.clone(),
         }
     }

@@ -18,6 +18,7 @@ const FLOORS: [&[&str]; 6] = [
     &[
         "routers",
         "targets",
+        "hosts",
         "probes",
         "metrics",
         "notifiers",
@@ -182,6 +183,7 @@ fn every_seam_lists_its_files() {
     for seam in [
         "routers",
         "targets",
+        "hosts",
         "probes",
         "metrics",
         "notifiers",
@@ -249,6 +251,7 @@ fn the_readme_lists_what_there_is() {
     let outputs: Vec<&str> = OUTPUTS.iter().map(|(name, _)| *name).collect();
     assert_eq!(first_column(&readme, "## Outputs"), names(&outputs));
     for (heading, kinds) in [
+        ("### Hosts", kinds(cutover::hosts::KINDS)),
         ("### Targets", kinds(cutover::targets::KINDS)),
         ("### Routers", kinds(cutover::routers::KINDS)),
         ("### Checks", kinds(cutover::probes::KINDS)),

@@ -17,6 +17,7 @@ use super::lines;
 use super::state_file::StateFile;
 use crate::model::slot::Slots;
 use crate::model::split::{Split, Weight};
+use crate::platform::host::on;
 use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 
 /// How long another's prepared version gets to be committed. One that was left behind by a
@@ -76,7 +77,7 @@ impl MapEntry {
         let memory = self.memory().await?;
         let running = only_weight(&memory.entries, &self.key);
         let text = match &self.file {
-            Some(file) => Some(file.text()?.ok_or_else(|| no_file(file))?),
+            Some(file) => Some(file.text().await?.ok_or_else(|| no_file(file))?),
             None => None,
         };
         let filed = text.as_deref().map(filed);
@@ -249,16 +250,18 @@ impl MapEntry {
 
 fn no_file(file: &StateFile) -> RouterError {
     RouterError::OutOfReach(format!(
-        "there is no file {}; where HAProxy's map file is not on this machine, say `state-file: none`",
-        file.path.display()
+        "there is no file {}{}; where HAProxy's map file is not on this machine, say `state-file: none`",
+        file.path.display(),
+        on(&*file.host)
     ))
 }
 
 #[async_trait]
 impl Router for MapEntry {
     fn told(&self) -> String {
+        let on = on(&*self.cli.host);
         format!(
-            "haproxy map {} {} at {}",
+            "haproxy map {} {} at {}{on}",
             self.map, self.key, self.cli.address
         )
     }
@@ -300,7 +303,7 @@ impl Router for MapEntry {
     async fn prepare(&self, change: &Change) -> Result<(), RouterError> {
         self.expect(change).await?;
         match &self.file {
-            Some(file) => file.prepare(),
+            Some(file) => file.prepare().await,
             None => Ok(()),
         }
     }
@@ -382,7 +385,11 @@ impl Router for MapEntry {
         if let Some(file) = &self.file {
             let text = match saved.file {
                 Some(text) => text,
-                None => with_entry(&file.text()?.unwrap_or_default(), &self.key, saved.weight),
+                None => with_entry(
+                    &file.text().await?.unwrap_or_default(),
+                    &self.key,
+                    saved.weight,
+                ),
             };
             file.write(&text).await?;
         }

@@ -15,6 +15,7 @@ use super::state_file::StateFile;
 use super::table::{Table, saved_weight};
 use crate::model::slot::Slots;
 use crate::model::split::Split;
+use crate::platform::host::{Held, on};
 use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 
 /// A router that is the weights of two servers.
@@ -96,11 +97,11 @@ impl ServerWeights {
     }
 
     /// Whether the file that a reload reads says the same.
-    fn same_in_file(&self, pair: Pair) -> Result<(), RouterError> {
+    async fn same_in_file(&self, pair: Pair) -> Result<(), RouterError> {
         let Some(file) = &self.file else {
             return Ok(());
         };
-        let Some(text) = file.text()? else {
+        let Some(text) = file.text().await? else {
             return Ok(());
         };
         let saved = [0, 1].map(|server| saved_weight(&text, &self.backend, &self.servers[server]));
@@ -126,7 +127,7 @@ impl ServerWeights {
 
     async fn expect(&self, change: &Change) -> Result<Pair, RouterError> {
         let (now, _) = self.state().await?;
-        self.same_in_file(now)?;
+        self.same_in_file(now).await?;
         if revision(now) == change.from.revision {
             Ok(now)
         } else {
@@ -191,7 +192,7 @@ impl ServerWeights {
         file.write(&format!("{state}\n")).await
     }
 
-    async fn lock(&self) -> Result<Option<std::fs::File>, RouterError> {
+    async fn lock(&self) -> Result<Option<Held>, RouterError> {
         match &self.file {
             Some(file) => file.lock().await.map(Some),
             None => Ok(None),
@@ -203,10 +204,11 @@ impl ServerWeights {
 impl Router for ServerWeights {
     fn told(&self) -> String {
         format!(
-            "haproxy weights {} {} at {}",
+            "haproxy weights {} {} at {}{}",
             self.name(0),
             self.name(1),
-            self.cli.address
+            self.cli.address,
+            on(&*self.cli.host)
         )
     }
 
@@ -236,7 +238,7 @@ impl Router for ServerWeights {
 
     async fn read(&self) -> Result<Reading, RouterError> {
         let (pair, split) = self.state().await?;
-        self.same_in_file(pair)?;
+        self.same_in_file(pair).await?;
         Ok(Reading {
             split,
             revision: revision(pair),
@@ -265,7 +267,7 @@ impl Router for ServerWeights {
             )));
         }
         match &self.file {
-            Some(file) => file.prepare(),
+            Some(file) => file.prepare().await,
             None => Ok(()),
         }
     }
@@ -290,7 +292,7 @@ impl Router for ServerWeights {
 
     async fn confirm(&self, split: Split) -> Result<Confirmed, RouterError> {
         let (pair, found) = self.state().await?;
-        self.same_in_file(pair)?;
+        self.same_in_file(pair).await?;
         if found == split {
             Ok(Confirmed::ByState(self.told_pair(pair)))
         } else {

@@ -19,6 +19,7 @@ use crate::world::app::{App, Reply};
 
 pub(crate) fn tools(directory: &Path) -> Tools {
     Tools {
+        hosts: cutover::platform::host::Hosts::default(),
         http: Http::default(),
         directory: directory.to_owned(),
         vault: Vault::default(),

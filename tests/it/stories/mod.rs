@@ -13,6 +13,8 @@ mod gates;
 mod guardrails;
 mod hosts;
 pub(crate) mod load;
+mod over_ssh;
+mod over_ssh_figures;
 mod preflight;
 mod records;
 mod refusals;
