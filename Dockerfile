@@ -34,9 +34,9 @@ SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 # The weight is git's: Perl, which it needs for sending mail and for Subversion only, and its servers, each
 # a whole git. So is the helper that puts values into messages of git's shell scripts: three lines for the
 # Perl that every Debian has do the same. Then what nobody uses here: what wants a screen or a browser,
-# completions, plug-ins for crypto engines and for Kerberos' log-in, a second expat that nothing links, and
-# what only builders of packages read. dpkg is told what is left out and stays in order, so that a script
-# can still `apt-get install` what it needs.
+# completions, plug-ins for crypto engines and for Kerberos' log-in, what only builders of packages read, and
+# the libraries of what is left out: expat of git's push by WebDAV, fido2 of ssh's keys in hardware, editline
+# of sftp's prompt (`scp` does the same for a script). dpkg is told and stays in order, so that a script can still `apt-get install` what it needs.
 # hadolint ignore=DL3008,SC2016
 RUN printf 'path-exclude %s\n' /usr/bin/scalar /usr/bin/git-shell '/usr/share/gitweb/*' \
         /usr/lib/git-core/git-daemon /usr/lib/git-core/git-http-backend /usr/lib/git-core/git-http-fetch \
@@ -44,12 +44,13 @@ RUN printf 'path-exclude %s\n' /usr/bin/scalar /usr/bin/git-shell '/usr/share/gi
         /usr/lib/git-core/scalar /usr/lib/git-core/git-sh-i18n--envsubst \
         /usr/lib/git-core/git-add--interactive /usr/lib/git-core/git-instaweb /usr/lib/git-core/git-web--browse \
         '/usr/lib/git-core/git-mergetool*' '/usr/lib/git-core/mergetools/*' '/usr/share/git-core/contrib/*' \
-        '/usr/lib/openssh/ssh-*' '/usr/share/bash-completion/*' '/usr/share/zsh/*' '/usr/share/lintian/*' \
+        /usr/bin/sftp '/usr/lib/openssh/ssh-*' '/usr/share/bash-completion/*' '/usr/share/zsh/*' '/usr/share/lintian/*' \
         '/usr/lib/*/engines-3/padlock.so' '/usr/lib/*/engines-3/afalg.so' '/usr/lib/*/engines-3/loader_attic.so' \
-        '/usr/lib/*/krb5/plugins/preauth/spake.so' '/usr/lib/*/libexpatw.so.1*' > /etc/dpkg/dpkg.cfg.d/cutover; \
+        '/usr/lib/*/krb5/plugins/preauth/spake.so' > /etc/dpkg/dpkg.cfg.d/cutover; \
     apt-get update; \
     apt-get install -y --no-install-recommends ca-certificates curl git jq openssh-client; \
-    sed -i '/^Package: git$/,/^$/s/, perl, liberror-perl//' /var/lib/dpkg/status; \
+    sed -i -e '/^Package: git$/,/^$/{s/, perl, liberror-perl//;s/ libexpat1 ([^)]*),//}' \
+        -e '/^Package: openssh-client$/,/^$/{s/ libfido2-1 ([^)]*),//;s/ libedit2 ([^)]*),//}' /var/lib/dpkg/status; \
     apt-get autoremove -y --purge -o APT::AutoRemove::SuggestsImportant=false; \
     apt-get check; \
     ln -sf ../../bin/git /usr/lib/git-core/git; \

@@ -52,6 +52,8 @@ pub enum Reason {
     RecordDisagrees,
     /// The router's own parts disagree, such as its file and its runtime.
     RouterDrifted,
+    /// The nodes of the router divide traffic differently, or not all of them answer.
+    Divergent,
     /// The target could not put the release into the slot.
     DeployFailed,
     /// The secondary target could not either.

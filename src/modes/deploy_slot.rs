@@ -14,7 +14,7 @@ use crate::model::slot::Side;
 use crate::model::split::Split;
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
-use crate::rollout::steps::{AwaitServed, Deploy, ReadTraffic, side_named};
+use crate::rollout::steps::{AwaitServed, Deploy, Heed, ReadTraffic, side_named};
 
 /// Deploys `release` into the slot that the inputs name, or the idle one. The slot may take
 /// `wait` until it serves the release.
@@ -57,7 +57,7 @@ async fn place(saga: &mut Saga<'_>, named: Option<&str>) -> Result<(Side, Split)
         let split = saga
             .step(ReadTraffic {
                 expected: None,
-                heed_record: true,
+                heed: Heed::Record,
             })
             .await?
             .split;

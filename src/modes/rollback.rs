@@ -6,7 +6,7 @@ use crate::model::split::Split;
 use crate::rollout::canary::Kept;
 use crate::rollout::saga::Saga;
 use crate::rollout::stage::Stage;
-use crate::rollout::steps::ReadTraffic;
+use crate::rollout::steps::{Heed, ReadTraffic};
 use crate::rollout::switch::{rollback, way_back};
 
 /// Rolls back. `kept` is where an earlier run has left a canary: then back is where that came from.
@@ -18,7 +18,7 @@ pub async fn run(stage: &Stage, inputs: &Inputs, kept: Option<&Kept>) -> Ending 
             let before = saga
                 .step(ReadTraffic {
                     expected,
-                    heed_record: false,
+                    heed: Heed::Router,
                 })
                 .await?;
             let to = Split::all_to(way_back(stage, before.split, stable)?);

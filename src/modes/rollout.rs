@@ -11,7 +11,7 @@ use crate::rollout::canary::Kept;
 use crate::rollout::preflight::{Circumstances, preflight};
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
-use crate::rollout::steps::{PrepareWayBack, ReadTraffic};
+use crate::rollout::steps::{Heed, PrepareWayBack, ReadTraffic};
 use crate::rollout::{blue_green, canary};
 
 /// Rolls `release` out, after the checks of the preflight where there are any. `kept` is where an
@@ -105,7 +105,7 @@ async fn planned(saga: &mut Saga<'_>, story: &Story) -> Result<Ending, Halt> {
     let before = saga
         .step(ReadTraffic {
             expected: story.expect_active(),
-            heed_record: true,
+            heed: Heed::Record,
         })
         .await?;
     let idle = before.split.idle();

@@ -12,7 +12,7 @@ use crate::probes::Subject;
 use crate::rollout::patience::{Check, Failed, pass_all};
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
-use crate::rollout::steps::{ReadTraffic, SmokeTest, side_named};
+use crate::rollout::steps::{Heed, ReadTraffic, SmokeTest, side_named};
 
 /// What [`pass_all`] found.
 pub type Outcome = Result<usize, Failed>;
@@ -25,7 +25,7 @@ pub async fn on_slot(stage: &Stage, slot: Option<&str>) -> Ending {
             None => saga
                 .step(ReadTraffic {
                     expected: None,
-                    heed_record: false,
+                    heed: Heed::Router,
                 })
                 .await?
                 .split

@@ -38,11 +38,10 @@ fn goal(stage: &Stage, to: &str) -> Result<Goal, Fault> {
 
 async fn planned(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> {
     let expected = plan.expect_active.as_deref();
-    let heed_record = plan.goal == Goal::Idle;
     let before = saga
         .step(ReadTraffic {
             expected,
-            heed_record,
+            heed: plan.goal.heeds(),
         })
         .await?;
     let slot = match plan.goal {

@@ -15,7 +15,7 @@ use super::felt::Felt;
 use super::ledger::WayBack;
 use super::saga::{Halt, Saga};
 use super::steps::{
-    AskSlot, AwaitServed, Deploy, PrepareWayBack, ProveServed, ReadTraffic, Shift, SmokeTest,
+    AskSlot, AwaitServed, Deploy, Heed, PrepareWayBack, ProveServed, ReadTraffic, Shift, SmokeTest,
 };
 use super::undos::{LookWhereItStays, PutTrafficBack};
 use super::watch::{Watch, felt_in_all};
@@ -55,7 +55,7 @@ pub async fn blue_green(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt
     let before = saga
         .step(ReadTraffic {
             expected,
-            heed_record: true,
+            heed: Heed::Record,
         })
         .await?;
     let (active, idle) = (before.split.active(), before.split.idle());

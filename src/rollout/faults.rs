@@ -40,6 +40,16 @@ impl From<RouterError> for Fault {
                     .wanted("both the same")
                     .next(repair)
             }
+            RouterError::Divergent(divergence) => {
+                let said = match divergence.reading {
+                    Some(_) => "the nodes of the router do not agree",
+                    None => "not all nodes of the router answer",
+                };
+                Self::new(Reason::Divergent, said)
+                    .measured(divergence.said)
+                    .wanted("the same from every node")
+                    .next(divergence.repair)
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use super::felt::Felt;
 use super::ledger::WayBack;
 use super::saga::{Halt, Saga};
 use super::stage::Stage;
-use super::steps::{AskSlot, PrepareWayBack, ProveServed, ReadTraffic, Shift};
+use super::steps::{AskSlot, Heed, PrepareWayBack, ProveServed, ReadTraffic, Shift};
 use super::undos::{LookWhereItStays, PutTrafficBack};
 use super::watch::felt_in_all;
 
@@ -45,11 +45,10 @@ pub struct Switch {
 /// What stopped it; the saga takes back what must not stay.
 pub async fn switch(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> {
     let expected = plan.expect_active.as_deref();
-    let heed_record = plan.goal == Goal::Idle;
     let before = saga
         .step(ReadTraffic {
             expected,
-            heed_record,
+            heed: plan.goal.heeds(),
         })
         .await?;
     let slot = plan.goal.side(before.split);
@@ -117,7 +116,7 @@ pub async fn rollback(
     let before = saga
         .step(ReadTraffic {
             expected: expect_active,
-            heed_record: false,
+            heed: Heed::Router,
         })
         .await?;
     let slot = way_back(saga.stage(), before.split, stable)?;
@@ -233,6 +232,14 @@ async fn release_of(
 }
 
 impl Goal {
+    /// Who names the slot has seen where the router and others differ.
+    pub const fn heeds(&self) -> Heed {
+        match self {
+            Self::Idle => Heed::Record,
+            Self::Slot(_) => Heed::User,
+        }
+    }
+
     const fn side(&self, split: Split) -> Side {
         match self {
             Self::Idle => split.idle(),

@@ -53,6 +53,15 @@ impl PutTrafficBack {
             Ok(now) => Err(moved_by_others(stage, now.split)),
             // A write that stopped half way is what restoring is for.
             Err(RouterError::Drifted { .. } | RouterError::Refused(_)) => Ok(Some(*ours)),
+            // So is one that not all nodes took, unless others moved some of them.
+            Err(RouterError::Divergent(found)) => {
+                let foreign =
+                    |it: &&Split| **it != before.split && **it != *ours && !passed.contains(*it);
+                match found.splits.iter().find(foreign) {
+                    Some(split) => Err(moved_by_others(stage, *split)),
+                    None => Ok(Some(*ours)),
+                }
+            }
             Err(failed) => Err(failed.into()),
         }
     }

@@ -9,6 +9,7 @@ mod access_log;
 pub mod caddy;
 pub mod envoy;
 mod flags;
+pub mod fleet;
 pub mod haproxy;
 pub mod http;
 mod lock;
@@ -34,6 +35,7 @@ use crate::platform::secret::Vault;
 pub const KINDS: &[Kind<dyn Router, Tools>] = &[
     caddy::KIND,
     envoy::KIND,
+    fleet::KIND,
     haproxy::KIND,
     http::KIND,
     nginx::KIND,
@@ -121,6 +123,46 @@ pub enum RouterError {
         /// The command that makes them agree.
         repair: String,
     },
+    /// Several nodes are one router, and they do not agree or not all of them answer.
+    #[error("the nodes of the router do not agree, or not all of them answer: {}", .0.said)]
+    Divergent(Box<Divergence>),
+}
+
+/// How the nodes of one router differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    /// What each node says.
+    pub said: String,
+    /// How those that answer divide traffic.
+    pub splits: Vec<Split>,
+    /// All of them as one, as most of them say, where all answer: from here they can be made
+    /// to agree.
+    pub reading: Option<Reading>,
+    /// What makes them agree.
+    pub repair: String,
+}
+
+impl RouterError {
+    /// The same, of one node of several.
+    #[must_use]
+    pub fn of(self, node: &str) -> Self {
+        let named = |said: String| format!("{node}: {said}");
+        match self {
+            Self::Conflict { expected, found } => Self::Conflict {
+                expected,
+                found: named(found),
+            },
+            Self::OutOfReach(said) => Self::OutOfReach(named(said)),
+            Self::Refused(said) => Self::Refused(named(said)),
+            Self::NotTaken(said) => Self::NotTaken(named(said)),
+            Self::Lost(said) => Self::Lost(named(said)),
+            Self::Drifted { said, repair } => Self::Drifted {
+                said: named(said),
+                repair,
+            },
+            Self::Divergent(divergence) => Self::Divergent(divergence),
+        }
+    }
 }
 
 /// Whether a router counts what each slot does.

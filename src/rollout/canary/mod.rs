@@ -32,7 +32,7 @@ use super::felt::Felt;
 use super::ledger::WayBack;
 use super::saga::{Halt, Saga};
 use super::stage::Stage;
-use super::steps::{AwaitServed, Deploy, ProveServed, ReadTraffic, Shift, SmokeTest};
+use super::steps::{AwaitServed, Deploy, Heed, ProveServed, ReadTraffic, Shift, SmokeTest};
 use super::undos::PutTrafficBack;
 use super::watch::felt_in_all;
 
@@ -95,7 +95,11 @@ pub async fn canary(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
     let found = saga
         .step(ReadTraffic {
             expected: plan.expect_active.as_deref(),
-            heed_record: plan.kept.is_none(),
+            heed: if plan.kept.is_none() {
+                Heed::Record
+            } else {
+                Heed::Router
+            },
         })
         .await?;
     let start = FindStart { now: &found, plan };

@@ -7,7 +7,7 @@ use crate::model::event::Event;
 use crate::model::split::Weight;
 use crate::rollout::felt::Felt;
 use crate::rollout::saga::{Halt, Saga};
-use crate::rollout::steps::ReadTraffic;
+use crate::rollout::steps::{Heed, ReadTraffic};
 
 use super::before::{calibrated, stand};
 use super::watch::{Clock, Outcome, WatchStep};
@@ -21,7 +21,7 @@ pub async fn observe(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
     let before = saga
         .step(ReadTraffic {
             expected: plan.expect_active.as_deref(),
-            heed_record: false,
+            heed: Heed::Router,
         })
         .await?;
     let stage = saga.stage();

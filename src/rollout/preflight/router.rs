@@ -15,7 +15,7 @@ use crate::probes::{Ailment, Subject};
 use crate::rollout::patience::Check;
 use crate::rollout::saga::Step as _;
 use crate::rollout::stage::Stage;
-use crate::rollout::steps::{PrepareWayBack, ReadTraffic};
+use crate::rollout::steps::{Heed, PrepareWayBack, ReadTraffic};
 
 use super::Circumstances;
 
@@ -33,7 +33,7 @@ pub(super) async fn look(stage: &Stage, with: &Circumstances) -> (Vec<Finding>, 
     }
     let read = ReadTraffic {
         expected: with.expect_active.as_deref(),
-        heed_record: true,
+        heed: Heed::Record,
     };
     let before = match read.act(stage).await {
         Ok(made) => made.value,

@@ -6,7 +6,7 @@ mod traffic;
 use std::time::Duration;
 
 pub use slot::{AskSlot, AwaitServed, Deploy, SmokeTest, side_named};
-pub use traffic::{PrepareWayBack, ProveServed, ReadTraffic, Shift};
+pub use traffic::{Heed, PrepareWayBack, ProveServed, ReadTraffic, Shift};
 
 /// How long a slot or the public URL may take to say what it serves.
 pub(super) const LOOK: Duration = Duration::from_secs(5);

@@ -20,9 +20,20 @@ use super::LOOK;
 pub struct ReadTraffic<'a> {
     /// The slot that must be active, if the user said so.
     pub expected: Option<&'a str>,
-    /// Whether a record that says otherwise stops the run. A user who names the slot to go to
-    /// has seen both and decided.
-    pub heed_record: bool,
+    /// Whose word counts where they differ.
+    pub heed: Heed,
+}
+
+/// Whose word counts where the router, its nodes and the last record differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heed {
+    /// Nobody's: the run stops.
+    Record,
+    /// The router's; what the record says is told.
+    Router,
+    /// That of the user, who names the slot to go to and has seen what differs: nodes that do not
+    /// agree are told, and made to.
+    User,
 }
 
 impl Step for ReadTraffic<'_> {
@@ -31,7 +42,19 @@ impl Step for ReadTraffic<'_> {
     const INTERRUPTIBLE: bool = true;
 
     async fn act(self, stage: &Stage) -> Result<Made<Reading>, Fault> {
-        let reading = stage.router()?.read().await?;
+        let reading = match stage.router()?.read().await {
+            Err(RouterError::Divergent(found)) if self.heed == Heed::User => {
+                let Some(reading) = found.reading else {
+                    return Err(RouterError::Divergent(found).into());
+                };
+                stage.say(Event::Warned(format!(
+                    "the nodes of the router do not agree, and will: {}",
+                    found.said
+                )));
+                reading
+            }
+            other => other?,
+        };
         let active = stage.slots.name(reading.split.active());
         stage.learned(Fact::ActiveSlot(active.to_owned()));
         stage.learned(Fact::PreviousSlot(
@@ -55,7 +78,7 @@ impl Step for ReadTraffic<'_> {
                 "the router says {active}, {} says {} ({})",
                 recorded.place, recorded.slot, recorded.version
             );
-            if self.heed_record {
+            if self.heed == Heed::Record {
                 let command = format!(
                     "cutover switch-traffic --environment {} --to",
                     stage.environment

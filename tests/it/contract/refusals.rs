@@ -57,7 +57,7 @@ async fn two_slots_at_one_address() {
 async fn an_unknown_kind_with_the_nearest_word() {
     let ran = refused(&["rollout"], replace("kind: http, url", "kind: htpt, url")).await;
     ran.says(&[
-        "environments.production.router.kind: unknown kind \"htpt\", did you mean \"http\"? the kinds are: caddy, envoy, haproxy, http, nginx, pointer, traefik",
+        "environments.production.router.kind: unknown kind \"htpt\", did you mean \"http\"? the kinds are: caddy, envoy, fleet, haproxy, http, nginx, pointer, traefik",
         "line=11::",
     ]);
 }

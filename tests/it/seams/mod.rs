@@ -29,6 +29,7 @@ pub(crate) mod routers;
 mod routers_caddy;
 mod routers_caddy_faults;
 mod routers_envoy;
+mod routers_fleet;
 pub(crate) mod routers_haproxy;
 mod routers_haproxy_faults;
 mod routers_haproxy_live;

@@ -65,6 +65,7 @@ fn plugs() -> Vec<Plug> {
     plugs.extend(super::routers_http::plugs());
     plugs.extend(super::routers_traefik::plugs());
     plugs.extend(super::routers_envoy::plugs());
+    plugs.extend(super::routers_fleet::plugs());
     plugs
 }
 

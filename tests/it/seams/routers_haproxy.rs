@@ -42,6 +42,19 @@ pub(crate) struct OnHaProxy {
     options: Value,
 }
 
+impl OnHaProxy {
+    /// The block that makes such a router.
+    pub(crate) fn block(&self) -> Value {
+        let mut block = self.options.clone();
+        block["kind"] = "haproxy".into();
+        // As another directory sees it.
+        if block["state-file"] == "server-state" {
+            block["state-file"] = self.haproxy.ground.text_path("server-state").into();
+        }
+        block
+    }
+}
+
 #[async_trait]
 impl Fixture for OnHaProxy {
     fn router(&self) -> Box<dyn Router> {

@@ -9,6 +9,7 @@ mod calls;
 mod canaries;
 mod docker;
 mod failover;
+mod fleets;
 mod gates;
 mod guardrails;
 mod hosts;

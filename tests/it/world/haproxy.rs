@@ -135,6 +135,30 @@ impl HaProxy {
         }
     }
 
+    /// The process that leads it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.master.id()
+    }
+
+    /// Ends it at once, by somebody who does not own it, and waits until nobody listens.
+    pub(crate) fn killer(&self) -> impl Fn() + Clone + Send + 'static {
+        let master = rustix::process::Pid::from_child(&self.master);
+        let front = self.ground.front;
+        move || {
+            let _ = rustix::process::kill_process(master, rustix::process::Signal::TERM);
+            until("HAProxy is gone", || {
+                TcpStream::connect(("127.0.0.1", front)).is_err()
+            });
+        }
+    }
+
+    /// Starts it once more where it was.
+    pub(crate) fn revive(&mut self) {
+        self.stop();
+        self.master = self.ground.master();
+        self.wait_until_it_answers();
+    }
+
     /// Ends it at once, so that its sockets refuse.
     pub(crate) fn stop(&mut self) {
         let master = rustix::process::Pid::from_child(&self.master);

@@ -14,6 +14,8 @@ pub(crate) enum Fate {
     Pass,
     /// Passed on; the answer is lost.
     LoseTheAnswer,
+    /// Passed on; then something happens, and the answer is lost.
+    LoseTheAnswerAnd(Box<dyn Fn() + Send>),
     /// Lost before it has any effect.
     Lose,
     /// Answered by the relay.
@@ -45,6 +47,11 @@ impl Relay {
                     Fate::Pass => talk(&real, line).unwrap_or_default(),
                     Fate::LoseTheAnswer => {
                         talk(&real, line).unwrap();
+                        String::new()
+                    }
+                    Fate::LoseTheAnswerAnd(deed) => {
+                        talk(&real, line).unwrap();
+                        deed();
                         String::new()
                     }
                     Fate::Lose => String::new(),

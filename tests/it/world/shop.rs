@@ -329,7 +329,8 @@ fn caddy(way: Way, slots: &Site) -> Caddy {
     })
 }
 
-fn command(site: &Site, arguments: &str) -> Command {
+/// The program with its arguments, where a user would call it.
+pub(crate) fn command(site: &Site, arguments: &str) -> Command {
     let mut command = Command::new(program());
     command
         .args(arguments.split_whitespace())
@@ -343,7 +344,7 @@ fn command(site: &Site, arguments: &str) -> Command {
 }
 
 /// Puts everything into the directory that a user has there.
-pub(super) fn furnish(site: &Site, router: &Value, front: u16) {
+pub(crate) fn furnish(site: &Site, router: &Value, front: u16) {
     let slots = site.slots();
     let config = CONFIG
         .replace("URL", &format!("http://127.0.0.1:{front}"))
@@ -360,12 +361,13 @@ pub(super) fn furnish(site: &Site, router: &Value, front: u16) {
     }
 }
 
-fn put(site: &Site, slot: &str, release: &str) {
+/// Puts a release into a slot.
+pub(crate) fn put(site: &Site, slot: &str, release: &str) {
     fs::write(site.path(slot).join("release"), format!("{release}\n")).unwrap();
 }
 
 /// The lines that the router needs once, as the program prints them.
-pub(super) fn router_config(site: &Site) -> String {
+pub(crate) fn router_config(site: &Site) -> String {
     let printed = command(site, "router-config").output().unwrap();
     assert!(printed.status.success(), "{printed:?}");
     String::from_utf8(printed.stdout).unwrap()
@@ -379,6 +381,11 @@ fn cache(site: &Site) -> String {
          server {{ listen 127.0.0.1:{spare}; location / {{ proxy_pass http://127.0.0.1:{port}; \
          proxy_cache cache; proxy_cache_valid 1m; }} }}\n"
     )
+}
+
+/// The release that a user gets there, on a new connection.
+pub(crate) fn release_at(port: u16) -> String {
+    ask(port, "/release")
 }
 
 /// What a user gets, on a new connection.

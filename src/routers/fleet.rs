@@ -1,0 +1,453 @@
+//! The `fleet` kind: several routers that share the traffic, changed as if they were one.
+//!
+//! All are prepared before one is changed, all are changed at once, and where one does not take the
+//! change the others are put back: users never meet two answers for longer than a write takes.
+//! Nodes that do not agree are told node by node, and nothing is guessed. What a node is, is its
+//! own kind's matter; here is only what several of them are together.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    Change, Confirmed, Counting, Divergence, KINDS, Reading, Router, RouterError, Tally, Tools,
+};
+use crate::config::kinds::{Block, Kind, RouterBlock, build, plain_schema};
+use crate::model::arms::{Counters, Stand};
+use crate::model::slot::{Side, Slots};
+use crate::model::split::Split;
+use crate::platform::text::{count, listed};
+
+/// The entry in the table.
+pub const KIND: Kind<dyn Router, Tools> = Kind {
+    name: "fleet",
+    about: "Several routers that share the traffic, changed all or not at all.",
+    schema: plain_schema::<Options>,
+    build: made,
+};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Options {
+    /// The routers by name, each a block of its own: `lb1: { kind: haproxy, … }`. Their kinds may differ.
+    #[schemars(extend("minProperties" = 1))]
+    nodes: IndexMap<String, RouterBlock>,
+}
+
+struct Fleet {
+    nodes: Vec<Node>,
+    environment: String,
+    slots: Slots,
+}
+
+struct Node {
+    name: String,
+    router: Box<dyn Router>,
+}
+
+/// What the nodes said, by name, as it is kept in a reading.
+type Kept = IndexMap<String, Reading>;
+
+fn made(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
+    let Options { nodes } = block.options()?;
+    if nodes.is_empty() {
+        return Err("nodes: there is none".to_owned());
+    }
+    let one = |(name, block): (String, RouterBlock)| {
+        if block.0.kind == KIND.name {
+            return Err(format!("nodes.{name}: a fleet has no fleets in it"));
+        }
+        let router =
+            build(KINDS, &block.0, tools).map_err(|said| format!("nodes.{name}.{said}"))?;
+        Ok(Node { name, router })
+    };
+    Ok(Box::new(Fleet {
+        nodes: nodes.into_iter().map(one).collect::<Result<_, _>>()?,
+        environment: tools.environment.clone(),
+        slots: tools.slots.clone(),
+    }))
+}
+
+impl Fleet {
+    /// Does the same with all nodes at once; the answers are in the order of the nodes.
+    async fn each<'n, T, F>(&'n self, ask: impl Fn(&'n Node) -> F) -> Vec<(&'n Node, T)>
+    where
+        F: Future<Output = T> + Send + 'n,
+    {
+        let answers = join_all(self.nodes.iter().map(ask)).await;
+        self.nodes.iter().zip(answers).collect()
+    }
+
+    /// The same, where one that fails speaks for all.
+    async fn all<'n, T, F>(
+        &'n self,
+        ask: impl Fn(&'n Node) -> F,
+    ) -> Result<Vec<(&'n Node, T)>, RouterError>
+    where
+        F: Future<Output = Result<T, RouterError>> + Send + 'n,
+    {
+        let answers = self.each(ask).await.into_iter();
+        answers
+            .map(|(node, answer)| Ok((node, answer.map_err(|failed| failed.of(&node.name))?)))
+            .collect()
+    }
+
+    fn names(&self) -> String {
+        listed(self.nodes.iter().map(|node| node.name.as_str()))
+    }
+
+    /// What each node said when the fleet was read.
+    fn kept(&self, reading: &Reading) -> Result<Kept, RouterError> {
+        let kept: Option<Kept> = serde_json::from_str(&reading.saved).ok();
+        let complete = |kept: &Kept| {
+            kept.len() == self.nodes.len()
+                && self.nodes.iter().all(|it| kept.contains_key(&it.name))
+        };
+        kept.filter(complete).ok_or_else(|| {
+            RouterError::Refused(format!(
+                "what was saved is not of these nodes: {}",
+                self.names()
+            ))
+        })
+    }
+
+    /// The fleet as one, with what its nodes said.
+    fn together(kept: &Kept, split: Split) -> Result<Reading, RouterError> {
+        let written = |what: Result<String, serde_json::Error>| {
+            what.map_err(|failed| RouterError::Refused(failed.to_string()))
+        };
+        let revisions: IndexMap<&str, &str> = kept
+            .iter()
+            .map(|(name, of)| (name.as_str(), of.revision.as_str()))
+            .collect();
+        Ok(Reading {
+            split,
+            revision: written(serde_json::to_string(&revisions))?,
+            saved: written(serde_json::to_string(kept))?,
+        })
+    }
+
+    /// What to run where the nodes differ.
+    fn repair(&self) -> String {
+        let command = |side| {
+            format!(
+                "`cutover switch-traffic --environment {} --to {}`",
+                self.environment,
+                self.slots.name(side)
+            )
+        };
+        format!(
+            "say where traffic belongs, and all nodes are set to that: {} or {}",
+            command(Side::First),
+            command(Side::Second)
+        )
+    }
+
+    /// One node goes where a change leads. Whether it did is looked up where its answer was lost.
+    async fn shift(node: &Node, change: Change) -> Result<(), RouterError> {
+        match node.router.apply(&change).await {
+            Err(RouterError::Lost(said)) => match node.router.read().await {
+                Ok(now) if now.split == change.to => Ok(()),
+                _ => Err(RouterError::Lost(said)),
+            },
+            other => other,
+        }
+    }
+
+    /// One node goes back to what it said, or to where the others were if it did not agree then.
+    async fn back(node: &Node, saved: Option<Reading>, split: Split) -> Result<(), RouterError> {
+        let Some(saved) = saved else { return Ok(()) };
+        if saved.split == split {
+            return node.router.restore(&saved).await;
+        }
+        let change = Change {
+            from: node.router.read().await?,
+            to: split,
+            reason: "way back".to_owned(),
+        };
+        node.router.apply(&change).await
+    }
+}
+
+#[async_trait]
+impl Router for Fleet {
+    fn told(&self) -> String {
+        format!("a fleet of {}: {}", self.nodes.len(), self.names())
+    }
+
+    fn known_loss(&self) -> Option<String> {
+        let mut losses: Vec<String> = Vec::new();
+        for loss in self.nodes.iter().filter_map(|it| it.router.known_loss()) {
+            if !losses.contains(&loss) {
+                losses.push(loss);
+            }
+        }
+        (!losses.is_empty()).then(|| losses.join("; "))
+    }
+
+    fn one_time_lines(&self) -> String {
+        let one = |node: &Node| format!("# On {}:\n{}", node.name, node.router.one_time_lines());
+        let lines: Vec<String> = self.nodes.iter().map(one).collect();
+        lines.join("\n")
+    }
+
+    fn counting(&self) -> Counting<'_> {
+        let mut tallies = Vec::new();
+        for node in &self.nodes {
+            match node.router.counting() {
+                Counting::By(tally) => tallies.push((node.name.as_str(), tally)),
+                Counting::Not(why) => return Counting::Not(why),
+            }
+        }
+        Counting::By(Box::new(Sum {
+            nodes: tallies,
+            so_far: Mutex::default(),
+        }))
+    }
+
+    async fn read(&self) -> Result<Reading, RouterError> {
+        let answers = self.each(|node| node.router.read()).await;
+        let mut kept = Kept::new();
+        let mut silent = Vec::new();
+        let mut told = Vec::new();
+        for (node, answer) in answers {
+            match answer {
+                Ok(reading) => {
+                    told.push(format!(
+                        "{}: {}",
+                        node.name,
+                        reading.split.told(&self.slots)
+                    ));
+                    kept.insert(node.name.clone(), reading);
+                }
+                Err(failed @ (RouterError::OutOfReach(_) | RouterError::Lost(_))) => {
+                    told.push(format!("{}: {failed}", node.name));
+                    silent.push(failed.of(&node.name));
+                }
+                Err(failed) => return Err(failed.of(&node.name)),
+            }
+        }
+        let splits: Vec<Split> = kept.values().map(|it| it.split).collect();
+        let Some(most) = most_common(&splits) else {
+            let nobody = RouterError::OutOfReach(told.join("; "));
+            return Err(if silent.len() == 1 {
+                silent.remove(0)
+            } else {
+                nobody
+            });
+        };
+        let everybody = silent.is_empty();
+        if everybody && splits.iter().all(|split| *split == most) {
+            return Self::together(&kept, most);
+        }
+        let repair = if everybody {
+            self.repair()
+        } else {
+            let down = self.nodes.iter().filter(|it| !kept.contains_key(&it.name));
+            let down = listed(down.map(|it| it.name.as_str()));
+            let next = match splits.iter().all(|split| *split == most) {
+                true => "run again; if it then differs from the others, ".to_owned(),
+                false => String::new(),
+            };
+            format!(
+                "bring {down} up, or leave it out of `nodes`; then {next}{}",
+                self.repair()
+            )
+        };
+        let reading = everybody.then(|| Self::together(&kept, most)).transpose()?;
+        Err(RouterError::Divergent(Box::new(Divergence {
+            said: told.join("; "),
+            splits,
+            reading,
+            repair,
+        })))
+    }
+
+    async fn prepare(&self, change: &Change) -> Result<(), RouterError> {
+        let kept = self.kept(&change.from)?;
+        self.all(|node| {
+            let change = of_node(&kept, node, change);
+            async move { node.router.prepare(&change).await }
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn apply(&self, change: &Change) -> Result<(), RouterError> {
+        let kept = self.kept(&change.from)?;
+        // Once more, for a node may have gone since: nothing is changed yet.
+        self.prepare(change).await?;
+        let shifted = self
+            .each(|node| Self::shift(node, of_node(&kept, node, change)))
+            .await;
+        let Some(at) = shifted.iter().position(|(_, answer)| answer.is_err()) else {
+            return Ok(());
+        };
+        let took_it = |(node, answer): &(&Node, Result<(), RouterError>)| {
+            matches!(answer, Ok(()) | Err(RouterError::Lost(_))).then(|| node.name.clone())
+        };
+        let took_it: Vec<String> = shifted.iter().filter_map(took_it).collect();
+        let back = self
+            .each(|node| {
+                let saved = kept.get(&node.name).cloned();
+                let saved = saved.filter(|_| took_it.contains(&node.name));
+                Self::back(node, saved, change.from.split)
+            })
+            .await;
+        let stays: Vec<String> = back
+            .iter()
+            .filter_map(|(node, answer)| Some(format!("{}: {}", node.name, answer.as_ref().err()?)))
+            .collect();
+        let failed = shifted.into_iter().nth(at);
+        let (name, failed) = match failed {
+            Some((node, Err(failed))) => (&node.name, failed),
+            _ => return Ok(()),
+        };
+        if stays.is_empty() {
+            return Err(failed.of(name));
+        }
+        Err(RouterError::Lost(format!(
+            "{name}: {failed}; and not put back: {}",
+            stays.join("; ")
+        )))
+    }
+
+    async fn confirm(&self, split: Split) -> Result<Confirmed, RouterError> {
+        let confirmed = self.all(|node| node.router.confirm(split)).await?;
+        let by_data_plane = |(_, it): &(&Node, Confirmed)| matches!(it, Confirmed::ByDataPlane(_));
+        let said = format!("{} say {}", self.names(), split.told(&self.slots));
+        Ok(if confirmed.iter().all(by_data_plane) {
+            Confirmed::ByDataPlane(said)
+        } else {
+            Confirmed::ByState(said)
+        })
+    }
+
+    async fn restore(&self, saved: &Reading) -> Result<(), RouterError> {
+        let kept = self.kept(saved)?;
+        let answers = self
+            .each(|node| Self::back(node, kept.get(&node.name).cloned(), saved.split))
+            .await;
+        let (mut back, mut failures) = (Vec::new(), Vec::new());
+        for (node, answer) in answers {
+            match answer {
+                Ok(()) => back.push(node.name.as_str()),
+                Err(failed) => failures.push((node, failed)),
+            }
+        }
+        if failures.is_empty() {
+            return Ok(());
+        }
+        let said: Vec<String> = failures
+            .iter()
+            .map(|(node, failed)| format!("{}: {failed}", node.name))
+            .collect();
+        let rest = match back.len() {
+            0 => "none is back".to_owned(),
+            _ => format!("{} went back", listed(back)),
+        };
+        Err(RouterError::OutOfReach(format!(
+            "{}; {rest}",
+            said.join("; ")
+        )))
+    }
+}
+
+/// The change of the fleet as one node's own.
+fn of_node(kept: &Kept, node: &Node, change: &Change) -> Change {
+    let from = kept.get(&node.name).unwrap_or(&change.from).clone();
+    Change {
+        from,
+        to: change.to,
+        reason: change.reason.clone(),
+    }
+}
+
+/// What most say; of equals the first.
+fn most_common(splits: &[Split]) -> Option<Split> {
+    let times = |split: &Split| splits.iter().filter(|other| *other == split).count();
+    let most = splits.iter().map(times).max()?;
+    splits.iter().find(|split| times(split) == most).copied()
+}
+
+/// What all nodes count. One that begins anew is added from there on, and the others go on.
+struct Sum<'a> {
+    nodes: Vec<(&'a str, Box<dyn Tally + 'a>)>,
+    so_far: Mutex<Option<Looked>>,
+}
+
+/// The last look at each node, and what they have counted together.
+struct Looked {
+    last: Vec<Stand>,
+    total: Stand,
+}
+
+impl Looked {
+    /// The first look: all that was ever counted.
+    fn first(stands: Vec<Stand>) -> Self {
+        let nothing = Stand {
+            at: 0,
+            first: Counters::default(),
+            second: Counters::default(),
+        };
+        let mut total = nothing;
+        for stand in &stands {
+            include(&mut total, stand);
+        }
+        Self {
+            last: stands,
+            total,
+        }
+    }
+
+    fn next(&mut self, stands: Vec<Stand>) {
+        for (now, then) in stands.iter().zip(&self.last) {
+            self.total.at = self.total.at.max(now.at);
+            if let Some(more) = now.since(then) {
+                include(&mut self.total, &more);
+            }
+        }
+        self.last = stands;
+    }
+}
+
+fn include(total: &mut Stand, more: &Stand) {
+    total.at = total.at.max(more.at);
+    total.first.include(&more.first);
+    total.second.include(&more.second);
+}
+
+#[async_trait]
+impl Tally for Sum<'_> {
+    fn told(&self) -> String {
+        let nodes = count(self.nodes.len() as u64, "node");
+        match self.nodes.first() {
+            Some((name, tally)) => format!("{nodes}, {name} being {}", tally.told()),
+            None => nodes,
+        }
+    }
+
+    async fn stand(&self) -> Result<Stand, RouterError> {
+        let asked = self.nodes.iter().map(async |(name, tally)| {
+            let stand = tally.stand().await;
+            stand.map_err(|failed| failed.of(name))
+        });
+        let stands = join_all(asked)
+            .await
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
+        let looked = match so_far.take() {
+            None => Looked::first(stands),
+            Some(mut looked) => {
+                looked.next(stands);
+                looked
+            }
+        };
+        Ok(so_far.insert(looked).total.clone())
+    }
+}
