@@ -8,6 +8,9 @@ use serde::Deserialize;
 
 use crate::platform::secret::{Secret, Vault};
 
+/// Names and values.
+pub type Pairs = Vec<(String, String)>;
+
 /// Variables for a command. Their values may be secrets and are never shown.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(try_from = "BTreeMap<String, Secret>")]
@@ -15,7 +18,7 @@ pub struct Variables(BTreeMap<String, Secret>);
 
 impl Variables {
     /// Names and values: those with a secret in them, then the others.
-    pub fn split(&self, vault: &Vault) -> (Vec<(String, String)>, Vec<(String, String)>) {
+    pub fn split(&self, vault: &Vault) -> (Pairs, Pairs) {
         let all = self.0.iter();
         let all = all.map(|(name, value)| (name.clone(), value.expose().to_owned()));
         all.partition(|(_, value)| vault.redact(value) != *value)
@@ -23,10 +26,7 @@ impl Variables {
 }
 
 /// Variables followed by `more`, which win where a name is in both.
-pub fn and<'a>(
-    mut variables: Vec<(String, String)>,
-    more: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> Vec<(String, String)> {
+pub fn and<'a>(mut variables: Pairs, more: impl IntoIterator<Item = (&'a str, &'a str)>) -> Pairs {
     let more = more.into_iter();
     variables.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
     variables

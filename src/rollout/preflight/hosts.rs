@@ -25,6 +25,7 @@ const LINES: usize = 200;
 pub(super) async fn reach(stage: &Stage) -> Vec<Finding> {
     let reach = stage.hosts.all().map(async |(name, host)| {
         let began = Instant::now();
+        let name = &format!("host {name}");
         match host.reach().await {
             Ok(told) => {
                 let said = format!("{told}, logged in after {}", text::duration(began.elapsed()));

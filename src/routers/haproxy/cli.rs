@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 
-use crate::platform::host::{Host, Socket};
+use crate::platform::host::{Host, Socket, on};
 use crate::platform::text::{duration, excerpt};
 use crate::routers::RouterError;
 
@@ -131,6 +131,11 @@ pub(super) struct Cli {
 }
 
 impl Cli {
+    /// Where it is: `unix:/run/haproxy/admin.sock on web1`.
+    pub(super) fn told(&self) -> String {
+        format!("{}{}", self.address, on(&*self.host))
+    }
+
     /// Asks questions in one line and returns their answers, each without its last line's end.
     /// Nothing is changed by a question, so a lost answer is no more than out of reach.
     pub(super) async fn ask<const N: usize>(

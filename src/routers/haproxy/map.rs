@@ -17,7 +17,6 @@ use super::lines;
 use super::state_file::StateFile;
 use crate::model::slot::Slots;
 use crate::model::split::{Split, Weight};
-use crate::platform::host::on;
 use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 
 /// How long another's prepared version gets to be committed. One that was left behind by a
@@ -250,20 +249,16 @@ impl MapEntry {
 
 fn no_file(file: &StateFile) -> RouterError {
     RouterError::OutOfReach(format!(
-        "there is no file {}{}; where HAProxy's map file is not on this machine, say `state-file: none`",
-        file.path.display(),
-        on(&*file.host)
+        "there is no file {}; where HAProxy's map file is not on this machine, say `state-file: none`",
+        file.told()
     ))
 }
 
 #[async_trait]
 impl Router for MapEntry {
     fn told(&self) -> String {
-        let on = on(&*self.cli.host);
-        format!(
-            "haproxy map {} {} at {}{on}",
-            self.map, self.key, self.cli.address
-        )
+        let at = self.cli.told();
+        format!("haproxy map {} {} at {at}", self.map, self.key)
     }
 
     fn known_loss(&self) -> Option<String> {

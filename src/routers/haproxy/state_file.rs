@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::platform::atomic_file::directory_of;
-use crate::platform::host::{Held, Host, HostError};
+use crate::platform::host::{Held, Host, HostError, on};
 use crate::platform::text::duration;
 use crate::routers::RouterError;
 
@@ -27,6 +27,11 @@ pub(super) struct StateFile {
 }
 
 impl StateFile {
+    /// Where it is: `/etc/haproxy/w.map on web1`.
+    pub(super) fn told(&self) -> String {
+        format!("{}{}", self.path.display(), on(&*self.host))
+    }
+
     fn fault(&self, did: &str, failed: &HostError) -> RouterError {
         let said = format!("{} cannot be {did}: {failed}", self.path.display());
         match failed {

@@ -15,7 +15,7 @@ use super::state_file::StateFile;
 use super::table::{Table, saved_weight};
 use crate::model::slot::Slots;
 use crate::model::split::Split;
-use crate::platform::host::{Held, on};
+use crate::platform::host::Held;
 use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
 
 /// A router that is the weights of two servers.
@@ -203,13 +203,8 @@ impl ServerWeights {
 #[async_trait]
 impl Router for ServerWeights {
     fn told(&self) -> String {
-        format!(
-            "haproxy weights {} {} at {}{}",
-            self.name(0),
-            self.name(1),
-            self.cli.address,
-            on(&*self.cli.host)
-        )
+        let at = self.cli.told();
+        format!("haproxy weights {} {} at {at}", self.name(0), self.name(1))
     }
 
     fn known_loss(&self) -> Option<String> {
