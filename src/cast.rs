@@ -1,12 +1,17 @@
 //! From the config's blocks to parts that act: fills the tables of kinds into the schema, and
 //! builds the stage of an environment.
 
+mod hooks;
+mod hosts;
+
 use std::path::PathBuf;
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::docker_host::Engine;
 use crate::config::file::Environment;
+use crate::config::hooks::Terms;
 use crate::config::kinds::{
     Block, CheckBlock, Kind, MetricBlock, NotifierBlock, TargetBlock, build, plain_schema,
 };
@@ -31,13 +36,14 @@ use crate::rollout::ledger::Ledger;
 use crate::rollout::lock::keeper::Keeper;
 use crate::rollout::patience::Check;
 use crate::rollout::stage::Stage;
-use crate::{exporters, hosts, metrics, notifiers, probes, routers, targets};
+use crate::{exporters, metrics, notifiers, probes, routers, targets};
 
 /// The schema of the config, with all kinds of this program.
 pub fn schema() -> Value {
     assemble(&[
-        seam("host", hosts::KINDS, None),
+        seam("host", crate::hosts::KINDS, None),
         seam("target", targets::KINDS, None),
+        seam("hook", crate::hooks::KINDS, Some(plain_schema::<Terms>())),
         seam("router", routers::KINDS, None),
         seam("check", probes::KINDS, Some(plain_schema::<Patience>())),
         seam("metric", metrics::KINDS, None),
@@ -71,6 +77,8 @@ pub struct Tools {
     pub directory: PathBuf,
     /// The secrets.
     pub vault: Vault,
+    /// The Docker engine, as the environment names it.
+    pub engine: Engine,
     /// Where events are said.
     pub say: Say,
     /// Where the ssh agent listens, if there is one.
@@ -97,7 +105,7 @@ pub fn stage(
 ) -> Result<Stage, Vec<Misfit>> {
     let mut misfits = Vec::new();
     let slots = slots(environment, &mut misfits);
-    let hosts = hosts(environment, tools, &mut misfits);
+    let hosts = hosts::hosts(environment, tools, &mut misfits);
     let router = slots.as_ref().and_then(|slots| {
         let with = routers::Tools {
             http: tools.http.clone(),
@@ -116,6 +124,7 @@ pub fn stage(
         directory: tools.directory.clone(),
         vault: tools.vault.clone(),
         hosts: hosts.clone(),
+        engine: tools.engine.clone(),
     };
     let mut one = |path: &str, block: &TargetBlock| {
         let built = build(targets::KINDS, &block.0, &with);
@@ -132,6 +141,10 @@ pub fn stage(
     });
     let target = environment.target.as_ref();
     let target = target.and_then(|block| one("target", block));
+    let (hooks, drain) = (
+        hooks::hooks(environment, tools, &mut misfits),
+        hooks::drain(environment, tools, &mut misfits),
+    );
     let mut looks = |path, blocks: &[CheckBlock]| checks(path, blocks, tools, &hosts, &mut misfits);
     let smoke = looks("smoke", &environment.smoke);
     let health = looks("health.checks", &environment.health.checks);
@@ -148,6 +161,8 @@ pub fn stage(
             hosts,
             target,
             failover,
+            hooks,
+            drain,
             smoke,
             health,
             gauges,
@@ -271,23 +286,6 @@ pub fn inline_checks(text: &str, tools: &Tools) -> Result<Vec<Check>, Vec<Proble
         .into_iter()
         .map(|(path, said)| Problem::with_input(&path, said))
         .collect())
-}
-
-/// The machines of an environment.
-fn hosts(environment: &Environment, tools: &Tools, misfits: &mut Vec<Misfit>) -> Hosts {
-    let blocks = environment
-        .hosts
-        .iter()
-        .map(|(name, block)| (name, &block.0));
-    let (made, wrong) = hosts::all(
-        blocks,
-        &tools.directory,
-        &tools.vault,
-        tools.agent.as_deref(),
-    );
-    let below = |(name, said)| (format!("hosts.{name}"), said);
-    misfits.extend(wrong.into_iter().map(below));
-    made
 }
 
 fn checks(

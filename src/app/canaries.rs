@@ -9,17 +9,33 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::cast::Misfit;
+use crate::config::file::{Environment, Strategy};
 use crate::github::survey::Survey;
 use crate::model::canary::Standing;
 use crate::model::ending::{Decision, Ending};
 use crate::model::event::Event;
 use crate::platform::atomic_file;
 use crate::report::{Listener, Shared};
-use crate::rollout::canary::Kept;
+use crate::rollout::canary::{self, Kept};
+use crate::rollout::stage::Stage;
 
 use super::choice::Choice;
 use super::ledgers::{directory, file_name};
 use super::session::Session;
+
+/// Why a strategy of the config could not judge anything, and where that is written.
+pub(super) fn unjudged(stage: &Stage, environment: &Environment) -> Option<Misfit> {
+    let settings = match &environment.strategy {
+        Strategy::Canary(settings) => (**settings).clone(),
+        Strategy::BlueGreen(settings) => settings.judged()?,
+    };
+    let fault = canary::can_be_judged(stage, &settings).err()?;
+    let next = fault
+        .next
+        .map_or_else(String::new, |next| format!("; {next}"));
+    Some(("strategy".to_owned(), format!("{}{next}", fault.said)))
+}
 
 /// Hears whether a canary stays where it is.
 #[derive(Default)]
@@ -66,11 +82,14 @@ impl Session {
                     )));
                 }
             }
-            (None, Decision::Promoted | Decision::RolledBack) => {
-                let _ = fs::remove_file(place);
-            }
+            (None, Decision::Promoted | Decision::RolledBack) => self.forget(choice),
             (None, _) => {}
         }
+    }
+
+    /// Forgets what was kept of one: none stays where it was any more.
+    pub(super) fn forget(&self, choice: &Choice) {
+        let _ = fs::remove_file(self.canary_file(choice));
     }
 
     fn canary_file(&self, choice: &Choice) -> PathBuf {

@@ -17,6 +17,7 @@ use crate::probes::Subject;
 use crate::rehearsal::environment::BUILT_IN;
 use crate::rollout::patience::Check;
 
+use super::canaries::unjudged;
 use super::choice::{self, Choice};
 use super::help::COMMANDS;
 use super::session::Session;
@@ -193,12 +194,17 @@ impl Session {
         let tools = self.tools();
         let mut problems = Vec::new();
         for (name, environment) in &config.file.environments {
-            let stage = cast::stage(&config.file.app, name, environment, &tools).err();
+            let stage = cast::stage(&config.file.app, name, environment, &tools);
+            let judged = stage
+                .as_ref()
+                .ok()
+                .and_then(|stage| unjudged(stage, environment));
+            let stage = stage.err();
             let audience = cast::audience(&environment.notify, &self.notifier_tools(inputs)).err();
             let loki = self.loki(environment).and_then(Result::err);
             let exporters = cast::exporters(&config.file.app, name, environment, &tools).err();
             let misfits = [stage, audience, exporters].into_iter().flatten().flatten();
-            let misfits = misfits.chain(loki).collect();
+            let misfits = misfits.chain(loki).chain(judged).collect();
             problems.extend(choice::refuse(&config, &inputs.config, name, misfits).problems);
         }
         if !problems.is_empty() {

@@ -1,15 +1,14 @@
 //! Finding what was left open, and finishing it: traffic first, records second.
 
-use std::fs;
-
 use crate::config::inputs::Inputs;
 use crate::error::Refusal;
-use crate::github::record::{State, Status};
-use crate::model::ending::Ending;
+use crate::github::record::{Content, State, Status};
+use crate::model::ending::{Decision, Ending};
 use crate::model::event::{Event, Fact, Headline};
 use crate::modes::finish;
 use crate::report::tally;
-use crate::rollout::ledger::Note;
+use crate::rollout::hooks;
+use crate::rollout::ledger::{Ledger, Note};
 
 use super::records::Archive;
 use super::session::Session;
@@ -25,23 +24,31 @@ impl Session {
                 checks: None,
                 ..inputs.clone()
             };
-            let ending = self.finish_one(&note, &inputs).await?;
+            let ledger = Ledger::resume(path.clone(), note.clone());
+            let ending = self.finish_one(&note, &ledger, &inputs).await?;
             if ending.is_good() {
-                let _ = fs::remove_file(&path);
+                Ledger::discard(&path);
             }
             last = Some(ending);
         }
         if last.is_none() {
+            self.clear_drafts();
             self.print(&format!("cutover · finish: {}\n", finish::nothing().said));
         }
         Ok(last)
     }
 
-    async fn finish_one(&self, note: &Note, inputs: &Inputs) -> Result<Ending, Refusal> {
+    async fn finish_one(
+        &self,
+        note: &Note,
+        ledger: &Ledger,
+        inputs: &Inputs,
+    ) -> Result<Ending, Refusal> {
         let choice = self.choice(inputs)?;
         let mut stage = self.stage(&choice, "finish", inputs)?;
         self.open_audit("finish", &choice, true).await;
-        if tally::counts(&note.mode) {
+        // One that said itself that it was stuck has been counted then.
+        if tally::counts(&note.mode) && !note.is_counted {
             self.open_telemetry(&choice).await?;
         }
         self.begin(Headline {
@@ -53,6 +60,11 @@ impl Session {
         stage.learned(Fact::Environment(note.environment.clone()));
         stage.lock = self.resume_lock(note, inputs).await;
         let ending = finish::run(&stage, note).await;
+        if let Some(owed) = &note.owed {
+            stage.hooks.tell(owed.about.clone());
+            let went_back = hooks::went_back("finish", &ending);
+            hooks::at_the_end(&stage, ledger, &ending, went_back).await;
+        }
         if let Err(said) = stage.lock.release().await {
             (self.say)(Event::Warned(said));
         }
@@ -64,31 +76,49 @@ impl Session {
         } else {
             State::Inactive
         };
-        self.close_records(&self.archive(inputs, records), &ending, state)
+        let back = ending.decision == Decision::RolledBack;
+        if back {
+            self.forget(&choice);
+        }
+        let stands = back.then_some(note.environment.as_str());
+        self.close_records(&self.archive(inputs, records), &ending, (state, stands))
             .await;
         Ok(ending)
     }
 
     /// Closes the GitHub Deployments that the run left in progress. One that GitHub made for the
-    /// job it closes itself.
-    async fn close_records(&self, archive: &Archive, ending: &Ending, state: State) {
+    /// job it closes itself. Where traffic went back, no canary of the environment stands any more.
+    async fn close_records(
+        &self,
+        archive: &Archive,
+        ending: &Ending,
+        (state, went_back): (State, Option<&str>),
+    ) {
         let deployments = match archive {
             Archive::Kept(deployments) => deployments,
             Archive::NoToken | Archive::Unwanted => return,
             Archive::Unusable(said) => return (self.say)(Event::Warned(said.clone())),
         };
         let closed = async {
-            for id in deployments.left_open(&self.run()).await? {
+            let open = deployments.left_open(&self.run()).await?;
+            for id in &open {
                 let status = Status {
                     state,
                     description: &ending.said,
                     environment_url: None,
                     log_url: self.context.run_url.as_deref(),
                 };
-                deployments.status(id, &status).await?;
+                deployments.status(*id, &status).await?;
                 (self.say)(Event::Noticed(format!(
                     "GitHub Deployment {id} was left in progress, and is closed"
                 )));
+            }
+            if let (Some(environment), Some(newest)) = (went_back, open.iter().max()) {
+                let which = |content: &Content| content.canary.is_some();
+                let log_url = self.context.run_url.as_deref();
+                deployments
+                    .retire(environment, *newest, None, which, log_url)
+                    .await?;
             }
             Ok::<(), crate::github::GithubError>(())
         };

@@ -3,12 +3,13 @@
 //! The runner hands the path on as state. act does not, so the name says whose it is, and the
 //! folder is one that both containers of a step see.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::actions::context::Context;
 use crate::actions::files;
 use crate::config::inputs::Inputs;
 use crate::model::event::Event;
+use crate::platform::atomic_file;
 use crate::rollout::ledger::{Ledger, Note, Progress, SCHEMA_VERSION};
 
 use super::session::Session;
@@ -40,7 +41,9 @@ impl Session {
             claim: None,
             moved_to: None,
             ended_well: false,
+            is_counted: false,
             asked: None,
+            owed: None,
         };
         Ledger::open(path.clone(), note).unwrap_or_else(|failed| {
             let said = format!(
@@ -50,6 +53,13 @@ impl Session {
             (self.say)(Event::Warned(said));
             Ledger::default()
         })
+    }
+
+    /// Removes what is left of a ledger whose run was killed before it was there.
+    pub(super) fn clear_drafts(&self) {
+        if let Some(path) = self.context.saved(STATE) {
+            atomic_file::clear_drafts(Path::new(path));
+        }
     }
 
     /// The ledgers that this step, or at a terminal this machine, has left open.

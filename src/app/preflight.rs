@@ -104,7 +104,7 @@ impl Session {
     }
 
     /// Where the Docker engine is, as the `docker` command would find it.
-    fn engine(&self) -> Engine {
+    pub(super) fn engine(&self) -> Engine {
         let settings = || {
             let home = || Some(PathBuf::from(self.variable("HOME")?).join(".docker"));
             let named = self.variable("DOCKER_CONFIG").map(PathBuf::from);

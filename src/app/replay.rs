@@ -1,7 +1,9 @@
 //! `cutover replay FILE`: the judge of canaries, over a recording or the audit of a rollout.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -15,6 +17,9 @@ use crate::model::ending::{Account, Decision, Ending, Reason};
 use crate::model::event::{Event, Headline};
 
 use super::session::Session;
+
+/// A longer file is not read. An audit has some kilobytes for a look.
+const LONGEST: u64 = 64 << 20;
 
 impl Session {
     /// Prints each look as a row and ends as a rollout would have, or prints a line of JSON each.
@@ -31,9 +36,8 @@ impl Session {
             }
         };
         let path = self.context.workspace.join(file);
-        let text = fs::read_to_string(&path)
-            .map_err(|failed| Refusal::of_input("replay", format!("{file}: {failed}")))?;
         let wrong = |said| Refusal::of_input("replay", format!("{file}: {said}"));
+        let text = content(&path).map_err(wrong)?;
         let (intervals, looks): (Vec<Interval>, Vec<Sight>) = if is_audit(&text) {
             let judged = judged(&text).map_err(wrong)?;
             let (intervals, looks): (Vec<_>, Vec<Sight>) = judged.into_iter().unzip();
@@ -72,6 +76,21 @@ impl Session {
             .filter_map(|look| serde_json::to_string(look).ok());
         self.print(&lines.map(|line| line + "\n").collect::<String>());
     }
+}
+
+/// What is in a file, if it is no longer than a recording may be.
+fn content(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    // What is no plain file says no length beforehand.
+    let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
+    read.map_err(|failed| failed.to_string())?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(format!(
+            "it has more than {} MB, and a replay reads no more; cut it to the lines of one canary, with those of the time before",
+            LONGEST >> 20
+        ));
+    }
+    String::from_utf8(bytes).map_err(|failed| failed.to_string())
 }
 
 /// A look as a rollout tells it; a recording does not know of steps.

@@ -162,6 +162,7 @@ impl Session {
             http: self.http.clone(),
             directory: self.context.workspace.clone(),
             vault: self.vault.clone(),
+            engine: self.engine(),
             say: self.say.clone(),
             agent: self.context.ssh_agent.clone(),
             cancelled: self.cancelled.clone(),

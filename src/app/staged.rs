@@ -9,12 +9,13 @@ use crate::config::inputs::Inputs;
 use crate::config::lock::{Lock, OnConflict};
 use crate::error::Refusal;
 use crate::model::ending::{Decision, Ending};
-use crate::model::event::{Fact, Headline};
+use crate::model::event::{Event, Fact, Headline};
 use crate::model::release::Release;
 use crate::modes::{
     deploy_slot, health_check, preflight, rollback, rollout, smoke_test, switch_traffic,
 };
 use crate::rollout::canary::Kept;
+use crate::rollout::hooks;
 use crate::rollout::preflight::Circumstances;
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
@@ -53,13 +54,15 @@ impl Session {
     ) -> Result<Ending, Refusal> {
         let choice = self.choice(inputs)?;
         self.open_audit(mode, &choice, true).await;
-        let inputs = &Inputs {
-            migration: inputs.migration.or(Some(choice.environment().migration)),
-            ..inputs.clone()
-        };
         let release = self.release(mode, inputs)?;
         let strategy = strategy(&choice, inputs)?;
         let mut stage = self.stage(&choice, mode, inputs)?;
+        let not_needed = inputs.migration.map(|needed| stage.hooks.need(needed));
+        let migration = inputs.migration.unwrap_or(choice.environment().migration);
+        let inputs = &Inputs {
+            migration: Some(stage.hooks.migration(migration)),
+            ..inputs.clone()
+        };
         let notify = &choice.environment().notify;
         let audience = cast::audience(notify, &self.notifier_tools(inputs));
         let audience = audience.map_err(|misfits| choice.refuse(misfits))?;
@@ -90,6 +93,11 @@ impl Session {
             stage.learned(Fact::EnvironmentUrl(stage.url.to_string()));
             if let Some(release) = &release {
                 stage.learned(Fact::Version(release.as_str().to_owned()));
+            }
+            for hook in not_needed.into_iter().flatten() {
+                (self.say)(Event::Noticed(format!(
+                    "hook {hook} is left out: the input `migration` says that this release does not need it"
+                )));
             }
             if inputs.dry_run {
                 self.would_ask(&choice, mode);
@@ -150,6 +158,9 @@ impl Session {
             };
             let checked =
                 self.circumstances(&choice, mode, inputs, release.as_ref(), (&archive, survey));
+            if changes_something {
+                stage.is_about(None, release.as_ref(), None);
+            }
             let act = async {
                 if let Some(agreed) = &agreed
                     && let Some(ending) = agreed.is_outdated(&stage).await
@@ -163,10 +174,15 @@ impl Session {
                     checked => {
                         let known = (checked.as_ref(), kept);
                         let act = self.act(&stage, mode, inputs, &strategy, release, known);
-                        match (by_itself, act.await) {
+                        let ending = match (by_itself, act.await) {
                             (true, ending) => way_back::by_itself(ending),
                             (false, ending) => ending,
+                        };
+                        if changes_something {
+                            let went_back = hooks::went_back(mode, &ending);
+                            hooks::at_the_end(&stage, &stage.ledger, &ending, went_back).await;
                         }
+                        ending
                     }
                 }
             };
@@ -192,7 +208,7 @@ impl Session {
         }
         // A run that is stuck is tried again by the post step.
         match ending.decision {
-            Decision::Stuck => {}
+            Decision::Stuck => stage.ledger.is_stuck(),
             _ if lock_is_left || !is_recorded || stage.ledger.is_asking() => {
                 stage.ledger.is_over(ending.is_good());
             }

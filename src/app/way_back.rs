@@ -59,7 +59,7 @@ impl Session {
         archive: &Archive,
         at: i64,
     ) -> Result<String, String> {
-        if environment.migration == Migration::Contract {
+        if environment.migration == Migration::Contract || environment.hooks.contract() {
             return Err("`migration: contract` has no way back".to_owned());
         }
         let Archive::Kept(deployments) = archive else {

@@ -17,6 +17,13 @@ pub enum Engine {
     Wrong(String),
 }
 
+impl Default for Engine {
+    /// The engine's usual socket.
+    fn default() -> Self {
+        Self::Socket(SOCKET.into())
+    }
+}
+
 /// The engine's usual socket.
 const SOCKET: &str = "/var/run/docker.sock";
 
@@ -26,7 +33,7 @@ pub fn engine(host: Option<&str>, context: Option<&str>, tls: bool) -> Engine {
     let Some(host) = host.map(str::trim).filter(|host| !host.is_empty()) else {
         return match context.filter(|name| !name.is_empty() && *name != "default") {
             Some(name) => Engine::Client(format!("the context {name}")),
-            None => Engine::Socket(SOCKET.into()),
+            None => Engine::default(),
         };
     };
     let wrong = || {

@@ -20,7 +20,9 @@ use super::audit::AuditOptions;
 use super::canary::Canary;
 use super::check;
 use super::clock::Clock;
+use super::drain::Drain;
 use super::failover::Failover;
+use super::hooks::Hooks;
 use super::interpolate::{Lookup, interpolate};
 use super::kinds::{
     CheckBlock, ExporterBlock, HostBlock, MetricBlock, NotifierBlock, RouterBlock, TargetBlock,
@@ -68,6 +70,12 @@ pub struct Environment {
     pub failover: Option<Failover>,
     /// Who decides which slot gets traffic. `switch-traffic`, `rollout` and `rollback` need it.
     pub router: Option<RouterBlock>,
+    /// What is run before and after the steps of a rollout, and at its end. Default: nothing.
+    #[serde(default)]
+    pub hooks: Hooks,
+    /// When the old slot is let go after a switch, and what becomes of it. Default: at once, and
+    /// it is kept.
+    pub drain: Option<Drain>,
     /// What must be right on a slot before it gets traffic.
     #[serde(default)]
     pub smoke: Vec<CheckBlock>,
@@ -265,6 +273,8 @@ impl BlueGreen {
             max_error_rate: self.max_error_rate,
             max_p95: self.max_p95,
             min_requests: self.min_requests,
+            // All traffic is on it already: nobody waits for long to hear that nothing is known.
+            no_data_after: Span::secs(300).min(self.watch),
             wait: self.wait,
             ..Canary::default()
         })

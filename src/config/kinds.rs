@@ -163,6 +163,7 @@ seam!(
     "router",
     "Who decides which slot gets traffic."
 );
+seam!(HookBlock, "hook", "What is run beside a rollout.");
 seam!(CheckBlock, "check", "A look at something, with patience.");
 seam!(MetricBlock, "metric", "Where figures come from.");
 seam!(NotifierBlock, "notify", "Whom to tell.");

@@ -85,8 +85,8 @@ impl Guardrails {
     }
 }
 
-/// What a release does to data that the old one uses, too.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+/// What a release does to data that the old one uses, too. The later one is the harder one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Migration {
     /// Nothing.

@@ -17,6 +17,13 @@ pub type Pairs = Vec<(String, String)>;
 pub struct Variables(BTreeMap<String, Secret>);
 
 impl Variables {
+    /// Names and values, followed by `more`, which win where a name is in both.
+    pub fn and<'a>(&self, more: impl IntoIterator<Item = (&'a str, &'a str)>) -> Pairs {
+        let own = self.0.iter();
+        let own = own.map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        and(own.collect(), more)
+    }
+
     /// Names and values: those with a secret in them, then the others.
     pub fn split(&self, vault: &Vault) -> (Pairs, Pairs) {
         let all = self.0.iter();

@@ -55,6 +55,7 @@ impl Content {
             weight,
             previous,
             canary: None,
+            beside: None,
             run: Run::default(),
         })
     }
@@ -108,6 +109,7 @@ mod tests {
             weight,
             previous: previous.map(str::to_owned),
             canary: None,
+            beside: None,
             run: Run::default(),
         }
     }

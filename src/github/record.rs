@@ -49,6 +49,10 @@ pub struct Content {
     /// Of a canary that stays where it is: what the run knows that goes on with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<Value>,
+    /// Of a canary that stays where it is: the other records that still say something true. No older
+    /// one does, so nobody has to look at them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Vec<u64>>,
     /// The run that made it.
     #[serde(flatten)]
     pub run: Run,
@@ -95,6 +99,12 @@ impl New {
             environment: environment.to_owned(),
             payload: Payload { cutover: marked },
         }
+    }
+
+    /// With the other records that still say something true, where that is known.
+    pub fn beside(mut self, others: Option<Vec<u64>>) -> Self {
+        self.payload.cutover.content.beside = others;
+        self
     }
 
     /// The environment that it is for.

@@ -147,6 +147,15 @@ pub(super) fn moves_traffic(content: &Content) -> bool {
     content.mode != "deploy-slot"
 }
 
+impl Survey {
+    /// The records that still say something true, but for those of canaries.
+    pub fn but_canaries(&self) -> Vec<u64> {
+        let of_none = |said: &[Content]| said.iter().all(|content| content.canary.is_none());
+        let others = self.standing.iter().filter(|(_, said)| of_none(said));
+        others.map(|(id, _)| *id).collect()
+    }
+}
+
 impl Deployments {
     /// What the records of an environment say, to a job of a run.
     ///
@@ -155,6 +164,7 @@ impl Deployments {
     pub async fn survey(&self, environment: &str, job: &Job) -> Result<Survey, GithubError> {
         let mut survey = Survey::default();
         let (mut ours, mut others) = (Vec::new(), false);
+        let mut beside = Vec::new();
         let unseen = self
             .look_back(environment, u64::MAX, |seen| {
                 let by_github = seen.payload.is_none();
@@ -180,12 +190,27 @@ impl Deployments {
                         record => survey.latest = record,
                     }
                 }
+                // What stood beside a canary when it was left is all that stands behind it.
+                let known = standing.iter().find_map(|content| content.beside.clone());
+                let is_all = known.is_some() && survey.canary.is_some();
                 if !standing.is_empty() {
                     survey.standing.push((seen.found.id, standing));
                 }
-                !seen.was_followed()
+                if is_all {
+                    beside = known.unwrap_or_default();
+                }
+                !is_all && !seen.was_followed()
             })
             .await?;
+        let said = |id| {
+            let found: Option<&Found> = unseen.iter().find(|found| found.id == id);
+            found.and_then(Found::payload).map(|ours| ours.content)
+        };
+        for id in beside {
+            // GitHub's own has no payload, and what it says is not asked for again.
+            let content = said(id).unwrap_or_default();
+            survey.standing.push((id, vec![content]));
+        }
         // One that is of the same commit and was not looked at may be the one.
         others |= unseen
             .iter()

@@ -57,6 +57,15 @@ pub struct Rated {
     pub second: Rate,
 }
 
+/// What is known of both slots at one instant, by whoever knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// Where counters stand.
+    Counted(Stand),
+    /// Shares without a count.
+    Rated(Rated),
+}
+
 /// How many edges latency is counted by where we count it ourselves: eight to an octave, from
 /// 10 ms to 2.56 s, so that neighbours are 9 % apart.
 const EDGES: i32 = 65;

@@ -10,6 +10,9 @@ pub struct Seen {
     pub requests: f64,
     /// Of them, those that failed.
     pub errors: f64,
+    /// The share of failed requests, where only that is said, and nothing is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_rate: Option<f64>,
     /// The 95th percentile of latency, in seconds, where that is known.
     pub p95: Option<f64>,
     /// Of the requests, those that were slow, by the arm's own edge.

@@ -56,6 +56,8 @@ pub enum Reason {
     Divergent,
     /// The target could not put the release into the slot.
     DeployFailed,
+    /// A hook that is required failed.
+    HookFailed,
     /// The secondary target could not either.
     FailoverFailed,
     /// The slot serves another release than the one deployed.

@@ -17,6 +17,7 @@ pub mod fault;
 pub mod figures;
 pub mod finding;
 pub mod gates;
+pub mod hook;
 pub mod measure;
 pub mod metric;
 pub mod news;

@@ -9,12 +9,14 @@ use crate::config::inputs::Inputs;
 use crate::model::ending::{Decision, Ending, Reason};
 use crate::model::event::Event;
 use crate::model::fault::Fault;
+use crate::model::hook::Moment;
 use crate::model::release::Release;
 use crate::model::slot::Side;
 use crate::model::split::Split;
+use crate::rollout::hooks;
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
-use crate::rollout::steps::{AwaitServed, Deploy, Heed, ReadTraffic, side_named};
+use crate::rollout::steps::{AskSlot, AwaitServed, Deploy, Heed, ReadTraffic, side_named};
 
 /// Deploys `release` into the slot that the inputs name, or the idle one. The slot may take
 /// `wait` until it serves the release.
@@ -27,8 +29,18 @@ pub async fn run(stage: &Stage, inputs: &Inputs, release: &Release, wait: Durati
                 "{release} would go into {slot} by {}",
                 stage.target()?.told()
             );
+            let moments = [Moment::BeforeDeploy, Moment::AfterDeploy, Moment::Always];
+            hooks::planned(stage, &moments);
             return Ok(Ending::good(Decision::Planned, Reason::DryRun, said));
         }
+        // For hooks alone: what they are told of the release before.
+        let moments = [Moment::BeforeDeploy, Moment::AfterDeploy, Moment::Always];
+        let live = match moments.iter().any(|moment| stage.hooks.any_at(*moment)) {
+            true => saga.step(AskSlot(into.other())).await?,
+            false => None,
+        };
+        stage.is_about(Some(into), Some(release), live.as_ref());
+        hooks::run(saga, Moment::BeforeDeploy).await?;
         saga.step(Deploy {
             into,
             split,
@@ -41,6 +53,7 @@ pub async fn run(stage: &Stage, inputs: &Inputs, release: &Release, wait: Durati
             within: wait,
         })
         .await?;
+        hooks::run(saga, Moment::AfterDeploy).await?;
         let said = format!("{slot} serves {release}; traffic was not touched");
         Ok(Ending::good(Decision::Passed, Reason::Done, said))
     })

@@ -2,8 +2,10 @@
 
 use crate::config::inputs::Inputs;
 use crate::model::ending::{Decision, Ending, Reason};
+use crate::model::hook::Moment;
 use crate::model::split::Split;
 use crate::rollout::canary::Kept;
+use crate::rollout::hooks;
 use crate::rollout::saga::Saga;
 use crate::rollout::stage::Stage;
 use crate::rollout::steps::{Heed, ReadTraffic};
@@ -27,6 +29,7 @@ pub async fn run(stage: &Stage, inputs: &Inputs, kept: Option<&Kept>) -> Ending 
                 before.split.told(&stage.slots),
                 to.told(&stage.slots)
             );
+            hooks::planned(stage, &[Moment::OnRollback, Moment::Always]);
             return Ok(Ending::good(Decision::Planned, Reason::DryRun, said));
         }
         rollback(saga, expected, stable).await

@@ -4,6 +4,7 @@ use crate::config::file::Strategy;
 use crate::config::inputs::Inputs;
 use crate::config::preflight::Migration;
 use crate::model::ending::{Decision, Ending, Reason};
+use crate::model::hook::Moment;
 use crate::model::release::Release;
 use crate::model::split::Split;
 use crate::platform::text;
@@ -12,7 +13,7 @@ use crate::rollout::preflight::{Circumstances, preflight};
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 use crate::rollout::steps::{Heed, PrepareWayBack, ReadTraffic};
-use crate::rollout::{blue_green, canary};
+use crate::rollout::{blue_green, canary, drain, hooks};
 
 /// Rolls `release` out, after the checks of the preflight where there are any. `kept` is where an
 /// earlier run has left a canary.
@@ -115,6 +116,8 @@ async fn planned(saga: &mut Saga<'_>, story: &Story) -> Result<Ending, Halt> {
         to,
     })
     .await?;
+    hooks::planned(stage, &Moment::ALL);
+    drain::planned(stage);
     let said = format!(
         "{} would go into {} by {}; then {}; then traffic from {} to {}{}",
         story.release(),

@@ -5,12 +5,14 @@
 use crate::config::inputs::Inputs;
 use crate::model::ending::{Decision, Ending, Reason};
 use crate::model::fault::Fault;
+use crate::model::hook::Moment;
 use crate::model::release::Release;
 use crate::model::split::Split;
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
 use crate::rollout::steps::{PrepareWayBack, ReadTraffic, side_named};
 use crate::rollout::switch::{Goal, Switch, switch};
+use crate::rollout::{drain, hooks};
 
 /// Moves traffic as the inputs say. `release`, where given, is what the slot must serve.
 pub async fn run(stage: &Stage, inputs: &Inputs, release: Option<Release>) -> Ending {
@@ -54,6 +56,14 @@ async fn planned(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> {
         to,
     })
     .await?;
+    let moments = [
+        Moment::BeforeSwitch,
+        Moment::AfterSwitch,
+        Moment::OnRollback,
+        Moment::Always,
+    ];
+    hooks::planned(saga.stage(), &moments);
+    drain::planned(saga.stage());
     let slots = &saga.stage().slots;
     let said = format!(
         "traffic would go from {} to {}",

@@ -4,6 +4,7 @@
 //! What the file means, and whether the old one was the expected one, is the caller's matter.
 
 use std::fs::{self, File, Permissions};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -40,7 +41,7 @@ pub fn replace_unseen(path: &Path, content: &[u8]) -> io::Result<()> {
 fn replace_from(writing: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
     let mode = fs::metadata(path).map_or(MODE_OF_A_NEW_FILE, |old| old.permissions().mode());
     let mut file = tempfile::Builder::new()
-        .prefix(".cutover-")
+        .prefix(&draft_of(path))
         .suffix(".tmp")
         .tempfile_in(writing)?;
     file.write_all(content)?;
@@ -49,6 +50,26 @@ fn replace_from(writing: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path).map_err(|failed| failed.error)?;
     sync_directory(directory_of(path))
+}
+
+/// Removes what a process that was killed while it wrote `path` has left beside it. Only for a file
+/// that nobody else writes now.
+pub fn clear_drafts(path: &Path) {
+    let draft = draft_of(path);
+    let beside = fs::read_dir(directory_of(path)).into_iter().flatten();
+    for entry in beside.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&draft) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// How the name of what becomes `path` begins. It says which file that is, and is short, however long
+/// the name of that is.
+fn draft_of(path: &Path) -> String {
+    let mut of = DefaultHasher::new();
+    path.file_name().hash(&mut of);
+    format!(".cutover-{:016x}-", of.finish())
 }
 
 /// Makes the renames in `directory` durable.
@@ -136,6 +157,23 @@ mod tests {
             assert_eq!(fs::read_dir(above.path()).unwrap().count(), 1);
         }
         assert!(replace_unseen(Path::new("/nonexistent/x"), b"").is_err());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        replace(&path("ledger"), b"one").unwrap();
+        for of in ["ledger", "other"] {
+            let left = format!("{}AbCdEf.tmp", draft_of(&path(of)));
+            fs::write(path(&left), b"tw").unwrap();
+        }
+        clear_drafts(&path("ledger"));
+        let names = fs::read_dir(directory.path()).unwrap().flatten();
+        let mut names: Vec<_> = names.map(|entry| entry.path()).collect();
+        names.sort();
+        let other = format!("{}AbCdEf.tmp", draft_of(&path("other")));
+        assert_eq!(names, [path(&other), path("ledger")]);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use super::expect::{Expect, Miss};
 use super::{Ailment, Probe, Pulse, Subject, Tools};
+use crate::config::expect::{Expect, Miss};
 use crate::config::kinds::{Kind, plain_schema};
 use crate::config::request::{Headers, Verb};
 use crate::config::units::{HttpUrl, Span};

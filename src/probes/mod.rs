@@ -6,7 +6,6 @@
 
 mod command;
 mod dns;
-mod expect;
 mod file;
 mod http;
 mod postgres;

@@ -101,6 +101,12 @@ impl Script {
         if staged.failover.take().is_some() {
             self.left_out.push("the failover".to_owned());
         }
+        if !std::mem::take(&mut staged.hooks).is_empty() {
+            self.left_out.push("the hooks".to_owned());
+        }
+        if staged.drain.take().is_some() {
+            self.left_out.push("the drain".to_owned());
+        }
         staged
             .smoke
             .retain(|check: &CheckBlock| answerable(&check.0));

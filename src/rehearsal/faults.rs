@@ -8,8 +8,14 @@ use crate::config::units::{Percent, Span};
 
 /// The faults by name, each with what it does.
 pub const FAULTS: &[(&str, &str)] = &[
-    ("errors=5%", "that share of its answers to users are errors"),
-    ("slow=800ms", "its answers to users take that much longer"),
+    (
+        "errors=5%",
+        "from its first users on, that share of its answers are errors",
+    ),
+    (
+        "slow=800ms",
+        "from its first users on, its answers take that much longer",
+    ),
     (
         "wrong-version",
         "users keep getting the old release after the switch",
@@ -29,9 +35,9 @@ pub const FAULTS: &[(&str, &str)] = &[
 /// What goes wrong.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Faults {
-    /// This share of answers to users are errors.
+    /// This share of its answers are errors, once it has users.
     pub errors: Option<f64>,
-    /// Answers to users take that much longer.
+    /// Its answers take that much longer, once it has users.
     pub slow: Option<Duration>,
     /// Users keep getting the old release.
     pub wrong_version: bool,

@@ -62,9 +62,10 @@ struct State {
     version: u64,
     /// When the marked release got traffic.
     switched: Option<Instant>,
-    /// Bresenham counters: shares come out exactly, without a random number.
+    /// Bresenham counters: shares come out exactly, without a random number. Errors are counted for
+    /// those who ask a slot by itself, and for users.
     turn: f64,
-    errors: f64,
+    errors: [f64; 2],
     lost_one: bool,
 }
 
@@ -84,7 +85,7 @@ impl World {
             version: 1,
             switched: None,
             turn: 0.0,
-            errors: 0.0,
+            errors: [0.0; 2],
             lost_one: false,
         }));
         let mut serving = JoinSet::new();
@@ -150,18 +151,20 @@ type Answered = Result<Response<Full<Bytes>>, Closed>;
 
 async fn answer(request: Request<Incoming>, door: Door, state: Arc<Mutex<State>>) -> Answered {
     match door {
-        Door::Public => {
+        Door::Public | Door::Slot(_) => {
             let (slot, slow) = {
                 let mut state = lock(&state);
-                let slot = state.take_turn();
-                (slot, state.faults.slow.filter(|_| state.is_marked(slot)))
+                let slot = match door {
+                    Door::Slot(slot) => slot,
+                    _ => state.take_turn(),
+                };
+                (slot, state.faults.slow.filter(|_| state.is_under_way(slot)))
             };
             if let Some(slow) = slow {
                 tokio::time::sleep(slow).await;
             }
-            lock(&state).page(slot, request.uri().path(), true)
+            lock(&state).page(slot, request.uri().path(), door == Door::Public)
         }
-        Door::Slot(slot) => lock(&state).page(slot, request.uri().path(), false),
         Door::Api => api(request, &state).await,
     }
 }
@@ -169,6 +172,12 @@ async fn answer(request: Request<Incoming>, door: Door, state: Arc<Mutex<State>>
 impl State {
     fn is_marked(&self, slot: usize) -> bool {
         self.marked.is_some() && self.releases[slot] == self.marked
+    }
+
+    /// Whether that slot has the marked release, and the release has had users: what goes wrong with
+    /// it goes wrong from then on, whoever asks, past all that is looked at before.
+    fn is_under_way(&self, slot: usize) -> bool {
+        self.is_marked(slot) && self.switched.is_some()
     }
 
     /// The slot whose turn it is.
@@ -206,10 +215,11 @@ impl State {
                 "{\"status\":\"starting\"}",
             ));
         }
-        if let Some(share) = self.faults.errors.filter(|_| marked && public) {
-            self.errors += share;
-            if self.errors >= 1.0 {
-                self.errors -= 1.0;
+        if let Some(share) = self.faults.errors.filter(|_| self.is_under_way(slot)) {
+            let errors = &mut self.errors[usize::from(public)];
+            *errors += share;
+            if *errors >= 1.0 {
+                *errors -= 1.0;
                 return Ok(plain(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "an error, as ordered",

@@ -97,7 +97,10 @@ impl Clerk {
                     Made::Kept(id, adopted) => {
                         (self.say)(Event::Learned(Fact::DeploymentId(id)));
                         let made = Kept { id, new, adopted };
-                        self.under_way(deployments, &made, &said).await;
+                        // Where a canary stands its record says so already, and calls are few.
+                        if adopted || survey.is_none_or(|survey| survey.canary.is_none()) {
+                            self.under_way(deployments, &made, &said).await;
+                        }
                         kept = Some(made);
                     }
                     Made::Lost => lost = Some(new),
@@ -197,7 +200,9 @@ impl Clerk {
             return;
         }
         if let Some((new, said)) = &close.stands {
-            self.stands(deployments, new, said).await;
+            let others = survey.map(Survey::but_canaries);
+            let new = New::clone(new).beside(others);
+            self.stands(deployments, &new, said).await;
         }
         let log_url = self.info.run_url.as_deref();
         let environment = kept.new.environment();

@@ -279,6 +279,7 @@ impl Facts {
             version: self.version.clone()?,
             weight: self.intended(),
             canary: None,
+            beside: None,
             // A record is opened before the switch: then the idle slot is the previous one still.
             previous: self.seen.iter().find(|name| **name != slot).cloned(),
             run: run.clone(),

@@ -1,11 +1,12 @@
 //! Who counts what each slot does, for whoever compares them: a source of the config, or the
-//! router itself. Which one is asked is settled, and refused with a way out, before traffic moves.
+//! router itself. Who says shares without a count is enough for a plain rule, and for no proof.
+//! Which one is asked is settled, and refused with a way out, before traffic moves.
 
 use std::time::Duration;
 
 use crate::config::check::unknown;
 use crate::metrics::{BySlot, Counter, NoData, Rater};
-use crate::model::arms::{Rated, Stand};
+use crate::model::arms::{Stand, Told};
 use crate::model::ending::Reason;
 use crate::model::fault::Fault;
 use crate::model::slot::Side;
@@ -27,18 +28,22 @@ pub struct Arms<'a> {
 enum By<'a> {
     Source(Box<dyn Counter + 'a>),
     Router(Box<dyn Tally + 'a>),
+    Rater(Box<dyn Rater + 'a>),
 }
 
-/// What a source says of both slots without a count: enough to compare, and no proof.
-pub struct Rates<'a> {
-    told: String,
-    rater: Box<dyn Rater + 'a>,
+/// What is to be had of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Counts, without which nothing can be proved.
+    Counts,
+    /// Shares will do, too.
+    SharesToo,
 }
 
 /// What one of the sources can do for each slot.
 enum Able<'a> {
     Counts(Arms<'a>),
-    Rates(Rates<'a>),
+    Shares(Arms<'a>),
     No(Fault),
 }
 
@@ -48,14 +53,15 @@ impl Arms<'_> {
         &self.told
     }
 
-    /// Where the counters of both slots stand now.
+    /// Where the counters of both slots stand now, or what is said of them.
     ///
     /// # Errors
     /// When nothing is known of a slot. That is no zero.
-    pub async fn now(&self) -> Result<Stand, NoData> {
+    pub async fn now(&self) -> Result<Told, NoData> {
         match &self.by {
-            By::Source(counter) => counter.now().await,
-            By::Router(tally) => tally.stand().await.map_err(no_data),
+            By::Source(counter) => counter.now().await.map(Told::Counted),
+            By::Router(tally) => tally.stand().await.map(Told::Counted).map_err(no_data),
+            By::Rater(rater) => rater.now().await.map(Told::Rated),
         }
     }
 
@@ -66,23 +72,8 @@ impl Arms<'_> {
     pub async fn before(&self, back: Duration, every: Duration) -> Result<Vec<Stand>, NoData> {
         match &self.by {
             By::Source(counter) => counter.before(back, every).await,
-            By::Router(_) => Ok(Vec::new()),
+            By::Router(_) | By::Rater(_) => Ok(Vec::new()),
         }
-    }
-}
-
-impl Rates<'_> {
-    /// Who says so, in a few words.
-    pub fn told(&self) -> &str {
-        &self.told
-    }
-
-    /// What is said of both slots now.
-    ///
-    /// # Errors
-    /// When nothing is said of a slot. That is no zero.
-    pub async fn now(&self) -> Result<Rated, NoData> {
-        self.rater.now().await
     }
 }
 
@@ -100,44 +91,30 @@ impl Stage {
     /// `canary` is the slot whose release is on trial, for documents that call it so.
     ///
     /// # Errors
-    /// When there is none that counts.
-    pub fn arms(&self, source: Option<&str>, canary: Side) -> Result<Arms<'_>, Fault> {
+    /// When there is none that has what is wanted.
+    pub fn arms(
+        &self,
+        source: Option<&str>,
+        canary: Side,
+        wanted: Wanted,
+    ) -> Result<Arms<'_>, Fault> {
         let mut first_no = None;
         for able in self.able(source, canary)? {
-            match able {
+            let no = match able {
                 Able::Counts(arms) => return Ok(arms),
-                Able::Rates(rates) => {
-                    let said = format!("{} gives shares, and proof needs counts", rates.told);
-                    let fault = Fault::new(Reason::BadInput, said).next(
-                        "give `requests` and `errors` in its `by-slot:`, or set `method: ratio`",
+                Able::Shares(arms) if wanted == Wanted::SharesToo => return Ok(arms),
+                Able::Shares(arms) => {
+                    let said = format!(
+                        "{} gives shares, and proof needs counts: 1 of 10 and 100 of 1,000 are the same share",
+                        arms.told
                     );
-                    first_no.get_or_insert(fault);
+                    Fault::new(Reason::BadInput, said).next(
+                        "set `method: ratio`, which compares shares and proves nothing; or give `requests` and `errors` in its `by-slot:`, or name a `source` that counts",
+                    )
                 }
-                Able::No(fault) => {
-                    first_no.get_or_insert(fault);
-                }
-            }
-        }
-        Err(first_no.unwrap_or_else(|| self.nobody()))
-    }
-
-    /// Who says shares of each slot, without a count.
-    ///
-    /// # Errors
-    /// When there is none that does.
-    pub fn rates(&self, source: Option<&str>, canary: Side) -> Result<Rates<'_>, Fault> {
-        let mut first_no = None;
-        for able in self.able(source, canary)? {
-            match able {
-                Able::Rates(rates) => return Ok(rates),
-                Able::Counts(arms) => {
-                    let said = format!("{} counts, and says no shares", arms.told);
-                    first_no.get_or_insert(Fault::new(Reason::BadInput, said));
-                }
-                Able::No(fault) => {
-                    first_no.get_or_insert(fault);
-                }
-            }
+                Able::No(fault) => fault,
+            };
+            first_no.get_or_insert(no);
         }
         Err(first_no.unwrap_or_else(|| self.nobody()))
     }
@@ -176,7 +153,10 @@ impl Stage {
                 told,
                 by: By::Source(counter),
             }),
-            BySlot::Rated(rater) => Able::Rates(Rates { told, rater }),
+            BySlot::Rated(rater) => Able::Shares(Arms {
+                told,
+                by: By::Rater(rater),
+            }),
             BySlot::Router => self.of_router(),
             BySlot::Whole(next) => {
                 let place = format!("environments.{}.metrics[{i}]", self.environment);

@@ -8,15 +8,19 @@ use crate::config::preflight::Migration;
 use crate::judge::limits::Limits;
 use crate::model::ending::{Decision, Ending, Reason};
 use crate::model::event::Event;
+use crate::model::hook::Moment;
 use crate::model::release::Release;
 use crate::model::split::Split;
 
+use super::drain::let_go;
 use super::felt::Felt;
+use super::hooks;
 use super::ledger::WayBack;
 use super::saga::{Halt, Saga};
 use super::steps::{
     AskSlot, AwaitServed, Deploy, Heed, PrepareWayBack, ProveServed, ReadTraffic, Shift, SmokeTest,
 };
+use super::testers::ProveTesters;
 use super::undos::{LookWhereItStays, PutTrafficBack};
 use super::watch::{Watch, felt_in_all};
 
@@ -68,6 +72,9 @@ pub async fn blue_green(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt
     if contract {
         saga.stage().say(Event::Warned(NO_WAY_BACK.to_owned()));
     }
+    saga.stage()
+        .is_about(Some(idle), Some(release), live.as_ref());
+    hooks::run(saga, Moment::BeforeDeploy).await?;
     saga.step(Deploy {
         into: idle,
         split: before.split,
@@ -80,6 +87,7 @@ pub async fn blue_green(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt
         within: plan.settings.wait.get(),
     })
     .await?;
+    hooks::run(saga, Moment::AfterDeploy).await?;
     saga.step(SmokeTest {
         on: idle,
         release: Some(release),
@@ -95,6 +103,13 @@ pub async fn blue_green(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt
         })
         .await?
     };
+    saga.step(ProveTesters {
+        slot: idle,
+        release,
+    })
+    .await?;
+
+    hooks::run(saga, Moment::BeforeSwitch).await?;
 
     let felt = Arc::new(Felt::begin(
         saga.stage(),
@@ -141,8 +156,11 @@ pub async fn blue_green(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt
     })
     .await?;
 
+    hooks::run(saga, Moment::AfterSwitch).await?;
+
     saga.commit();
     felt.settle(saga.stage()).await;
+    let_go(saga, before.split, to).await?;
     let said = felt_in_all(felt.all().as_ref());
     Ok(Ending::good(Decision::Promoted, Reason::Done, said))
 }

@@ -4,6 +4,7 @@
 //! `cutover finish`) reads here how traffic was divided and whether the point of no return was
 //! passed. A ledger that is there belongs to a run that did not end.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::approval::Asked;
 use crate::model::ending::Reason;
 use crate::model::fault::Fault;
+use crate::model::hook::About;
 use crate::model::release::Release;
 use crate::model::split::Split;
 use crate::platform::atomic_file;
@@ -50,6 +52,15 @@ pub struct WayBack {
     pub old: Option<Release>,
 }
 
+/// The hooks at the end of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owed {
+    /// What they are told.
+    pub about: About,
+    /// Those that were begun: none is begun twice.
+    pub begun: BTreeSet<String>,
+}
+
 /// What a run writes down. It holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
@@ -74,9 +85,15 @@ pub struct Note {
     /// Whether a run that is over ended well.
     #[serde(default)]
     pub ended_well: bool,
+    /// Whether the run has ended by itself, stuck, and so has been counted among others.
+    #[serde(default)]
+    pub is_counted: bool,
     /// The issue in which people are asked, where one is open.
     #[serde(default)]
     pub asked: Option<Asked>,
+    /// The hooks that its end owes, once it has begun to act.
+    #[serde(default)]
+    pub owed: Option<Owed>,
 }
 
 /// The ledger of a run. Without a path nothing is written: a dry run and a rehearsal need none.
@@ -95,6 +112,13 @@ impl Ledger {
         Ok(Self {
             open: Some((path, Mutex::new(note))),
         })
+    }
+
+    /// Takes up the ledger of a run that did not end, and writes nothing yet.
+    pub const fn resume(path: PathBuf, note: Note) -> Self {
+        Self {
+            open: Some((path, Mutex::new(note))),
+        }
     }
 
     /// Reads the note of a run that did not end.
@@ -168,6 +192,24 @@ impl Ledger {
         self.change(|note| note.asked = asked)
     }
 
+    /// Writes down that the end of this run owes its hooks, and what they are to be told. Where that
+    /// fails, the post step of a run that is killed leaves them out.
+    pub fn owes(&self, about: About) {
+        let _ = self.change(|note| note.owed.get_or_insert_default().about = about);
+    }
+
+    /// Writes down that a hook at the end is begun, before it is; `false` where it was begun already.
+    /// Where it cannot be written, the hook is run all the same: only a run that is killed right
+    /// after that would begin it twice.
+    pub fn begins(&self, hook: &str) -> bool {
+        let mut first = true;
+        let _ = self.change(|note| {
+            let owed = note.owed.get_or_insert_default();
+            first = owed.begun.insert(hook.to_owned());
+        });
+        first
+    }
+
     /// Whether an issue is open in which people are asked.
     pub fn is_asking(&self) -> bool {
         self.open.as_ref().is_some_and(|(_, note)| {
@@ -185,11 +227,22 @@ impl Ledger {
         });
     }
 
+    /// The run has ended, and what it left is to be tried again. It was counted when it ended.
+    pub fn is_stuck(&self) {
+        let _ = self.change(|note| note.is_counted = true);
+    }
+
     /// The run has ended in a defined state: the ledger goes.
     pub fn close(&self) {
         if let Some((path, _)) = &self.open {
             let _ = fs::remove_file(path);
         }
+    }
+
+    /// Removes the ledger of a run that is no more, and what it was about to write when it ended.
+    pub fn discard(path: &Path) {
+        let _ = fs::remove_file(path);
+        atomic_file::clear_drafts(path);
     }
 
     fn change(&self, change: impl FnOnce(&mut Note)) -> io::Result<()> {
@@ -222,7 +275,9 @@ mod tests {
             claim: None,
             moved_to: None,
             ended_well: false,
+            is_counted: false,
             asked: None,
+            owed: None,
         }
     }
 
@@ -254,6 +309,27 @@ mod tests {
         assert_eq!(Ledger::read(&path).unwrap().progress, Progress::Committed);
         ledger.close();
         assert!(Ledger::read(&path).is_err());
+    }
+
+    #[test]
+    fn a_hook_at_the_end_is_begun_once_also_by_whoever_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger");
+        let ledger = Ledger::open(path.clone(), note()).unwrap();
+        assert_eq!(Ledger::read(&path).unwrap().owed, None);
+        let about = About {
+            version: Some("v2".into()),
+            ..About::default()
+        };
+        ledger.owes(about.clone());
+        assert!(ledger.begins("always[1]"));
+        let read = Ledger::read(&path).unwrap();
+        assert_eq!(read.owed.as_ref().unwrap().about, about);
+        let next = Ledger::resume(path.clone(), read);
+        assert!(!next.begins("always[1]"));
+        assert!(next.begins("always[2]"));
+        assert_eq!(Ledger::read(&path).unwrap().owed.unwrap().begun.len(), 2);
+        assert!(Ledger::default().begins("always[1]"));
     }
 
     #[test]

@@ -52,6 +52,12 @@ impl Stage {
         self.served_at(&self.url, timeout).await
     }
 
+    /// Asks the public URL which release it serves to somebody who sends that header.
+    pub async fn served_to(&self, name: &str, value: &str, timeout: Duration) -> Served {
+        let look = Look::at(below(&self.url, self.mark.path()), timeout);
+        served(&self.http, &self.mark, &look.with(name, value)).await
+    }
+
     async fn served_at(&self, base: &Url, timeout: Duration) -> Served {
         served_at(&self.http, &self.mark, base, timeout).await
     }
@@ -60,7 +66,11 @@ impl Stage {
 /// Asks any address which release it serves.
 pub async fn served_at(http: &Http, mark: &Mark, base: &Url, timeout: Duration) -> Served {
     let url = below(base, mark.path());
-    let answer = match http.look(&Look::at(url, timeout)).await {
+    served(http, mark, &Look::at(url, timeout)).await
+}
+
+async fn served(http: &Http, mark: &Mark, look: &Look) -> Served {
+    let answer = match http.look(look).await {
         Ok(answer) => answer,
         Err(none) => return Served::Silent(none),
     };

@@ -35,6 +35,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// How many of the last answers a failure tells of.
 const TOLD: usize = 5;
 
+/// What to do where a share cannot be proved.
+const SHARE_NEXT: &str = "does the public URL go through this router, does it draw for each request, and does something cache `release.path`?";
+
 impl Stage {
     /// Asks the public URL until `answers` in a row carry `release`, or `within` has passed.
     /// Returns the sentence that says so.
@@ -119,10 +122,27 @@ impl Stage {
     /// # Errors
     /// The share that was seen instead.
     pub async fn prove_share(&self, release: &Release, weight: Weight) -> Result<String, Fault> {
-        let mut hits = 0;
-        for _ in 0..share::ANSWERS {
-            let served = self.served_to_users(ANSWER).await;
+        let within = self.proof.within.get();
+        let each = ANSWER.min(within / PARTS);
+        let (mut hits, mut waited) = (0, Duration::ZERO);
+        for nth in 1..=share::ANSWERS {
+            let at = Instant::now();
+            let served = self.served_to_users(each).await;
             hits += u32::from(served.release().is_some_and(|served| served.is(release)));
+            if let Served::Silent(none) = &served {
+                // Nobody waits for hundreds of answers where none comes.
+                waited += at.elapsed();
+                if waited >= within {
+                    let which = format!("{none}, at answer {nth} from {}", self.url_to_show());
+                    let wanted = format!(
+                        "{} answers, waiting {} in all for those that do not come",
+                        share::ANSWERS,
+                        text::duration(within)
+                    );
+                    let fault = Fault::new(Reason::NotProved, "the public URL does not answer");
+                    return Err(fault.measured(which).wanted(wanted).next(SHARE_NEXT));
+                }
+            }
         }
         let told = format!("{hits} of {} answers say {release}", share::ANSWERS);
         if share::fits(weight, hits, share::ANSWERS) {
@@ -133,7 +153,8 @@ impl Stage {
                 "the public URL does not answer by the new weight",
             )
             .measured(told)
-            .wanted(format!("{weight} of them, within chance")))
+            .wanted(format!("{weight} of them, within chance"))
+            .next(SHARE_NEXT))
         }
     }
 

@@ -76,6 +76,11 @@ pub trait Undo: Send + Sync {
     /// The command for a person, should it fail.
     fn by_hand(&self, stage: &Stage) -> String;
 
+    /// Whether it is certain that something of what it covers was changed.
+    fn was_made(&self) -> bool {
+        false
+    }
+
     /// Takes the step back.
     ///
     /// # Errors
@@ -153,8 +158,23 @@ impl<'s> Saga<'s> {
     /// The step's fault, or that the run was cancelled.
     pub async fn step<S: Step>(&mut self, step: S) -> Result<S::Value, Halt> {
         let began = Instant::now();
+        self.take(step).await.map_err(|(fault, acted)| {
+            if acted {
+                self.stage.say(Event::Failed {
+                    step: S::NAME,
+                    said: fault.measured.clone().unwrap_or_else(|| fault.said.clone()),
+                    took: began.elapsed(),
+                });
+            }
+            fault.into()
+        })
+    }
+
+    /// The same without a word on a failure, and with whether it had begun.
+    async fn take<S: Step>(&mut self, step: S) -> Result<S::Value, (Fault, bool)> {
+        let began = Instant::now();
         if self.stage.cancelled.is_cancelled() {
-            return Err(Fault::cancelled().into());
+            return Err((Fault::cancelled(), false));
         }
         self.stage.say(Event::Working {
             step: S::NAME,
@@ -182,14 +202,33 @@ impl<'s> Saga<'s> {
                 }
                 Ok(made.value)
             }
-            Err(fault) => {
-                self.stage.say(Event::Failed {
-                    step: S::NAME,
-                    said: fault.measured.clone().unwrap_or_else(|| fault.said.clone()),
-                    took,
-                });
-                Err(fault.into())
-            }
+            Err(fault) => Err((fault, true)),
+        }
+    }
+
+    /// Takes a step after the point of no return that changes no verdict: what it cannot do is a
+    /// warning.
+    pub async fn afterwards<S: Step<Value = ()>>(&mut self, step: S) {
+        if let Err((fault, _)) = self.take(step).await {
+            let measured = fault.measured.map(|it| format!(": {it}"));
+            self.stage.say(Event::Warned(format!(
+                "{} after the release was final: {}{}",
+                S::NAME,
+                fault.said,
+                measured.unwrap_or_default()
+            )));
+        }
+    }
+
+    /// Waits for what changes nothing, as a step does that may be dropped in the middle.
+    ///
+    /// # Errors
+    /// That the run was cancelled.
+    pub async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, Halt> {
+        tokio::select! {
+            biased;
+            () = self.stage.cancelled.cancelled() => Err(Fault::cancelled().into()),
+            done = work => Ok(done),
         }
     }
 
@@ -254,7 +293,8 @@ impl<'s> Saga<'s> {
                 // The change never was made because somebody else was faster: theirs stays.
                 Err(fault)
                     if fault.reason == Reason::ChangedByOthers
-                        && reason == Reason::ChangedByOthers => {}
+                        && reason == Reason::ChangedByOthers
+                        && !promise.was_made() => {}
                 Err(fault) => {
                     self.stage.say(Event::Failed {
                         step,

@@ -19,8 +19,10 @@ use crate::routers::Router;
 use crate::targets::Target;
 
 use super::anomaly::Sentry;
+use super::drain::Drain;
 use super::failover::Failover;
 use super::gauges::Gauges;
+use super::hooks::Hooks;
 use super::ledger::Ledger;
 use super::lock::keeper::Keeper;
 use super::patience::Check;
@@ -48,6 +50,10 @@ pub struct Stage {
     pub target: Option<Box<dyn Target>>,
     /// Who puts it there when the target cannot.
     pub failover: Option<Failover>,
+    /// What is run beside the steps.
+    pub hooks: Hooks,
+    /// When the old slot is let go after a switch.
+    pub drain: Option<Drain>,
     /// What must be right on a slot before it gets traffic.
     pub smoke: Vec<Check>,
     /// What must be right while the environment is live.

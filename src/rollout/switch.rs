@@ -5,12 +5,15 @@ use std::sync::Arc;
 use crate::model::ending::{Decision, Ending, Reason};
 use crate::model::event::Fact;
 use crate::model::fault::Fault;
+use crate::model::hook::Moment;
 use crate::model::release::Release;
 use crate::model::slot::Side;
 use crate::model::split::{Split, Weight};
 use crate::platform::text;
 
+use super::drain::let_go;
 use super::felt::Felt;
+use super::hooks;
 use super::ledger::WayBack;
 use super::saga::{Halt, Saga};
 use super::stage::Stage;
@@ -64,6 +67,13 @@ pub async fn switch(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> 
         .await?
         .filter(|_| slot != before.split.active());
 
+    saga.stage()
+        .is_about(Some(slot), Some(release), old.as_ref());
+    let moves = before.split != to;
+    if moves {
+        hooks::run(saga, Moment::BeforeSwitch).await?;
+    }
+
     let felt = Arc::new(Felt::begin(
         saga.stage(),
         slot,
@@ -97,8 +107,15 @@ pub async fn switch(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> 
     })
     .await?;
 
+    if moves {
+        hooks::run(saga, Moment::AfterSwitch).await?;
+    }
+
     saga.commit();
     felt.settle(saga.stage()).await;
+    if moves {
+        let_go(saga, before.split, to).await?;
+    }
     Ok(ended(saga.stage(), &felt, before.split, to))
 }
 
@@ -123,6 +140,8 @@ pub async fn rollback(
     let to = Split::all_to(slot);
     let release = &release_of(saga, slot, None).await?;
     let bad = saga.step(AskSlot(slot.other())).await?;
+    saga.stage()
+        .is_about(Some(slot.other()), bad.as_ref(), Some(release));
 
     let felt = Felt::begin(
         saga.stage(),

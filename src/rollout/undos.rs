@@ -105,6 +105,11 @@ impl Undo for PutTrafficBack {
         )
     }
 
+    fn was_made(&self) -> bool {
+        // The first that was passed is where it began.
+        self.way_back.passed.len() > 1 || self.was_there.load(Ordering::Relaxed)
+    }
+
     async fn take_back(&self, stage: &Stage) -> Result<(Undone, String), Fault> {
         // Whoever has the lock now has read the router as it is, and decides.
         if stage.lock.lost_now().await.is_some() {

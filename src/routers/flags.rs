@@ -12,11 +12,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::access_log::Log;
-use crate::model::slot::Slots;
+use crate::model::slot::{Side, Slots};
 use crate::model::split::{Split, Weight};
 use crate::platform::host::{Host, HostError, Kind, on};
 use crate::platform::text::shell_word;
-use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
+use crate::routers::{
+    Change, Confirmed, Counting, InFlight, Reading, Router, RouterError, Testers,
+};
 
 /// A listing that is taken while a file is renamed may show both names or none; so a listing
 /// that makes no sense is taken again, this often and after this long.
@@ -28,6 +30,13 @@ const STEPS_BACK: u32 = 103;
 
 /// The weights that the one-time lines have where nothing else is asked for.
 const USUAL_WEIGHTS: [u8; 5] = [10, 25, 50, 75, 90];
+
+/// Who knows how many requests a slot has in flight.
+#[async_trait]
+pub(super) trait Busy: Send + Sync {
+    /// How many that is now.
+    async fn in_flight(&self, slot: Side) -> InFlight;
+}
 
 /// The flag files of one environment.
 pub(super) struct Flags {
@@ -42,6 +51,9 @@ pub(super) struct Flags {
     pub(super) weights: Vec<Weight>,
     /// From where it is counted what each slot did.
     pub(super) log: Log,
+    /// Who knows what is in flight.
+    pub(super) busy: Option<Box<dyn Busy>>,
+    pub(super) testers: Option<Testers>,
     pub(super) slots: Slots,
     /// What the proxy's own configuration needs once.
     pub(super) lines: String,
@@ -268,12 +280,28 @@ impl Router for Flags {
         None
     }
 
+    fn testers(&self) -> Option<&Testers> {
+        self.testers.as_ref()
+    }
+
     fn one_time_lines(&self) -> String {
         self.lines.clone()
     }
 
     fn counting(&self) -> Counting<'_> {
-        self.log.counting(&self.slots)
+        self.log.counting()
+    }
+
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        match (&self.busy, self.kind) {
+            (Some(busy), _) => busy.in_flight(slot).await,
+            (None, "caddy") => InFlight::NotCounted(
+                "Caddy is not asked for requests in flight, because the router has no `admin`",
+            ),
+            (None, _) => {
+                InFlight::NotCounted("nginx does not say how many requests an upstream has")
+            }
+        }
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

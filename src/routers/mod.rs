@@ -15,6 +15,7 @@ pub mod http;
 mod lock;
 pub mod nginx;
 pub mod pointer;
+mod testers;
 pub mod traefik;
 mod watched;
 
@@ -25,11 +26,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::kinds::Kind;
 use crate::model::arms::Stand;
-use crate::model::slot::Slots;
+use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
 use crate::platform::host::Hosts;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
+
+pub use testers::{Sent, Testers};
 
 /// All kinds, by name.
 pub const KINDS: &[Kind<dyn Router, Tools>] = &[
@@ -173,6 +176,29 @@ pub enum Counting<'a> {
     Not(&'static str),
 }
 
+/// How many requests a slot has in flight, as far as its router knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InFlight {
+    /// So many.
+    Requests(u64),
+    /// It counts them, and could not be asked, or does not know the slot.
+    Unknown(String),
+    /// It does not count them; why.
+    NotCounted(&'static str),
+}
+
+impl InFlight {
+    /// A number as a proxy prints it; what is no count is unknown.
+    fn of(number: f64) -> Self {
+        let whole = number.fract() == 0.0 && (0.0..1e15).contains(&number);
+        let count = whole.then(|| format!("{number:.0}").parse().ok()).flatten();
+        count.map_or_else(
+            || Self::Unknown(format!("{number} is no count")),
+            Self::Requests,
+        )
+    }
+}
+
 /// What a router counts for each slot: the requests of real users, without any other source.
 #[async_trait]
 pub trait Tally: Send + Sync {
@@ -200,6 +226,14 @@ pub trait Router: Send + Sync {
 
     /// Whether it counts what each slot does.
     fn counting(&self) -> Counting<'_>;
+
+    /// How many requests a slot has in flight now, whoever sent them.
+    async fn in_flight(&self, slot: Side) -> InFlight;
+
+    /// How testers reach the slot that they name, where the proxy has the lines for it.
+    fn testers(&self) -> Option<&Testers> {
+        None
+    }
 
     /// How traffic is divided now.
     ///

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::lock;
-use super::{Change, Confirmed, Counting, Reading, Router, RouterError, Tools};
+use super::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
@@ -201,6 +201,10 @@ impl Router for Pointer {
 
     fn counting(&self) -> Counting<'_> {
         Counting::Not("it is a file, and sees no requests")
+    }
+
+    async fn in_flight(&self, _: Side) -> InFlight {
+        InFlight::NotCounted("a file sees no requests")
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Desk, Order, Target, TargetError, Tools};
-use crate::config::check::unknown;
 use crate::config::kinds::{Kind, plain_schema};
 use crate::config::request::{Headers, Statuses, Verb};
+use crate::config::template::{bare, fill, in_json, in_url};
 use crate::config::units::{HttpUrl, Span};
 use crate::platform::http::{Answer, Http, Look, Manner, NoAnswer};
 use crate::platform::secret::Vault;
@@ -35,6 +35,9 @@ const MANNER: Manner = Manner {
     verify: true,
     proxy: true,
 };
+
+/// What is filled in.
+const NAMES: [&str; 5] = ["app", "environment", "slot", "version", "fence"];
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -78,11 +81,11 @@ struct Request {
 
 impl Request {
     fn new(options: Options, tools: &Tools) -> Result<Self, String> {
-        fill(&options.url, |_| Ok("x".to_owned()))
+        fill(&options.url, &NAMES, |_| Ok("x".to_owned()))
             .and_then(|sample| sample.parse::<HttpUrl>())
             .map_err(|said| format!("url: {said}"))?;
         if let Some(body) = &options.body {
-            fill(body, |_| Ok(String::new())).map_err(|said| format!("body: {said}"))?;
+            fill(body, &NAMES, |_| Ok(String::new())).map_err(|said| format!("body: {said}"))?;
         }
         let mut headers = options.headers.get().clone();
         if !headers.contains_key(CONTENT_TYPE) {
@@ -102,13 +105,17 @@ impl Request {
     fn look(&self, order: &Order) -> Result<Look, TargetError> {
         let refused =
             |said| TargetError::OutOfReach(format!("{} cannot be asked: {said}", self.told));
-        let url = fill(&self.options.url, |name| {
-            in_url(name, value_of(order, name))
+        let url = fill(&self.options.url, &NAMES, |name| {
+            match value_of(order, name) {
+                "" => Err(format!("the {name} \"\" cannot be part of a URL")),
+                value => in_url(name, value),
+            }
         })
         .and_then(|filled| filled.parse::<HttpUrl>())
         .map_err(refused)?;
         let template = self.options.body.as_deref().unwrap_or(DEFAULT_BODY);
-        let body = fill(template, |name| Ok(in_json(value_of(order, name)))).map_err(refused)?;
+        let body =
+            fill(template, &NAMES, |name| Ok(in_json(value_of(order, name)))).map_err(refused)?;
         Ok(Look {
             method: self.options.method.get().clone(),
             url: url.get().clone(),
@@ -194,27 +201,6 @@ impl Target for Request {
     }
 }
 
-/// Replaces every `{{name}}` once; what is filled in is not looked at again.
-fn fill(template: &str, value: impl Fn(&str) -> Result<String, String>) -> Result<String, String> {
-    const NAMES: [&str; 5] = ["app", "environment", "slot", "version", "fence"];
-    let mut out = String::new();
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once("{{") {
-        let Some((name, after)) = after.split_once("}}") else {
-            return Err("`{{` without a `}}`".to_owned());
-        };
-        let name = name.trim();
-        if !NAMES.contains(&name) {
-            return Err(unknown("placeholder", name, NAMES));
-        }
-        out.push_str(before);
-        out.push_str(&value(name)?);
-        rest = after;
-    }
-    out.push_str(rest);
-    Ok(out)
-}
-
 fn value_of<'a>(order: &'a Order, name: &str) -> &'a str {
     match name {
         "app" => &order.app,
@@ -225,75 +211,14 @@ fn value_of<'a>(order: &'a Order, name: &str) -> &'a str {
     }
 }
 
-/// Percent-encoded, so that a value stays within its part of the URL.
-fn in_url(name: &str, value: &str) -> Result<String, String> {
-    if matches!(value, "" | "." | "..") {
-        return Err(format!("the {name} \"{value}\" cannot be part of a URL"));
-    }
-    let mut out = String::new();
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    Ok(out)
-}
-
-/// Escaped for the inside of a JSON string.
-fn in_json(value: &str) -> String {
-    let quoted = serde_json::Value::from(value).to_string();
-    quoted[1..quoted.len() - 1].to_owned()
-}
-
-/// A URL without what may be secret in it: the user-info and the query.
-fn bare(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}{path}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_value_stays_in_its_place() {
-        let put = |template, value: &'static str| {
-            fill(template, |name| in_url(name, value)).map_err(|_| ())
-        };
-        assert_eq!(
-            put("/{{ slot }}/x", "a/b?c#d e"),
-            Ok("/a%2Fb%3Fc%23d%20e/x".into())
-        );
-        assert_eq!(
-            put("{{slot}}{{slot}}", "{{app}}"),
-            Ok("%7B%7Bapp%7D%7D".repeat(2))
-        );
-        assert_eq!(put("/{{version}}/x", ".."), Err(()));
-        let body = fill(DEFAULT_BODY, |_| Ok(in_json("a\"b\\\n"))).unwrap();
+    fn the_default_body_is_json_whatever_is_filled_in() {
+        let body = fill(DEFAULT_BODY, &NAMES, |_| Ok(in_json("a\"b\\\n"))).unwrap();
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(body["version"], "a\"b\\\n");
-    }
-
-    #[test]
-    fn an_unknown_placeholder_is_refused() {
-        let said = fill("/{{verison}}", |_| Ok(String::new())).unwrap_err();
-        assert!(said.contains("did you mean \"version\"?"), "{said}");
-        assert!(fill("/{{slot", |_| Ok(String::new())).is_err());
-    }
-
-    #[test]
-    fn a_told_url_has_no_secrets() {
-        assert_eq!(
-            bare("https://me:pass@x.dev:81/{{slot}}?token=1"),
-            "https://x.dev:81/{{slot}}"
-        );
-        assert_eq!(bare("http://x.dev?token=1"), "http://x.dev");
     }
 }

@@ -6,6 +6,8 @@
 
 mod command;
 mod directory;
+mod docker;
+mod fleet;
 mod http;
 
 use std::path::PathBuf;
@@ -14,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::docker_host::Engine;
 use crate::config::kinds::Kind;
 use crate::model::release::Release;
 use crate::platform::host::Hosts;
@@ -21,7 +24,13 @@ use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 
 /// All kinds, by name.
-pub const KINDS: &[Kind<dyn Target, Tools>] = &[command::KIND, directory::KIND, http::KIND];
+pub const KINDS: &[Kind<dyn Target, Tools>] = &[
+    command::KIND,
+    directory::KIND,
+    docker::KIND,
+    fleet::KIND,
+    http::KIND,
+];
 
 /// What a target is built with.
 pub struct Tools {
@@ -34,6 +43,8 @@ pub struct Tools {
     pub vault: Vault,
     /// The machines that a block may name as its host.
     pub hosts: Hosts,
+    /// The Docker engine, as the environment names it.
+    pub engine: Engine,
 }
 
 /// What to deploy, and where.

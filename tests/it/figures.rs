@@ -15,6 +15,7 @@ use cutover::platform::text::{duration, thousands};
 use cutover::report::Listener as _;
 use cutover::report::audit::{Audit, Origin};
 
+use crate::canary_figures;
 use crate::prober_figures;
 use crate::stories::load::under_load;
 use crate::switch_figures;
@@ -93,6 +94,8 @@ async fn of_the_readme() {
         );
         tables += &switch_figures::row(way, name);
     }
+    tables += &switch_figures::of_verdicts();
+    tables += &canary_figures::rows().await;
     tables += &prober_figures::rows();
     tables +=
         "\nRequests that failed while traffic was switched ten times, of all that were sent:\n\n";

@@ -19,6 +19,7 @@ const FLOORS: [&[&str]; 6] = [
         "routers",
         "targets",
         "hosts",
+        "hooks",
         "probes",
         "metrics",
         "notifiers",
@@ -184,6 +185,7 @@ fn every_seam_lists_its_files() {
         "routers",
         "targets",
         "hosts",
+        "hooks",
         "probes",
         "metrics",
         "notifiers",
@@ -253,6 +255,7 @@ fn the_readme_lists_what_there_is() {
     for (heading, kinds) in [
         ("### Hosts", kinds(cutover::hosts::KINDS)),
         ("### Targets", kinds(cutover::targets::KINDS)),
+        ("### Hooks", kinds(cutover::hooks::KINDS)),
         ("### Routers", kinds(cutover::routers::KINDS)),
         ("### Checks", kinds(cutover::probes::KINDS)),
         ("### Metrics", kinds(cutover::metrics::KINDS)),

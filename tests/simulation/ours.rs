@@ -72,7 +72,7 @@ pub(crate) fn intervals<'a>(
             to: ((nth + 1) * length * INTERVAL) as f64,
             canary: arm(&canary, chosen.tolerated, chosen.limit),
             stable: arm(&stable, chosen.stable, chosen.stable),
-            p95_ratio: None,
+            ..Interval::default()
         }
     })
 }

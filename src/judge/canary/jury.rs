@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::arms::Rate;
 use crate::model::canary::{Glance, Proved, Seen};
 
 use super::buckets::Buckets;
@@ -60,6 +61,15 @@ impl Jury {
         match self {
             Self::Evidence(judge) => judge.tolerate(before),
             Self::Ratio(_) => {}
+        }
+    }
+
+    /// Both shares over the window, the canary's and the stable release's, where nobody counts
+    /// and the window is full. Evidence knows none.
+    pub fn shares(&self) -> Option<[Rate; 2]> {
+        match self {
+            Self::Evidence(_) => None,
+            Self::Ratio(judge) => judge.shares(),
         }
     }
 
@@ -125,12 +135,20 @@ impl Interval {
             beyond_limit: seen.beyond_limit,
             buckets: seen.buckets.clone().map(Buckets::new),
         };
+        let share = |seen: &Seen| {
+            Some(Rate {
+                error_rate: seen.error_rate?,
+                p95: seen.p95,
+            })
+        };
+        let shares = || Some([share(&glance.canary)?, share(&glance.stable)?]);
         (glance.verdict != NO_DATA).then(|| Self {
             from: glance.from,
             to: glance.at,
             canary: arm(&glance.canary),
             stable: arm(&glance.stable),
             p95_ratio: glance.p95_ratio,
+            shares: shares(),
         })
     }
 }

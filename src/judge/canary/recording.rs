@@ -105,6 +105,7 @@ pub fn read(text: &str, settings: Settings) -> Result<Recording, String> {
             canary: canary.map_or_else(Arm::default, |it| it.or(scale.canary(&it.counters()))),
             stable: line.stable.or(scale.stable(&line.stable.counters())),
             p95_ratio: line.p95_ratio,
+            shares: None,
         };
         from = to;
         interval

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::buckets::Buckets;
 use super::evidence::Counts;
+use crate::model::arms::Rate;
 
 /// What the user wants.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,6 +97,10 @@ pub struct Interval {
     /// How many times the stable release's 95th percentile the canary's is, for sources that
     /// say so themselves.
     pub p95_ratio: Option<f64>,
+    /// What is said of the canary and of the stable release where nobody counts. Proof has no
+    /// use for it; a plain rule compares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shares: Option<[Rate; 2]>,
 }
 
 /// What a look says.

@@ -7,6 +7,7 @@
 
 mod cause;
 mod phase;
+mod road;
 
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -14,7 +15,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, redirect};
 use url::Url;
 
@@ -23,6 +24,7 @@ use super::shortage;
 pub use cause::Cause;
 pub use phase::Phase;
 use phase::{MarkConnected, Reached, SystemNames, phase_of};
+pub use road::{Papers, Road};
 
 /// What this program calls itself.
 pub const USER_AGENT: &str = concat!("cutover/", env!("CARGO_PKG_VERSION"));
@@ -92,6 +94,14 @@ impl Look {
             manner: Manner::PROBE,
         }
     }
+
+    /// The same with a header; one that cannot be written is left out.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
 }
 
 /// An answer, whatever its status.
@@ -156,6 +166,14 @@ impl Http {
         Ok(client)
     }
 
+    /// A client for a road beside the usual one, for callers that go it more than once.
+    ///
+    /// # Errors
+    /// When the papers cannot be read, or as for [`Http::client`].
+    pub fn client_by(road: &Road, manner: Manner) -> Result<reqwest::Client, NoAnswer> {
+        build(manner, Some(road))
+    }
+
     /// Makes one request and reads the whole answer.
     ///
     /// # Errors
@@ -169,11 +187,16 @@ impl Http {
     /// # Errors
     /// As for [`Http::look`].
     pub async fn look_through(&self, socket: &Path, look: &Look) -> Result<Answer, NoAnswer> {
-        ask(build(look.manner, Some(socket))?, look).await
+        let road = Road::Socket(socket.to_owned());
+        ask(build(look.manner, Some(&road))?, look).await
     }
 }
 
-async fn ask(client: reqwest::Client, look: &Look) -> Result<Answer, NoAnswer> {
+/// Makes one request by a client of the caller's; its manner is the client's.
+///
+/// # Errors
+/// As for [`Http::look`].
+pub async fn ask(client: reqwest::Client, look: &Look) -> Result<Answer, NoAnswer> {
     let mut request = client
         .request(look.method.clone(), look.url.clone())
         .headers(look.headers.clone());
@@ -245,7 +268,7 @@ async fn receive(
     clippy::disallowed_methods,
     reason = "this is the one place that builds clients"
 )]
-fn build(manner: Manner, socket: Option<&Path>) -> Result<reqwest::Client, NoAnswer> {
+fn build(manner: Manner, road: Option<&Road>) -> Result<reqwest::Client, NoAnswer> {
     let mut builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -264,19 +287,26 @@ fn build(manner: Manner, socket: Option<&Path>) -> Result<reqwest::Client, NoAns
     if !manner.proxy {
         builder = builder.no_proxy();
     }
-    if let Some(socket) = socket {
-        builder = builder.unix_socket(socket);
+    if let Some(road) = road {
+        builder = road.taken(builder).map_err(not_made)?;
     }
-    builder.build().map_err(|failed| NoAnswer {
-        phase: Phase::Tls,
-        cause: Cause::Here,
-        said: format!(
+    builder.build().map_err(|failed| {
+        not_made(format!(
             "no HTTP client could be made ({}); is the package ca-certificates installed, or SSL_CERT_FILE set?",
             cause_of(&failed)
-        ),
+        ))
+    })
+}
+
+/// There is no client, so nothing was asked.
+fn not_made(said: String) -> NoAnswer {
+    NoAnswer {
+        phase: Phase::Tls,
+        cause: Cause::Here,
+        said,
         took: Duration::ZERO,
         may_have_arrived: false,
-    })
+    }
 }
 
 /// `path` (which may have a query) below a base address: what the base's own path holds stays

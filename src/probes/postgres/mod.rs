@@ -15,10 +15,10 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::expect::Scalar;
 use super::reach::{self, Progress};
 use super::{Ailment, Probe, Pulse, Subject, Tools, trust};
 use crate::config::address::Address;
+use crate::config::expect::Scalar;
 use crate::config::kinds::{Kind, plain_schema};
 use crate::config::units::Span;
 use crate::platform::secret::{Secret, Vault};

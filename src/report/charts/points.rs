@@ -61,7 +61,8 @@ pub(in crate::report) fn points(glances: &[Glance], most: usize) -> Vec<Option<P
 
 impl Point {
     fn of(glance: &Glance, knows_latency: bool) -> Self {
-        let rate = |seen: &Seen| (seen.requests > 0.0).then(|| seen.errors / seen.requests);
+        let counted = |seen: &Seen| (seen.requests > 0.0).then(|| seen.errors / seen.requests);
+        let rate = |seen: &Seen| seen.error_rate.or_else(|| counted(seen));
         let p95 = |seen: &Seen| seen.p95.filter(|p95| p95.is_finite());
         let power = |ln: f64| ln.is_finite().then(|| told::power(ln));
         let proved = |of: fn(&Proved) -> f64| {

@@ -40,6 +40,10 @@ pub(in crate::report) fn steps(glances: &[Glance]) -> Vec<Step> {
                 looks: looks.len(),
                 length: last.at - first.at,
                 errors: arms.map(|of| {
+                    let shares = looks.iter().filter_map(|look| of(look).error_rate);
+                    if let Some(highest) = shares.reduce(f64::max) {
+                        return format!("up to {}, not counted", text::percent(highest));
+                    }
                     let requests = looks.iter().map(|look| of(look).requests).sum();
                     failed_of(looks.iter().map(|look| of(look).errors).sum(), requests)
                 }),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::ladder::Rung;
 use crate::judge::canary::power::{self, Traffic, requests_to_prove};
-use crate::model::arms::Stand;
+use crate::model::arms::{Stand, Told};
 use crate::model::event::Event;
 use crate::model::slot::Side;
 use crate::model::split::Weight;
@@ -95,5 +95,8 @@ pub(super) fn foretell(stage: &Stage, plan: &Plan, trial: &Trial) {
 
 /// Where the counters stand, where anybody knows.
 pub(super) async fn stand(arms: Option<&Arms<'_>>) -> Option<Stand> {
-    arms?.now().await.ok()
+    match arms?.now().await {
+        Ok(Told::Counted(stand)) => Some(stand),
+        _ => None,
+    }
 }

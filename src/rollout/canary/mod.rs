@@ -22,17 +22,21 @@ use crate::model::arms::Stand;
 use crate::model::ending::{Account, Decision, Ending, Reason};
 use crate::model::event::Event;
 use crate::model::fault::Fault;
+use crate::model::hook::Moment;
 use crate::model::release::Release;
 use crate::model::slot::Side;
 use crate::model::split::{Split, Weight};
 use crate::routers::Reading;
 
-use super::arms::Arms;
+use super::arms::{Arms, Wanted};
+use super::drain::let_go;
 use super::felt::Felt;
+use super::hooks;
 use super::ledger::WayBack;
 use super::saga::{Halt, Saga};
 use super::stage::Stage;
 use super::steps::{AwaitServed, Deploy, Heed, ProveServed, ReadTraffic, Shift, SmokeTest};
+use super::testers::ProveTesters;
 use super::undos::PutTrafficBack;
 use super::watch::felt_in_all;
 
@@ -116,8 +120,11 @@ pub async fn canary(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
             steps: &plan.settings.steps,
         })
         .await?;
-    let opening = before::stand(arms.as_ref()).await;
+    saga.stage()
+        .is_about(Some(slot), Some(release), old.as_ref());
+    let opening = saga.unless_cancelled(before::stand(arms.as_ref())).await?;
     if start.stands_at.is_none() {
+        hooks::run(saga, Moment::BeforeDeploy).await?;
         saga.step(Deploy {
             into: slot,
             split: found.split,
@@ -130,11 +137,14 @@ pub async fn canary(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
             within: plan.settings.wait.get(),
         })
         .await?;
+        hooks::run(saga, Moment::AfterDeploy).await?;
         saga.step(SmokeTest {
             on: slot,
             release: Some(release),
         })
         .await?;
+        saga.step(ProveTesters { slot, release }).await?;
+        hooks::run(saga, Moment::BeforeSwitch).await?;
     }
     let climb = Climb {
         plan,
@@ -172,7 +182,8 @@ impl Climb<'_> {
             Some(trial) => trial,
             None => {
                 let opening = self.opening.clone();
-                before::calibrated(saga.stage(), plan, self.arms, slot, opening).await
+                let learned = before::calibrated(saga.stage(), plan, self.arms, slot, opening);
+                saga.unless_cancelled(learned).await?
             }
         };
         before::foretell(saga.stage(), plan, &trial);
@@ -203,7 +214,7 @@ impl Climb<'_> {
             let promise = PutTrafficBack::new(way_back, Some(Arc::clone(&felt)));
             saga.undo_anew_with(promise)?;
             trial.next_step();
-            trial.begin_at(before::stand(self.arms).await);
+            trial.begin_at(saga.unless_cancelled(before::stand(self.arms)).await?);
             if to != stands {
                 let now = saga.step(Reread { ours: stands }).await?;
                 felt.reaches(to);
@@ -216,8 +227,10 @@ impl Climb<'_> {
                 })
                 .await?;
             }
+            if to != stands {
+                passed.push(to);
+            }
             stands = to;
-            passed.push(to);
             saga.step(ProveServed {
                 release,
                 old: self.old.as_ref(),
@@ -240,8 +253,12 @@ impl Climb<'_> {
                 return Ok(self.hold(saga, &felt, &trial, rung.weight, *fault).await);
             }
         }
+        // Whoever cancels in the midst of the last look means it.
+        saga.unless_cancelled(std::future::ready(())).await?;
+        hooks::run(saga, Moment::AfterSwitch).await?;
         saga.commit();
         felt.settle(saga.stage()).await;
+        let_go(saga, self.home.split, stands).await?;
         let said = felt_in_all(felt.all().as_ref());
         Ok(Ending::good(Decision::Promoted, Reason::Done, said))
     }
@@ -326,6 +343,15 @@ fn back(stage: &Stage) -> String {
     )
 }
 
+/// Whether there is somebody to judge by, before anything is begun.
+///
+/// # Errors
+/// When nobody counts what each slot does, or not in a way that the method can judge by.
+pub fn can_be_judged(stage: &Stage, settings: &Canary) -> Result<(), Fault> {
+    // Which slot it will be is not known yet, and whoever counts knows both.
+    by(stage, settings, Side::Second).map(drop)
+}
+
 /// Who counts what each slot does.
 fn counted_by<'s>(
     stage: &'s Stage,
@@ -335,9 +361,20 @@ fn counted_by<'s>(
     if settings.source.as_deref() == Some(NO_SOURCE) {
         let said = "source: none: the two releases are not compared; health checks and limits alone decide";
         stage.say(Event::Warned(said.to_owned()));
+    }
+    by(stage, settings, canary)
+}
+
+fn by<'s>(stage: &'s Stage, settings: &Canary, canary: Side) -> Result<Option<Arms<'s>>, Fault> {
+    if settings.source.as_deref() == Some(NO_SOURCE) {
         return Ok(None);
     }
-    stage.arms(settings.source.as_deref(), canary).map(Some)
+    let wanted = match settings.method {
+        Method::Evidence => Wanted::Counts,
+        Method::Ratio => Wanted::SharesToo,
+    };
+    let arms = stage.arms(settings.source.as_deref(), canary, wanted);
+    arms.map(Some)
 }
 
 /// A release that the old data does not fit cannot serve beside the old one.

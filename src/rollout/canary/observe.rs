@@ -40,8 +40,9 @@ pub async fn observe(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
             "{name} has no traffic: only a source that asks each slot itself has anything to say of it"
         )));
     }
-    let mut trial = calibrated(stage, plan, arms.as_ref(), canary, None).await;
-    trial.begin_at(stand(arms.as_ref()).await);
+    let learned = calibrated(stage, plan, arms.as_ref(), canary, None);
+    let mut trial = saga.unless_cancelled(learned).await?;
+    trial.begin_at(saga.unless_cancelled(stand(arms.as_ref())).await?);
     let clock = Clock::since(0.0);
     let old = None;
     let felt = Felt::begin(

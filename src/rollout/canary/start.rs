@@ -6,7 +6,7 @@ use crate::model::event::{Event, Fact};
 use crate::model::fault::Fault;
 use crate::model::release::Release;
 use crate::model::slot::Side;
-use crate::model::split::Split;
+use crate::model::split::{Split, Weight};
 use crate::rollout::looks::Served;
 use crate::rollout::saga::{Made, Step};
 use crate::rollout::stage::Stage;
@@ -178,7 +178,7 @@ pub(super) struct PrepareLadder<'a> {
 }
 
 impl Step for PrepareLadder<'_> {
-    /// The release of the old slot.
+    /// The release of the old slot; `None` where nothing was live, and nothing is compared.
     type Value = Option<Release>;
     const NAME: &'static str = "way back";
     const INTERRUPTIBLE: bool = true;
@@ -202,6 +202,14 @@ impl Step for PrepareLadder<'_> {
                 said: format!("{name} serves {release}, one jump from any step prepared"),
                 value: Some(release),
             }),
+            // All traffic in one step is how the first release of all goes out.
+            other
+                if self.steps.iter().all(|rung| rung.weight == Weight::ALL)
+                    && stage.served_to_users(LOOK).await.release().is_none() =>
+            {
+                let said = format!("none: nothing is live yet ({name}: {})", other.told());
+                Ok(Made { value: None, said })
+            }
             other => Err(Fault::new(
                 Reason::NoWayBack,
                 format!("{name} would not be fit to go back to, nor to be compared with"),

@@ -93,6 +93,7 @@ impl WatchStep<'_> {
         let mut next_look = began + every.min(settings.watch_of(self.rung));
         let mut pulse = Pulse::of(stage);
         let terms = self.terms();
+        self.trial.listen_from(self.clock.now());
         loop {
             if let Err(down) = pulse.beat(stage).await {
                 return self.alone(stage, down.fault, Some(down.nth)).await;
@@ -181,6 +182,9 @@ impl WatchStep<'_> {
             error_rate: settings.max_error_rate.share(),
             p95: settings.max_p95.map(|limit| limit.get().as_secs_f64()),
         };
+        if self.split.is_whole() {
+            self.trial.stands_alone();
+        }
         let Some(arms) = self.arms else {
             return self.trial.blind(self.clock.now());
         };

@@ -63,7 +63,31 @@ pub(super) async fn look(stage: &Stage, with: &Circumstances) -> (Vec<Finding>, 
         Ok(made) => Finding::passed(Group::Guardrail, "way back", made.said),
         Err(fault) => no("way back", fault),
     };
-    (vec![router, way_back], Some(name))
+    let testers = testers(stage, idle).await;
+    let findings = [Some(router), Some(way_back), testers];
+    (findings.into_iter().flatten().collect(), Some(name))
+}
+
+/// Whether testers reach the idle slot; where they do not, nobody else is worse off.
+async fn testers(stage: &Stage, idle: Side) -> Option<Finding> {
+    stage.router.as_deref()?.testers()?;
+    let skipped = |why: String| Some(Finding::skipped(Group::Guardrail, "testers", why));
+    let name = stage.slots.name(idle);
+    let there = stage.served_by(idle, LOOK).await;
+    let Some(release) = there.release() else {
+        return skipped(format!("{name} serves nothing yet: {}", there.told()));
+    };
+    let active = stage.served_by(idle.other(), LOOK).await;
+    if active.release().is_some_and(|it| it.is(release)) {
+        return skipped(format!("both slots serve {release}, so nobody can tell"));
+    }
+    match stage.testers_reach(idle, release).await? {
+        Ok(said) => Some(Finding::passed(Group::Guardrail, "testers", said)),
+        Err(said) => {
+            stage.say(Event::Warned(said));
+            skipped("the route does not work, which stops nobody else".to_owned())
+        }
+    }
 }
 
 /// Who goes back should get a slot that is well. Somebody who has to repair what is live gives a

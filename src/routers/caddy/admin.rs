@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH};
+use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
@@ -45,6 +46,14 @@ impl Found {
     pub(super) fn revision(&self) -> String {
         String::from_utf8_lossy(self.etag.as_bytes()).into_owned()
     }
+}
+
+/// An upstream, as Caddy counts it.
+#[derive(Deserialize)]
+struct Upstream {
+    address: String,
+    #[serde(default)]
+    num_requests: u64,
 }
 
 /// What Caddy said to a read.
@@ -99,6 +108,22 @@ impl Admin {
             timeout: TIMEOUT,
             manner: Manner::PROBE,
         }
+    }
+
+    /// The requests that what is dialled has in flight, in all of Caddy; `None` where it has no such
+    /// upstream, in a handler or with a request from before.
+    pub(super) async fn in_flight(&self, dial: &str) -> Result<Option<u64>, String> {
+        let look = self.look(Method::GET, "/reverse_proxy/upstreams");
+        let answer = self.ask(&look).await;
+        let answer = answer.map_err(|failed| format!("{}: {failed}", self.told()))?;
+        if answer.status != 200 {
+            return Err(told(&look, &answer));
+        }
+        let all: Vec<Upstream> = serde_json::from_slice(&answer.body)
+            .map_err(|failed| format!("{}: {failed}", self.told()))?;
+        let mut ours = all.iter().filter(|one| one.address == dial).peekable();
+        let there = ours.peek().is_some();
+        Ok(there.then(|| ours.map(|one| one.num_requests).sum()))
     }
 
     /// What is at a place.

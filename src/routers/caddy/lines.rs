@@ -10,15 +10,30 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::handler::{Dials, Pieces, dial, pieces_for, with};
+use crate::model::slot::{Side, Slots};
 use crate::model::split::{Split, Weight};
 use crate::platform::text::shell_word;
+use crate::routers::access_log::Log;
 use crate::routers::flags::flag;
+use crate::routers::testers::{self, Rule, Sent, Testers};
 
 /// What Caddy is to dial, and how.
 pub(super) struct Dialled {
     pub(super) dials: Dials,
     /// By TLS, both.
     pub(super) secure: bool,
+}
+
+/// The route for testers, where there is one.
+pub(super) struct Route<'a> {
+    pub(super) testers: Option<&'a Testers>,
+    pub(super) slots: &'a Slots,
+}
+
+impl Dialled {
+    fn of(&self, side: Side) -> &str {
+        &self.dials[usize::from(side == Side::Second)]
+    }
 }
 
 /// Both forms begin with this.
@@ -34,7 +49,13 @@ fn at_first(dials: &Dials) -> Pieces {
     }
 }
 
-pub(super) fn for_flags(directory: &Path, weights: &[Weight], dialled: &Dialled) -> String {
+pub(super) fn for_flags(
+    directory: &Path,
+    weights: &[Weight],
+    dialled: &Dialled,
+    log: &Log,
+    route: &Route<'_>,
+) -> String {
     let scheme = if dialled.secure { "https://" } else { "" };
     // A Caddyfile writes a socket as it is dialled, and takes no scheme there.
     let address = |dial: &str| match dial.starts_with("unix/") {
@@ -43,8 +64,10 @@ pub(super) fn for_flags(directory: &Path, weights: &[Weight], dialled: &Dialled)
     };
     let mut out = format!(
         "# 1. In the block of the site that users reach. The order is part of it. Shares need Caddy 2.7.\n\
-         {ABOUT_ADDRESSES}route {{\n"
+         {ABOUT_ADDRESSES}{}route {{\n",
+        log.site_lines()
     );
+    out += &in_a_caddyfile(route, |side| address(dialled.of(side)));
     for weight in weights.iter().chain([&Weight::ALL]) {
         let percent = weight.percent();
         let split = Split { second: *weight };
@@ -81,7 +104,12 @@ pub(super) fn for_flags(directory: &Path, weights: &[Weight], dialled: &Dialled)
     out
 }
 
-pub(super) fn for_handler(handler: &str, dialled: &Dialled) -> String {
+pub(super) fn for_handler(
+    handler: &str,
+    dialled: &Dialled,
+    log: &Log,
+    route: &Route<'_>,
+) -> String {
     let mut json = json!({ "handler": "reverse_proxy" });
     if dialled.secure {
         json["transport"] = json!({ "protocol": "http", "tls": {} });
@@ -107,11 +135,68 @@ pub(super) fn for_handler(handler: &str, dialled: &Dialled) -> String {
          \n# 2. Caddy keeps a change over a restart only when it is started with `caddy run --resume`; without\n\
          #    that, and at every `caddy reload`, it goes back to what its own file says.\n"
     );
+    out += &in_json(route, dialled);
+    let log = log.site_lines();
+    if !log.is_empty() {
+        out += &format!(
+            "\n# For `access-log`, in the block of the site; `caddy adapt` says how it is in JSON.\n{log}"
+        );
+    }
     out
 }
 
 fn merge(into: &mut Value, from: Value) {
     if let (Some(into), Value::Object(from)) = (into.as_object_mut(), from) {
         into.extend(from);
+    }
+}
+
+/// The first of them counts.
+fn in_a_caddyfile(route: &Route<'_>, address: impl Fn(Side) -> String) -> String {
+    let mut nth = 0;
+    let lines = testers::lines(route.testers, route.slots, |rule| {
+        nth += 1;
+        let by = match rule.by {
+            Sent::Header(name) => format!("header {name}"),
+            Sent::Cookie(name) => format!("vars {{http.request.cookie.{name}}}"),
+        };
+        format!(
+            "\t@tester{nth} {by} {}\n\treverse_proxy @tester{nth} {}\n",
+            rule.slot,
+            address(rule.side)
+        )
+    });
+    match lines.is_empty() {
+        true => String::new(),
+        false => format!(
+            "\t# For testers: they get the slot that they name.\n{}",
+            lines.concat()
+        ),
+    }
+}
+
+/// Routes of their own, for the handler of everybody else is changed by Cutover.
+fn in_json(route: &Route<'_>, dialled: &Dialled) -> String {
+    let one = |rule: Rule<'_>| {
+        let by = match rule.by {
+            Sent::Header(name) => json!({ "header": { name: [rule.slot] } }),
+            Sent::Cookie(name) => {
+                json!({ "vars": { format!("{{http.request.cookie.{name}}}"): [rule.slot] } })
+            }
+        };
+        let mut handler = json!({ "handler": "reverse_proxy" });
+        if dialled.secure {
+            handler["transport"] = json!({ "protocol": "http", "tls": {} });
+        }
+        handler["upstreams"] = json!([{ "dial": dialled.of(rule.side) }]);
+        json!({ "match": [by], "handle": [handler], "terminal": true }).to_string()
+    };
+    let routes = testers::lines(route.testers, route.slots, one);
+    match routes.is_empty() {
+        true => String::new(),
+        false => format!(
+            "\n# For testers: routes of the server, before the one of the handler. They count in a handler's path.\n[{}]\n",
+            routes.join(",\n ")
+        ),
     }
 }

@@ -14,17 +14,19 @@ mod upstreams;
 
 use std::path::Path;
 
+use async_trait::async_trait;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::admin::Admin;
 use self::handler::Dials;
-use self::lines::Dialled;
+use self::lines::{Dialled, Route};
 use self::upstreams::Upstreams;
 use super::access_log::Log;
-use super::flags::{Flags, weights};
-use super::{Router, Tools};
+use super::flags::{Busy, Flags, weights};
+use super::testers::{self, Testers};
+use super::{InFlight, Router, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::model::slot::{Side, Slot};
 use crate::platform::host::Local;
@@ -40,9 +42,6 @@ pub const KIND: Kind<dyn Router, Tools> = Kind {
 /// Where Caddy's admin API is where nothing else was said to Caddy.
 const USUAL_ADMIN: &str = "http://127.0.0.1:2019";
 
-/// Why nothing is counted.
-const NOT_COUNTED: &str = "Caddy's metrics count by server and handler, and not by upstream";
-
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Options {
@@ -55,11 +54,16 @@ struct Options {
     /// The `@id` of the `reverse_proxy` handler that users reach, or, beginning with a slash, its
     /// path in Caddy's JSON: `/apps/http/servers/srv0/routes/0/handle/0`.
     handler: Option<String>,
-    /// With `handler`: the admin API, `http://127.0.0.1:2019` if not given, or
-    /// `unix:/run/caddy/admin.sock`.
+    /// The admin API, such as `unix:/run/caddy/admin.sock`. With `handler` it is
+    /// `http://127.0.0.1:2019` if not given; with `flags` a drain asks it for requests in flight.
     admin: Option<String>,
     /// What Caddy dials for each slot. Default: host and port of the slot's URL.
     upstreams: Option<IndexMap<String, String>>,
+    /// An access log for Cutover alone, from which it counts what each slot did; the lines that
+    /// `cutover router-config` prints have it. Needs Caddy 2.9.
+    access_log: Option<String>,
+    /// Who is sent to the slot that they name, whatever its weight.
+    testers: Option<Testers>,
 }
 
 fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
@@ -70,22 +74,36 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
         dials,
         secure: secure(&tools.slots.first) && secure(&tools.slots.second),
     };
+    let log = options.access_log.map(|log| tools.directory.join(log));
+    if let Some(log) = &log {
+        quotable("access-log", log)?;
+    }
+    let log = Log::of_caddy(log, dialled.dials.clone());
+    let testers = testers::fitting(options.testers, &tools.slots)?;
+    let route = Route {
+        testers: testers.as_ref(),
+        slots: &tools.slots,
+    };
     match (options.flags, options.handler) {
         (Some(directory), None) => {
-            if options.admin.is_some() {
-                return Err("`admin` goes with `handler`, which is not given".to_owned());
-            }
+            let admin = options.admin.as_deref();
+            let admin = admin.map(|admin| Admin::at(admin, tools.http.clone()));
+            let dials = dialled.dials.clone();
             let directory = tools.directory.join(directory);
-            quotable(&directory)?;
+            quotable("flags", &directory)?;
             let weights = weights(options.weights.as_deref())?;
             Ok(Box::new(Flags {
                 host: std::sync::Arc::new(Local),
                 kind: "caddy",
                 proxy: "Caddy",
-                lines: lines::for_flags(&directory, &weights, &dialled),
+                lines: lines::for_flags(&directory, &weights, &dialled, &log, &route),
                 directory,
                 weights,
-                log: Log::none(NOT_COUNTED),
+                log,
+                testers,
+                busy: admin
+                    .transpose()?
+                    .map(|admin| Box::new(Asked { admin, dials }) as Box<dyn Busy>),
                 slots: tools.slots.clone(),
             }))
         }
@@ -97,14 +115,45 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
             Ok(Box::new(Upstreams {
                 admin: Admin::at(admin, tools.http.clone())?,
                 place: place(&handler)?,
-                lines: lines::for_handler(&handler, &dialled),
+                lines: lines::for_handler(&handler, &dialled, &log, &route),
                 handler,
+                log,
+                testers,
                 dials: dialled.dials,
                 slots: tools.slots.clone(),
             }))
         }
         (Some(_), Some(_)) => Err("`flags` and `handler` are two ways to switch; keep one: `flags` loses no request, `handler` needs no directory on Caddy's machine".to_owned()),
         (None, None) => Err("`flags` (a directory; nothing is reloaded) or `handler` (an `@id`; by the admin API) is missing".to_owned()),
+    }
+}
+
+/// What Caddy dials for a slot.
+const fn dial_of(dials: &Dials, slot: Side) -> &String {
+    let [first, second] = dials;
+    match slot {
+        Side::First => first,
+        Side::Second => second,
+    }
+}
+
+/// An admin API that is asked for requests in flight and nothing else.
+struct Asked {
+    admin: Admin,
+    dials: Dials,
+}
+
+#[async_trait]
+impl Busy for Asked {
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        let dial = dial_of(&self.dials, slot);
+        match self.admin.in_flight(dial).await {
+            Ok(Some(some)) => InFlight::Requests(some),
+            Ok(None) => InFlight::Unknown(format!(
+                "Caddy has no upstream {dial}; `upstreams` says what it dials"
+            )),
+            Err(said) => InFlight::Unknown(said),
+        }
     }
 }
 
@@ -171,15 +220,15 @@ fn dialable(dial: &str) -> Result<(), String> {
     ))
 }
 
-/// Whether a directory can stand between quotes in a Caddyfile. Caddy takes `*`, `?` and `[` in
+/// Whether a path can stand between quotes in a Caddyfile. Caddy takes `*`, `?` and `[` in
 /// it for a pattern and braces for a placeholder.
-fn quotable(directory: &Path) -> Result<(), String> {
+fn quotable(key: &str, path: &Path) -> Result<(), String> {
     let wrong = |c: char| c.is_control() || "\"\\{}*?[]`".contains(c);
-    match directory.to_str() {
+    match path.to_str() {
         Some(text) if !text.contains(wrong) => Ok(()),
         _ => Err(format!(
-            "flags: the path {} cannot be written in a Caddyfile; choose one without quotes, brackets, `\\`, `*` and `?`",
-            directory.display()
+            "{key}: the path {} cannot be written in a Caddyfile; choose one without quotes, brackets, `\\`, `*` and `?`",
+            path.display()
         )),
     }
 }

@@ -9,13 +9,16 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::NOT_COUNTED;
 use super::admin::{Admin, Found, Piece, Said};
+use super::dial_of;
 use super::find;
 use super::handler::{self, Dials, Pieces, can_share, new_mark, pieces_for, split, with};
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
-use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
+use crate::routers::access_log::Log;
+use crate::routers::{
+    Change, Confirmed, Counting, InFlight, Reading, Router, RouterError, Testers,
+};
 
 /// How often a restore begins anew when somebody else changes something in between.
 const RESTORES: u32 = 5;
@@ -28,6 +31,9 @@ pub(super) struct Upstreams {
     /// Its place in the admin API.
     pub(super) place: String,
     pub(super) dials: Dials,
+    /// From where it is counted what each slot did.
+    pub(super) log: Log,
+    pub(super) testers: Option<Testers>,
     pub(super) slots: Slots,
     pub(super) lines: String,
 }
@@ -164,12 +170,24 @@ impl Router for Upstreams {
         Some("Caddy restarts its HTTP app at each change, which can lose requests (1.2 to 2.5 per switch were measured) and closes WebSockets that have no `stream_close_delay`; `flags` does neither. Only with `caddy run --resume` does a change outlive a restart of Caddy, and no change outlives a `caddy reload`".to_owned())
     }
 
+    fn testers(&self) -> Option<&Testers> {
+        self.testers.as_ref()
+    }
+
     fn one_time_lines(&self) -> String {
         self.lines.clone()
     }
 
     fn counting(&self) -> Counting<'_> {
-        Counting::Not(NOT_COUNTED)
+        self.log.counting()
+    }
+
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        match self.admin.in_flight(dial_of(&self.dials, slot)).await {
+            // It keeps one that is in no handler any more for as long as it has a request.
+            Ok(some) => InFlight::Requests(some.unwrap_or_default()),
+            Err(said) => InFlight::Unknown(said),
+        }
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

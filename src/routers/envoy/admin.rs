@@ -112,7 +112,7 @@ impl Admin {
     ) -> Result<BTreeMap<String, f64>, String> {
         let names = clusters.each_ref().map(|name| pattern(name));
         let filter = format!(
-            "^cluster\\.({})\\.(upstream_rq_completed|upstream_rq_5xx|membership_total)$",
+            "^cluster\\.({})\\.(upstream_rq_completed|upstream_rq_5xx|upstream_rq_active|upstream_rq_pending_active|membership_total)$",
             names.join("|")
         );
         let query = [("format", "json"), ("filter", filter.as_str())];

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 
 use super::Envoy;
 use crate::model::arms::{Counters, Stand};
-use crate::routers::{RouterError, Tally};
+use crate::model::slot::Side;
+use crate::routers::{InFlight, RouterError, Tally};
 
 /// The counters of the two clusters.
 pub(super) struct Counted<'a>(pub(super) &'a Envoy);
@@ -45,4 +46,23 @@ impl Tally for Counted<'_> {
             second: of(second)?,
         })
     }
+}
+
+/// The requests that a slot's cluster has in flight, with those that wait for a connection.
+pub(super) async fn in_flight(envoy: &Envoy, slot: Side) -> InFlight {
+    let cluster = match slot {
+        Side::First => &envoy.clusters[0],
+        Side::Second => &envoy.clusters[1],
+    };
+    let numbers = match envoy.admin.of_clusters(&envoy.clusters).await {
+        Ok(numbers) => numbers,
+        Err(said) => return InFlight::Unknown(said),
+    };
+    let number = |what: &str| numbers.get(&format!("cluster.{cluster}.{what}")).copied();
+    if number("membership_total").is_none() {
+        return InFlight::Unknown(format!("Envoy has no cluster {cluster}"));
+    }
+    let gauges = ["upstream_rq_active", "upstream_rq_pending_active"];
+    let sum: f64 = gauges.iter().filter_map(|what| number(what)).sum();
+    InFlight::of(sum)
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde_json::Value;
 use url::{Host, Url};
 
 use super::routes::File;
@@ -14,6 +15,7 @@ pub(super) fn of(
     clusters: &[String; 2],
     slots: &Slots,
     admin: &Url,
+    testers: Vec<Value>,
 ) -> String {
     let cluster = |(name, side): (&String, Side)| {
         let url = &slots.on(side).url;
@@ -56,7 +58,7 @@ pub(super) fn of(
          # 3. The file {file} as it is at first; routes, hosts and fields of your own go there and stay:\n{first}",
         file = path.display(),
         directory = directory_of(path).display(),
-        first = File::at_first(route, clusters),
+        first = File::at_first(route, clusters, testers),
     )
 }
 

@@ -19,8 +19,9 @@ use serde::Deserialize;
 
 use self::admin::Admin;
 use self::counted::Counted;
+use super::testers::{self, Testers};
 use super::watched::{ByFile, Has, WatchedFile, Watcher, names, plain};
-use super::{Confirmed, Counting, Router, RouterError, Tools};
+use super::{Confirmed, Counting, InFlight, Router, RouterError, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::config::units::HttpUrl;
 use crate::model::slot::Side;
@@ -46,6 +47,8 @@ struct Options {
     clusters: Option<IndexMap<String, String>>,
     /// Envoy's admin interface, such as `http://127.0.0.1:9901`.
     admin: HttpUrl,
+    /// Who is sent to the slot that they name, whatever its weight.
+    testers: Option<Testers>,
 }
 
 fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
@@ -54,13 +57,25 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     plain("route", &route)?;
     let clusters = names("clusters", options.clusters, &tools.slots)?;
     let path = tools.directory.join(options.file);
+    let testers = testers::fitting(options.testers, &tools.slots)?;
+    let rules = testers::lines(testers.as_ref(), &tools.slots, |rule| {
+        routes::of_tester(rule, &clusters)
+    });
     Ok(Box::new(ByFile {
         file: WatchedFile::new(path.clone(), &["json"])?,
         watcher: Envoy {
-            lines: lines::of(&path, &route, &clusters, &tools.slots, options.admin.get()),
+            lines: lines::of(
+                &path,
+                &route,
+                &clusters,
+                &tools.slots,
+                options.admin.get(),
+                rules,
+            ),
             admin: Admin::new(tools.http.clone(), options.admin.get(), &route),
             route,
             clusters,
+            testers,
         },
         slots: tools.slots.clone(),
         slowest: AtomicU64::new(0),
@@ -73,6 +88,7 @@ struct Envoy {
     route: String,
     /// The clusters of the first and the second slot.
     clusters: [String; 2],
+    testers: Option<Testers>,
     lines: String,
 }
 
@@ -92,6 +108,10 @@ impl Watcher for Envoy {
 
     fn counting(&self) -> Counting<'_> {
         Counting::By(Box::new(Counted(self)))
+    }
+
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        counted::in_flight(self, slot).await
     }
 
     fn split_in(&self, content: &str) -> Result<Split, String> {
@@ -181,6 +201,10 @@ impl Watcher for Envoy {
     fn held_back(&self, late: Duration) -> Option<String> {
         let late = text::duration(late);
         Some(format!("Envoy took a change {late} late"))
+    }
+
+    fn testers(&self) -> Option<&Testers> {
+        self.testers.as_ref()
     }
 
     fn one_time_lines(&self) -> String {

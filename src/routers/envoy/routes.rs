@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::model::slot::Side;
 use crate::model::split::{Split, Weight};
 use crate::platform::text::excerpt;
+use crate::routers::testers::{Rule, Sent};
 
 /// Both ways of writing a name that Envoy takes.
 const VERSION: [&str; 2] = ["version_info", "versionInfo"];
@@ -19,6 +20,21 @@ const TOTAL: [&str; 2] = ["total_weight", "totalWeight"];
 /// What a file holds.
 pub(super) struct File(Value);
 
+/// The route of a tester, which names one cluster alone and so never moves.
+pub(super) fn of_tester(rule: Rule<'_>, clusters: &[String; 2]) -> Value {
+    let (name, matches) = match rule.by {
+        Sent::Header(name) => (name, json!({ "exact": rule.slot })),
+        Sent::Cookie(name) => {
+            let regex = format!("(.*;\\s*)?{name}={}(;.*)?", rule.slot);
+            ("cookie", json!({ "safe_regex": { "regex": regex } }))
+        }
+    };
+    json!({
+        "match": { "prefix": "/", "headers": [{ "name": name, "string_match": matches }] },
+        "route": { "cluster": clusters[usize::from(rule.side == Side::Second)] },
+    })
+}
+
 fn of<'a>(value: &'a Value, names: &[&str; 2]) -> Option<&'a Value> {
     names.iter().find_map(|name| value.get(name))
 }
@@ -29,8 +45,16 @@ fn is_one(name: &str, names: &[&str; 2]) -> bool {
 
 impl File {
     /// What a person writes down before the first change.
-    pub(super) fn at_first(route: &str, clusters: &[String; 2]) -> String {
+    /// What testers go by comes first.
+    pub(super) fn at_first(route: &str, clusters: &[String; 2], mut routes: Vec<Value>) -> String {
         let [first, second] = clusters;
+        routes.push(json!({
+            "match": { "prefix": "/" },
+            "route": { "weighted_clusters": { "clusters": [
+                { "name": first, "weight": 100 },
+                { "name": second, "weight": 0 },
+            ] } },
+        }));
         let file = Self(json!({
             "version_info": "0",
             "resources": [{
@@ -39,13 +63,7 @@ impl File {
                 "virtual_hosts": [{
                     "name": "shop",
                     "domains": ["*"],
-                    "routes": [{
-                        "match": { "prefix": "/" },
-                        "route": { "weighted_clusters": { "clusters": [
-                            { "name": first, "weight": 100 },
-                            { "name": second, "weight": 0 },
-                        ] } },
-                    }],
+                    "routes": routes,
                 }],
             }],
         }));
@@ -246,7 +264,7 @@ mod tests {
 
     #[test]
     fn every_weight_reads_as_it_was_written_and_all_else_stays() {
-        let first = File::at_first("live", &clusters());
+        let first = File::at_first("live", &clusters(), Vec::new());
         // A second route that is shared, one that is not ours, and fields of the user's.
         let mut more: Value = serde_json::from_str(&first).unwrap();
         let routes = &mut more["resources"][0]["virtual_hosts"][0]["routes"];
@@ -279,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_changed_is_told() {
-        let good = File::at_first("live", &clusters());
+        let good = File::at_first("live", &clusters(), Vec::new());
         for (from, to, word) in [
             ("\"live\"", "\"other\"", "\"other\""),
             ("version_info", "version", "version_info"),

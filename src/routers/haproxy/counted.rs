@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use super::cli::Cli;
 use super::table::Table;
 use crate::model::arms::{Counters, Stand};
-use crate::routers::{Counting, RouterError, Tally};
+use crate::model::slot::Side;
+use crate::routers::{Counting, InFlight, RouterError, Tally};
 
 /// The row of a table that is the whole backend.
 const WHOLE: &str = "BACKEND";
@@ -34,6 +35,38 @@ struct Counted<'a> {
 /// Who counts by these rows.
 pub(super) fn counted<'a>(cli: &'a Cli, rows: Rows<'a>) -> Counting<'a> {
     Counting::By(Box::new(Counted { cli, rows }))
+}
+
+/// The sessions that a slot has now, which with `mode http` are requests, and those that wait for it.
+/// A backend's sessions have those in its queue among them.
+pub(super) async fn in_flight(cli: &Cli, rows: &Rows<'_>, slot: Side) -> InFlight {
+    let of_slot = |both: &[String; 2]| match slot {
+        Side::First => both[0].clone(),
+        Side::Second => both[1].clone(),
+    };
+    let (command, row, name, columns): (_, _, _, &[&str]) = match rows {
+        Rows::Backends(backends) => {
+            let name = of_slot(backends);
+            let command = format!("show stat {name} 2 -1");
+            (command, WHOLE.to_owned(), name, &["scur"])
+        }
+        Rows::Servers(backend, servers) => {
+            let row = of_slot(servers);
+            let name = format!("{backend}/{row}");
+            let command = format!("show stat {backend} 4 -1");
+            (command, row, name, &["scur", "qcur"])
+        }
+    };
+    let asked = cli.ask([&command]).await;
+    let sum = asked.and_then(|[table]| {
+        let table = Table(table);
+        let numbers = columns.iter().map(|it| column_of(&table, &row, it, &name));
+        numbers.sum::<Result<f64, RouterError>>()
+    });
+    match sum {
+        Ok(sum) => InFlight::of(sum),
+        Err(failed) => InFlight::Unknown(failed.to_string()),
+    }
 }
 
 #[async_trait]

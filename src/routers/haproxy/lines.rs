@@ -6,7 +6,8 @@ use url::{Host, Url};
 
 use super::cli::Address;
 use super::state_file::StateFile;
-use crate::model::slot::{Slot, Slots};
+use crate::model::slot::{Side, Slot, Slots};
+use crate::routers::testers::{self, Rule, Sent, Testers};
 
 /// Stands where the user's own `bind` lines are.
 const BINDS: &str = "    # your own `bind` lines stay here";
@@ -34,8 +35,37 @@ fn backend_of(slot: &Slot) -> String {
     )
 }
 
+/// The first of them counts. They are indented by what they stand in.
+fn for_testers<'a>(
+    testers: Option<&'a Testers>,
+    slots: &'a Slots,
+    mut what: impl FnMut(Rule<'a>) -> String,
+) -> String {
+    let lines = testers::lines(testers, slots, |rule| {
+        let fetch = match rule.by {
+            Sent::Header(name) => format!("req.hdr({name})"),
+            Sent::Cookie(name) => format!("req.cook({name})"),
+        };
+        format!("{} if {{ {fetch} -m str {} }}\n    ", what(rule), rule.slot)
+    });
+    match lines.is_empty() {
+        true => String::new(),
+        false => format!(
+            "# For testers: they get the slot that they name.\n    {}",
+            lines.concat()
+        ),
+    }
+}
+
 /// For one entry of a map.
-pub(super) fn for_map(address: &Address, map: &str, key: &str, slots: &Slots) -> String {
+pub(super) fn for_map(
+    address: &Address,
+    map: &str,
+    key: &str,
+    slots: &Slots,
+    testers: Option<&Testers>,
+) -> String {
+    let testers = for_testers(testers, slots, |rule| format!("use_backend {}", rule.slot));
     format!(
         "# 1. The map file {map}, before HAProxy is reloaded; its only line is:
 #    {key} 0
@@ -46,7 +76,7 @@ global
 frontend cutover
     mode http
 {BINDS}
-    http-request set-var(txn.cutover_weight) str({key}),map_str_int({map},0)
+    {testers}http-request set-var(txn.cutover_weight) str({key}),map_str_int({map},0)
     http-request set-var(txn.cutover_draw) rand(100)
     use_backend {second} if {{ var(txn.cutover_draw),sub(txn.cutover_weight) lt 0 }}
     default_backend {first}
@@ -68,7 +98,16 @@ pub(super) fn for_weights(
     servers: &[String; 2],
     file: Option<&StateFile>,
     slots: &Slots,
+    testers: Option<&Testers>,
 ) -> String {
+    let testers = for_testers(testers, slots, |rule| {
+        let server = &servers[usize::from(rule.side == Side::Second)];
+        format!("use-server {server}")
+    });
+    let testers = match testers.as_str() {
+        "" => String::new(),
+        some => format!("    {}\n", some.trim_end()),
+    };
     let (global, load) = match file {
         Some(file) => (
             format!("\n    server-state-file {}", file.path.display()),
@@ -89,7 +128,7 @@ frontend cutover
 backend {backend}
     mode http
     balance roundrobin{load}
-{first} weight 100
+{testers}{first} weight 100
 {second} weight 0
 ",
         socket = address.one_time_line(),

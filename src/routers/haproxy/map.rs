@@ -11,16 +11,16 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::cli::{Cli, harmless, refused};
-use super::counted::{Rows, counted};
+use super::counted::{Rows, counted, in_flight};
 use super::entries::{Entry, Versions, filed, only_weight, shown, versions, with_entry};
-use super::lines;
-use super::state_file::StateFile;
-use crate::model::slot::Slots;
+use super::state_file::{StateFile, lock};
+use crate::model::slot::Side;
 use crate::model::split::{Split, Weight};
-use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
+use crate::routers::{
+    Change, Confirmed, Counting, InFlight, Reading, Router, RouterError, Testers,
+};
 
-/// How long another's prepared version gets to be committed. One that was left behind by a
-/// writer that is gone looks the same and must not stop us for ever.
+/// How long another's prepared version gets to be committed; its writer may be gone for ever.
 const SETTLE: Duration = Duration::from_millis(250);
 
 /// How often a restore begins anew when somebody else commits in between.
@@ -33,7 +33,8 @@ pub(super) struct MapEntry {
     pub(super) key: String,
     pub(super) file: Option<StateFile>,
     pub(super) backends: [String; 2],
-    pub(super) slots: Slots,
+    pub(super) testers: Option<Testers>,
+    pub(super) lines: String,
 }
 
 /// The map in HAProxy's memory.
@@ -76,7 +77,7 @@ impl MapEntry {
         let memory = self.memory().await?;
         let running = only_weight(&memory.entries, &self.key);
         let text = match &self.file {
-            Some(file) => Some(file.text().await?.ok_or_else(|| no_file(file))?),
+            Some(file) => Some(file.text().await?.ok_or_else(|| file.missing())?),
             None => None,
         };
         let filed = text.as_deref().map(filed);
@@ -247,13 +248,6 @@ impl MapEntry {
     }
 }
 
-fn no_file(file: &StateFile) -> RouterError {
-    RouterError::OutOfReach(format!(
-        "there is no file {}; where HAProxy's map file is not on this machine, say `state-file: none`",
-        file.told()
-    ))
-}
-
 #[async_trait]
 impl Router for MapEntry {
     fn told(&self) -> String {
@@ -262,21 +256,29 @@ impl Router for MapEntry {
     }
 
     fn known_loss(&self) -> Option<String> {
-        match self.file {
-            Some(_) => None,
-            None => Some(format!(
-                "the map file is not written: a reload or restart of HAProxy returns to what {} says there",
-                self.map
-            )),
-        }
+        let map = &self.map;
+        let loss = || {
+            format!(
+                "the map file is not written: a reload or restart of HAProxy returns to what {map} says there"
+            )
+        };
+        self.file.is_none().then(loss)
+    }
+
+    fn testers(&self) -> Option<&Testers> {
+        self.testers.as_ref()
     }
 
     fn one_time_lines(&self) -> String {
-        lines::for_map(&self.cli.address, &self.map, &self.key, &self.slots)
+        self.lines.clone()
     }
 
     fn counting(&self) -> Counting<'_> {
         counted(&self.cli, Rows::Backends(&self.backends))
+    }
+
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        in_flight(&self.cli, &Rows::Backends(&self.backends), slot).await
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {
@@ -304,10 +306,7 @@ impl Router for MapEntry {
     }
 
     async fn apply(&self, change: &Change) -> Result<(), RouterError> {
-        let _lock = match &self.file {
-            Some(file) => Some(file.lock().await?),
-            None => None,
-        };
+        let _lock = lock(self.file.as_ref()).await?;
         let now = self.expect(change).await?;
         let wanted = change.to.second;
         if now.weight == wanted {
@@ -373,10 +372,7 @@ impl Router for MapEntry {
         let saved: Saved = serde_json::from_str(&saved.saved).map_err(|failed| {
             RouterError::Refused(format!("this is not the saved state of a map: {failed}"))
         })?;
-        let _lock = match &self.file {
-            Some(file) => Some(file.lock().await?),
-            None => None,
-        };
+        let _lock = lock(self.file.as_ref()).await?;
         if let Some(file) = &self.file {
             let text = match saved.file {
                 Some(text) => text,

@@ -22,6 +22,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::testers::{self, Testers};
 use super::{Router, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::model::slot::Side;
@@ -63,6 +64,8 @@ pub struct Options {
     /// With `map`: where the map file is on that machine, or `none` if it is out of reach;
     /// default: the path in `map`. With `backend`: the `server-state-file` of haproxy.cfg.
     pub state_file: Option<String>,
+    /// Who is sent to the slot that they name, whatever its weight.
+    pub testers: Option<Testers>,
 }
 
 fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
@@ -106,13 +109,15 @@ fn map_entry(options: Options, cli: Cli, tools: &Tools) -> Result<MapEntry, Stri
             ));
         }
     };
+    let testers = testers::fitting(options.testers, &tools.slots)?;
     Ok(MapEntry {
+        lines: lines::for_map(&cli.address, &map, &key, &tools.slots, testers.as_ref()),
         cli,
         map,
         key,
         file,
         backends: of_slots("backends", options.backends, tools)?,
-        slots: tools.slots.clone(),
+        testers,
     })
 }
 
@@ -131,6 +136,7 @@ fn server_weights(options: Options, cli: Cli, tools: &Tools) -> Result<ServerWei
         backend,
         servers,
         file,
+        testers: testers::fitting(options.testers, &tools.slots)?,
         slots: tools.slots.clone(),
     })
 }

@@ -32,6 +32,14 @@ impl StateFile {
         format!("{}{}", self.path.display(), on(&*self.host))
     }
 
+    /// That there is none, and what to say if there cannot be one.
+    pub(super) fn missing(&self) -> RouterError {
+        RouterError::OutOfReach(format!(
+            "there is no file {}; where HAProxy's map file is not on this machine, say `state-file: none`",
+            self.told()
+        ))
+    }
+
     fn fault(&self, did: &str, failed: &HostError) -> RouterError {
         let said = format!("{} cannot be {did}: {failed}", self.path.display());
         match failed {
@@ -81,5 +89,13 @@ impl StateFile {
                 duration(PATIENCE)
             ))
         })
+    }
+}
+
+/// [`StateFile::lock`], where there is a file.
+pub(super) async fn lock(file: Option<&StateFile>) -> Result<Option<Held>, RouterError> {
+    match file {
+        Some(file) => file.lock().await.map(Some),
+        None => Ok(None),
     }
 }

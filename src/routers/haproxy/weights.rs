@@ -8,15 +8,16 @@
 use async_trait::async_trait;
 
 use super::cli::{Cli, refused};
-use super::counted::{Rows, counted};
+use super::counted::{Rows, counted, in_flight};
 use super::lines;
 use super::pair::{Pair, pair_of, split_of, steps};
-use super::state_file::StateFile;
+use super::state_file::{StateFile, lock};
 use super::table::{Table, saved_weight};
-use crate::model::slot::Slots;
+use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
-use crate::platform::host::Held;
-use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
+use crate::routers::{
+    Change, Confirmed, Counting, InFlight, Reading, Router, RouterError, Testers,
+};
 
 /// A router that is the weights of two servers.
 pub(super) struct ServerWeights {
@@ -24,6 +25,7 @@ pub(super) struct ServerWeights {
     pub(super) backend: String,
     pub(super) servers: [String; 2],
     pub(super) file: Option<StateFile>,
+    pub(super) testers: Option<Testers>,
     pub(super) slots: Slots,
 }
 
@@ -191,13 +193,6 @@ impl ServerWeights {
         }
         file.write(&format!("{state}\n")).await
     }
-
-    async fn lock(&self) -> Result<Option<Held>, RouterError> {
-        match &self.file {
-            Some(file) => file.lock().await.map(Some),
-            None => Ok(None),
-        }
-    }
 }
 
 #[async_trait]
@@ -217,6 +212,10 @@ impl Router for ServerWeights {
         Some(said)
     }
 
+    fn testers(&self) -> Option<&Testers> {
+        self.testers.as_ref()
+    }
+
     fn one_time_lines(&self) -> String {
         lines::for_weights(
             &self.cli.address,
@@ -224,11 +223,17 @@ impl Router for ServerWeights {
             &self.servers,
             self.file.as_ref(),
             &self.slots,
+            self.testers.as_ref(),
         )
     }
 
     fn counting(&self) -> Counting<'_> {
         counted(&self.cli, Rows::Servers(&self.backend, &self.servers))
+    }
+
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        let rows = Rows::Servers(&self.backend, &self.servers);
+        in_flight(&self.cli, &rows, slot).await
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {
@@ -268,7 +273,7 @@ impl Router for ServerWeights {
     }
 
     async fn apply(&self, change: &Change) -> Result<(), RouterError> {
-        let _lock = self.lock().await?;
+        let _lock = lock(self.file.as_ref()).await?;
         let from = self.expect(change).await?;
         let to = pair_of(change.to);
         if from == to {
@@ -308,7 +313,7 @@ impl Router for ServerWeights {
         if to == [0, 0] {
             return Err(RouterError::Refused("both weights would be 0".to_owned()));
         }
-        let _lock = self.lock().await?;
+        let _lock = lock(self.file.as_ref()).await?;
         self.go(self.weights().await?, to).await?;
         self.save(to).await
     }

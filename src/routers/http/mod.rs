@@ -14,9 +14,10 @@ use reqwest::header::HeaderValue;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Change, Confirmed, Counting, Reading, Router, RouterError, Tools};
+use super::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::config::units::HttpUrl;
+use crate::model::slot::Side;
 use crate::model::split::{Split, Weight};
 use crate::platform::secret::Secret;
 use crate::platform::text::excerpt;
@@ -126,6 +127,10 @@ impl Router for Service {
 
     fn counting(&self) -> Counting<'_> {
         Counting::Not("a service that keeps weights says nothing of requests")
+    }
+
+    async fn in_flight(&self, _: Side) -> InFlight {
+        InFlight::NotCounted("a service that keeps weights says nothing of requests")
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

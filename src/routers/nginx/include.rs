@@ -18,12 +18,14 @@ use super::error_log::ErrorLog;
 use super::generation::{Asked, IN_A_ROW, Unsettled};
 use super::lines;
 use super::live_file::Live;
-use crate::model::slot::Slots;
+use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
 use crate::platform::atomic_file::{directory_of, replace_aside};
 use crate::routers::access_log::Log;
 use crate::routers::lock;
-use crate::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
+use crate::routers::{
+    Change, Confirmed, Counting, InFlight, Reading, Router, RouterError, Testers,
+};
 
 /// How long a reload may take to show. A master that cannot have a port tries for 2.5 s.
 const RELOAD_SHOWS: Duration = Duration::from_secs(5);
@@ -43,6 +45,7 @@ pub(super) struct Include {
     pub(super) error_log: ErrorLog,
     pub(super) split_by: String,
     pub(super) log: Log,
+    pub(super) testers: Option<Testers>,
     pub(super) slots: Slots,
 }
 
@@ -163,18 +166,29 @@ impl Router for Include {
         Some("clients that keep connections open can lose requests at each reload (0.5 to 3.7 per switch were measured); nginx 1.27.4 and later with keepalive_min_timeout loses none, and `flags` needs no reload".to_owned())
     }
 
+    fn testers(&self) -> Option<&Testers> {
+        self.testers.as_ref()
+    }
+
     fn one_time_lines(&self) -> String {
         lines::for_include(
             &self.file,
             self.generations.path(),
-            &self.slots,
             &self.split_by,
-            &self.log,
+            &lines::Site {
+                slots: &self.slots,
+                log: &self.log,
+                testers: self.testers.as_ref(),
+            },
         )
     }
 
     fn counting(&self) -> Counting<'_> {
-        self.log.counting(&self.slots)
+        self.log.counting()
+    }
+
+    async fn in_flight(&self, _: Side) -> InFlight {
+        InFlight::NotCounted("nginx does not say how many requests an upstream has")
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

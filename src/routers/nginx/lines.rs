@@ -13,6 +13,14 @@ use crate::model::split::Weight;
 use crate::platform::text::shell_word;
 use crate::routers::access_log::Log;
 use crate::routers::flags::flag;
+use crate::routers::testers::{self, Sent, Testers};
+
+/// What both forms have in the server that users reach.
+pub(super) struct Site<'a> {
+    pub(super) slots: &'a Slots,
+    pub(super) log: &'a Log,
+    pub(super) testers: Option<&'a Testers>,
+}
 
 /// Both forms begin with this.
 const ABOUT_ADDRESSES: &str =
@@ -21,10 +29,10 @@ const ABOUT_ADDRESSES: &str =
 pub(super) fn for_flags(
     directory: &Path,
     weights: &[Weight],
-    slots: &Slots,
     split_by: &str,
-    log: &Log,
+    site: &Site<'_>,
 ) -> String {
+    let Site { slots, log, .. } = *site;
     let [a, b] = [Side::First, Side::Second].map(|side| slots.name(side));
     let share = |weight: Weight| format!("{}_at_{}", variable(b), weight.percent());
     let mut out = format!(
@@ -55,7 +63,7 @@ pub(super) fn for_flags(
     out += &format!(
         "if (-f \"{}\") {{ set $live_slot \"{b}\"; }}\n{}",
         file(Weight::ALL).display(),
-        location(slots, log)
+        location(site)
     );
     let word = |path: &Path| shell_word(&path.to_string_lossy()).into_owned();
     out += &format!(
@@ -71,10 +79,10 @@ pub(super) fn for_flags(
 pub(super) fn for_include(
     file: &Path,
     generation_path: &str,
-    slots: &Slots,
     split_by: &str,
-    log: &Log,
+    site: &Site<'_>,
 ) -> String {
+    let Site { slots, log, .. } = *site;
     format!(
         "# 1. In http {{ }}, once.\n{ABOUT_ADDRESSES}{}{}\
          include \"{file}\";\n\
@@ -88,7 +96,7 @@ pub(super) fn for_include(
          \n# 3. The file {file} as it is at first, before the lines above are loaded:\n{}",
         upstreams(slots),
         log.format_line(),
-        location(slots, log),
+        location(site),
         Live::at_first().written(slots, split_by),
         file = file.display(),
     )
@@ -105,7 +113,8 @@ fn upstreams(slots: &Slots) -> String {
 }
 
 /// The location that passes requests on. Without `Host` the slot would see its upstream's name.
-fn location(slots: &Slots, log: &Log) -> String {
+fn location(site: &Site<'_>) -> String {
+    let Site { slots, log, .. } = *site;
     let secure = |slot: &Slot| slot.url.scheme() == "https";
     let (scheme, more) = if secure(&slots.first) && secure(&slots.second) {
         (
@@ -116,14 +125,35 @@ fn location(slots: &Slots, log: &Log) -> String {
         ("http", "")
     };
     format!(
-        "location / {{\n    \
+        "{testers}location / {{\n    \
              proxy_http_version 1.1;\n    \
              proxy_set_header Connection \"\";\n    \
              proxy_set_header Host $host;\n{more}{log}    \
              proxy_pass {scheme}://$live_slot;\n\
          }}\n",
-        log = log.location_line()
+        log = log.location_line(),
+        testers = for_testers(site)
     )
+}
+
+/// The last of them counts, so the header's lines come after the cookie's.
+fn for_testers(site: &Site<'_>) -> String {
+    let mut lines = testers::lines(site.testers, site.slots, |rule| {
+        let variable = match rule.by {
+            Sent::Header(name) => format!("http_{}", variable(&name.to_ascii_lowercase())),
+            Sent::Cookie(name) => format!("cookie_{name}"),
+        };
+        let slot = rule.slot;
+        format!("if (${variable} = \"{slot}\") {{ set $live_slot \"{slot}\"; }}\n")
+    });
+    lines.reverse();
+    match lines.is_empty() {
+        true => String::new(),
+        false => format!(
+            "# For testers: they get the slot that they name.\n{}",
+            lines.concat()
+        ),
+    }
 }
 
 /// A slot's name as a part of a variable's.

@@ -19,8 +19,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::include::Include;
+use self::lines::Site;
 use super::access_log::Log;
 use super::flags::{Flags, weights};
+use super::testers::{self, Testers};
 use super::{Router, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::config::units::HttpUrl;
@@ -64,6 +66,8 @@ struct Options {
     /// What puts a request on a side: `$request_id` if not given, `$cookie_user` or the like to
     /// keep each user on one side.
     split_by: Option<String>,
+    /// Who is sent to the slot that they name, whatever its weight.
+    testers: Option<Testers>,
 }
 
 fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
@@ -78,7 +82,8 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     if let Some(log) = &log {
         quotable("access-log", log)?;
     }
-    let log = Log::of(log);
+    let log = Log::of_nginx(log, &tools.slots);
+    let testers = testers::fitting(options.testers.clone(), &tools.slots)?;
     match (&options.flags, &options.include) {
         (Some(directory), None) => {
             only_with("include", &options.of_include())?;
@@ -98,10 +103,17 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
                 host,
                 kind: "nginx",
                 proxy: "nginx",
-                lines: lines::for_flags(&directory, &weights, &tools.slots, &split_by, &log),
+                lines: lines::for_flags(
+                    &directory,
+                    &weights,
+                    &split_by,
+                    &Site { slots: &tools.slots, log: &log, testers: testers.as_ref() },
+                ),
                 directory,
                 weights,
                 log,
+                busy: None,
+                testers,
                 slots: tools.slots.clone(),
             }))
         }
@@ -129,6 +141,7 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
                 ),
                 split_by: split_by(options.split_by)?,
                 log,
+                testers,
                 slots: tools.slots.clone(),
             }))
         }

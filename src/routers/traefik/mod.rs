@@ -5,6 +5,7 @@
 //! which also shows when it holds changes back (`providersThrottleDuration`).
 
 mod api;
+mod counted;
 mod lines;
 mod live_file;
 
@@ -18,12 +19,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::api::Api;
+use self::counted::{Counted, Metrics};
 use self::live_file::{Live, Told};
+use super::testers::{self, Testers};
 use super::watched::{ByFile, Has, WatchedFile, Watcher, names, plain};
-use super::{Confirmed, Counting, Router, RouterError, Tools};
+use super::{Confirmed, Counting, InFlight, Router, RouterError, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::config::units::HttpUrl;
-use crate::model::slot::Slots;
+use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
 use crate::platform::text;
 
@@ -46,6 +49,11 @@ struct Options {
     services: Option<IndexMap<String, String>>,
     /// Where Traefik's API answers, such as `http://127.0.0.1:8080`.
     api: Option<HttpUrl>,
+    /// Where Traefik answers with its metrics, such as `http://127.0.0.1:8080/metrics`: what it
+    /// counts for each slot is for `metrics: [{ kind: router }]`.
+    metrics: Option<HttpUrl>,
+    /// Who is sent to the slot that they name, whatever its weight.
+    testers: Option<Testers>,
 }
 
 fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
@@ -75,6 +83,11 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
             service,
             children,
             api: api.transpose()?,
+            metrics: options.metrics.map(|url| Metrics {
+                http: tools.http.clone(),
+                url: url.get().clone(),
+            }),
+            testers: testers::fitting(options.testers, &tools.slots)?,
             slots: tools.slots.clone(),
             sticky: AtomicBool::new(false),
         },
@@ -90,6 +103,8 @@ struct Traefik {
     /// The services of the first and the second slot.
     children: [String; 2],
     api: Option<Api>,
+    metrics: Option<Metrics>,
+    testers: Option<Testers>,
     slots: Slots,
     /// Whether the last file that was read keeps clients by a cookie.
     sticky: AtomicBool,
@@ -108,7 +123,19 @@ impl Watcher for Traefik {
     const NAME: &'static str = "Traefik";
 
     fn counting(&self) -> Counting<'_> {
-        Counting::Not("Traefik counts requests for its metrics only, which are not asked")
+        match &self.metrics {
+            Some(metrics) => Counting::By(Box::new(Counted {
+                metrics,
+                children: &self.children,
+            })),
+            None => Counting::Not(
+                "Traefik counts for its metrics only; give it `metrics:`, and Traefik the line that `cutover router-config` prints then",
+            ),
+        }
+    }
+
+    async fn in_flight(&self, _: Side) -> InFlight {
+        InFlight::NotCounted("Traefik counts what is in flight by entry point, and not by service")
     }
 
     fn split_in(&self, content: &str) -> Result<Split, String> {
@@ -166,7 +193,11 @@ impl Watcher for Traefik {
         ))
     }
 
+    fn testers(&self) -> Option<&Testers> {
+        self.testers.as_ref()
+    }
+
     fn one_time_lines(&self) -> String {
-        lines::of(&self.path, &self.service, &self.children, &self.slots)
+        lines::of(self)
     }
 }

@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep};
 pub(super) use self::file::WatchedFile;
 pub(super) use self::names::{names, plain};
 use super::lock;
-use super::{Change, Confirmed, Counting, Reading, Router, RouterError};
-use crate::model::slot::Slots;
+use super::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError, Testers};
+use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
 use crate::platform::text;
 
@@ -60,6 +60,9 @@ pub(super) trait Watcher: Send + Sync {
     /// Whether it counts what each slot does.
     fn counting(&self) -> Counting<'_>;
 
+    /// How many requests a slot has in flight now.
+    async fn in_flight(&self, slot: Side) -> InFlight;
+
     /// How traffic is divided by a file.
     fn split_in(&self, content: &str) -> Result<Split, String>;
 
@@ -86,6 +89,9 @@ pub(super) trait Watcher: Send + Sync {
 
     /// What is to be said when it took a change so late.
     fn held_back(&self, late: Duration) -> Option<String>;
+
+    /// How testers reach the slot that they name.
+    fn testers(&self) -> Option<&Testers>;
 
     /// The lines that it needs once.
     fn one_time_lines(&self) -> String;
@@ -243,12 +249,20 @@ impl<W: Watcher> Router for ByFile<W> {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
+    fn testers(&self) -> Option<&Testers> {
+        self.watcher.testers()
+    }
+
     fn one_time_lines(&self) -> String {
         self.watcher.one_time_lines()
     }
 
     fn counting(&self) -> Counting<'_> {
         self.watcher.counting()
+    }
+
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        self.watcher.in_flight(slot).await
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -124,3 +124,28 @@ fn what_cannot_be_read_is_told_with_its_line() {
     let (code, said) = replay("", &["xml"]);
     assert!(code == 64 && said.contains("replay FILE json"), "{said}");
 }
+
+#[test]
+fn a_file_that_is_too_long_is_not_read() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |length: u64| {
+        let file = std::fs::File::create(home.path().join("canary.jsonl")).unwrap();
+        file.set_len(length).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_cutover"))
+            .args(["replay", "canary.jsonl"])
+            .current_dir(home.path())
+            .env_clear()
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    let (code, said) = run((64 << 20) + 1);
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("more than 64 MB"), "{said}");
+    let (_, said) = run(1 << 20);
+    assert!(!said.contains("MB"), "{said}");
+}

@@ -28,6 +28,7 @@ pub(crate) fn interval(trace: &Value, i: usize) -> Interval {
         canary: arm("nc", "kc", "slow_canary_tol", "slow_canary_limit"),
         stable: arm("ns", "ks", "slow_stable", "slow_stable"),
         p95_ratio: Some(number(trace, "Rl", i)),
+        shares: None,
     }
 }
 

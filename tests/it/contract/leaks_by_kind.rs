@@ -17,6 +17,7 @@ async fn in_every_text_of_every_kind() {
     let mut runs = Vec::new();
     for (seam, modes) in [
         ("target", &[&["deploy-slot", "--slot", "green"][..]][..]),
+        ("hook", &[&["deploy-slot", "--slot", "green"]]),
         ("router", &[&["rollback"], &["router-config"]]),
         ("check", &[&["smoke-test", "--slot", "green"]]),
         ("metric", &[&["health-check"]]),
@@ -33,6 +34,7 @@ async fn in_every_text_of_every_kind() {
                         block["retries"] = json!(0);
                         production["smoke"] = json!([block]);
                     }
+                    "hook" => production["hooks"] = json!({ "before-deploy": [block] }),
                     "metric" => production["metrics"] = json!([brief(block)]),
                     "notify" | "telemetry" => production[seam] = json!([block]),
                     _ => production[seam] = block,

@@ -6,6 +6,7 @@ use cutover::config::file::{Environment, read};
 use cutover::model::slot::Side;
 use cutover::platform::http::Http;
 use cutover::platform::secret::Vault;
+use cutover::rollout::arms::Wanted;
 use cutover::rollout::stage::Stage;
 
 /// A stage with these sources and this router.
@@ -30,6 +31,7 @@ environments:
         http: Http::default(),
         directory: "/tmp".into(),
         vault,
+        engine: cutover::config::docker_host::Engine::default(),
         say: std::sync::Arc::new(|_| {}),
         cancelled: tokio_util::sync::CancellationToken::new(),
     };
@@ -46,7 +48,7 @@ fn the_first_that_can_is_asked() {
     let chosen = |metrics: &[&str], router: &str, source: Option<&str>| {
         let stage = stage(&metrics.join(", "), router);
         let arms = stage
-            .arms(source, Side::Second)
+            .arms(source, Side::Second, Wanted::Counts)
             .map(|arms| arms.told().to_owned());
         arms.map_err(|fault| format!("{}\n{}", fault.said, fault.next.unwrap_or_default()))
     };
@@ -97,6 +99,25 @@ fn the_first_that_can_is_asked() {
     let said = chosen(&[], "", None).unwrap_err();
     assert!(
         said.starts_with("environments.production: nobody counts"),
+        "{said}"
+    );
+}
+
+/// Shares compare two releases, and prove nothing of them.
+#[test]
+fn shares_will_do_for_a_ratio_alone() {
+    const SHARES: &str =
+        "{ kind: json, url: 'http://j.test/s', by-slot: { error-rate: '.{{role}}.error_rate' } }";
+    let stage = stage(SHARES, "router: { kind: pointer, path: live }");
+    let told = |wanted| {
+        let arms = stage.arms(None, Side::Second, wanted);
+        let arms = arms.map(|arms| arms.told().to_owned());
+        arms.map_err(|fault| format!("{}\n{}", fault.said, fault.next.unwrap_or_default()))
+    };
+    assert!(told(Wanted::SharesToo).unwrap().contains("j.test"));
+    let said = told(Wanted::Counts).unwrap_err();
+    assert!(
+        said.contains("gives shares, and proof needs counts") && said.contains("method: ratio"),
         "{said}"
     );
 }

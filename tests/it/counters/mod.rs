@@ -3,11 +3,15 @@
 
 mod chosen;
 mod documents;
+mod in_flight;
+mod of_caddy;
 mod of_envoy;
 mod of_haproxy;
 mod of_nginx;
+mod of_traefik;
 mod own_requests;
 mod prometheus;
+mod testers;
 
 use std::time::{Duration, Instant};
 

@@ -9,14 +9,14 @@ use crate::seams::routers_haproxy::{map_options, router_of};
 use crate::world::backend::Backend;
 use crate::world::haproxy::{Ground, HaProxy};
 
-struct On {
-    router: Box<dyn Router>,
-    haproxy: HaProxy,
-    front: String,
-    _slots: [Backend; 2],
+pub(super) struct On {
+    pub(super) router: Box<dyn Router>,
+    pub(super) haproxy: HaProxy,
+    pub(super) front: String,
+    pub(super) slots: [Backend; 2],
 }
 
-async fn on(options: impl Fn(&Ground) -> Value) -> On {
+pub(super) async fn on(options: impl Fn(&Ground) -> Value) -> On {
     let slots = [Backend::start().await, Backend::start().await];
     let ground = Ground::new();
     std::fs::write(ground.path("w.map"), "green_weight 0\n").unwrap();
@@ -28,7 +28,7 @@ async fn on(options: impl Fn(&Ground) -> Value) -> On {
         router,
         haproxy,
         front,
-        _slots: slots,
+        slots,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::world::backend::Backend;
 use crate::world::nginx::{Lines, Nginx, Site};
 
 /// An nginx in front of two servers that count, with the lines of a block.
-async fn on(block: impl Fn(&Site) -> Value) -> (Nginx, Box<dyn Router>, [Backend; 2]) {
+pub(super) async fn on(block: impl Fn(&Site) -> Value) -> (Nginx, Box<dyn Router>, [Backend; 2]) {
     let slots = [Backend::start().await, Backend::start().await];
     let with = |site: &Site| {
         let mut tools = tools(site);

@@ -1,12 +1,19 @@
 //! The real router, target and probes, with faults between them and the story.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cutover::metrics::{self, Ask, BySlot, Counter, NoData, Source};
+use cutover::model::arms::{Counters, Stand};
+use cutover::model::metric::Unit;
+use cutover::model::slot::Side;
 use cutover::model::split::{Split, Weight};
 use cutover::probes::{Ailment, Probe, Pulse, Subject};
-use cutover::routers::{Change, Confirmed, Counting, Reading, Router, RouterError};
+use cutover::routers::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError};
 use cutover::targets::{Desk, Order, Target, TargetError};
+use futures_util::FutureExt as _;
+use url::Url;
 
 use super::orders::{Call, Errors, Orders};
 
@@ -26,6 +33,12 @@ const TARGET: Errors<TargetError> = Errors {
         said: "the answer was lost, as ordered".to_owned(),
         last_words: Vec::new(),
     },
+};
+
+const SOURCE: Errors<NoData> = Errors {
+    unreached: || NoData::out_of_reach("ordered"),
+    refused: || NoData::because("ordered"),
+    lost: || NoData::out_of_reach("the answer was lost, as ordered"),
 };
 
 const PROBE: Errors<Ailment> = Errors {
@@ -76,6 +89,10 @@ impl Router for FaultyRouter {
         self.0.counting()
     }
 
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        self.0.in_flight(slot).await
+    }
+
     async fn read(&self) -> Result<Reading, RouterError> {
         // On the way back the order for the beginning means nothing, and the other way around.
         let call = if self.1.is_unwinding() {
@@ -94,9 +111,15 @@ impl Router for FaultyRouter {
     }
 
     async fn apply(&self, change: &Change) -> Result<(), RouterError> {
+        // What another run has left is put back by a write like any other.
+        let call = if self.1.is_unwinding() {
+            Call::Restore
+        } else {
+            Call::Apply
+        };
         let other = async |weight| move_traffic(&*self.0, weight).await;
         let act = || self.0.apply(change);
-        self.1.call(Call::Apply, act, other, ROUTER).await
+        self.1.call(call, act, other, ROUTER).await
     }
 
     async fn confirm(&self, split: Split) -> Result<Confirmed, RouterError> {
@@ -132,6 +155,75 @@ impl Target for FaultyTarget {
         let act = || self.0.deploy(order, desk);
         let nobody = async |_| {};
         self.1.call(Call::Deploy, act, nobody, TARGET).await
+    }
+}
+
+/// A source that counts a thousand more good requests of each slot at every look: what is judged here
+/// is the way back, and not the release.
+pub(super) struct FaultySource(pub(super) Orders);
+
+#[async_trait]
+impl Source for FaultySource {
+    fn told(&self) -> String {
+        "a counter".to_owned()
+    }
+
+    fn metrics(&self) -> Vec<(String, Unit)> {
+        Vec::new()
+    }
+
+    fn longest(&self) -> Option<Duration> {
+        None
+    }
+
+    fn follows_the_address(&self) -> bool {
+        false
+    }
+
+    fn by_slot(&self, _: Side) -> BySlot<'_> {
+        BySlot::Counted(Box::new(FaultyCounter {
+            orders: self.0.clone(),
+            looks: AtomicU32::new(0),
+        }))
+    }
+
+    async fn read(&self, asks: &[Ask], _: &Url) -> Vec<Result<metrics::Reading, NoData>> {
+        let nothing = |_| Err(NoData::because("it only counts"));
+        asks.iter().map(nothing).collect()
+    }
+}
+
+struct FaultyCounter {
+    orders: Orders,
+    looks: AtomicU32,
+}
+
+impl FaultyCounter {
+    fn stand(&self) -> Stand {
+        let looks = self.looks.fetch_add(1, Ordering::Relaxed);
+        let counted = Counters {
+            requests: f64::from(looks) * 1000.0,
+            ..Counters::default()
+        };
+        Stand {
+            at: i64::from(looks) * 100,
+            first: counted.clone(),
+            second: counted,
+        }
+    }
+}
+
+#[async_trait]
+impl Counter for FaultyCounter {
+    async fn now(&self) -> Result<Stand, NoData> {
+        let orders = &self.orders;
+        let count = || async { Ok(self.stand()) }.boxed();
+        let look = || orders.call(Call::Look, count, async |_| {}, SOURCE).boxed();
+        orders.call(Call::Count, look, async |_| {}, SOURCE).await
+    }
+
+    async fn before(&self, _: Duration, _: Duration) -> Result<Vec<Stand>, NoData> {
+        Ok(Vec::new())
     }
 }
 

@@ -3,6 +3,7 @@
 //! The stories are the real ones, and so are the `http` router, target and probes; the world
 //! is the rehearsal's. Each cell of a table is a run in a world of its own.
 
+mod canaries;
 mod faulty;
 mod github;
 mod orders;
@@ -35,7 +36,12 @@ impl Cell {
     fn of(story: Story, call: Call, fault: Fault, times: u32, ends: (Decision, u8)) -> Self {
         Self {
             story,
-            orders: vec![Order { call, fault, times }],
+            orders: vec![Order {
+                call,
+                fault,
+                times,
+                later: 0,
+            }],
             ends,
             weight: None,
         }
@@ -43,7 +49,18 @@ impl Cell {
 
     /// With another fault.
     fn and(mut self, call: Call, fault: Fault, times: u32) -> Self {
-        self.orders.push(Order { call, fault, times });
+        self.orders.push(Order {
+            call,
+            fault,
+            times,
+            later: 0,
+        });
+        self
+    }
+
+    /// Not the first so many times.
+    fn later(mut self, times: u32) -> Self {
+        self.orders[0].later = times;
         self
     }
 
@@ -63,6 +80,8 @@ impl Cell {
         };
         self.weight.unwrap_or(match self.ends.0 {
             Promoted | Held | Stuck => goes,
+            // It begins where another run has left it.
+            Failed if self.story == Story::Resumed => theatre::SHARE,
             _ => 100 - goes,
         })
     }
@@ -81,7 +100,11 @@ impl Cell {
                 u32::MAX => " always",
                 _ => " again",
             };
-            format!("{:?} {:?}{times}", order.call, order.fault)
+            let later = match order.later {
+                0 => String::new(),
+                n => format!(" at {}", n + 1),
+            };
+            format!("{:?} {:?}{times}{later}", order.call, order.fault)
         });
         format!("{story:<9}{}", orders.collect::<Vec<_>>().join(", "))
     }

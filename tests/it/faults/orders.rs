@@ -3,6 +3,7 @@
 //! A step is known by what the saga says when it begins. A fault ends when its step has failed,
 //! so that the way back meets a world in order; faults of the way back itself are ordered there.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use cutover::model::event::Event;
@@ -34,6 +35,14 @@ pub(super) enum Call {
     Prove,
     /// A health check looks while the release is watched.
     Watch,
+    /// A slot is asked what it serves, before a canary begins.
+    Start,
+    /// A health check looks while a step of a canary is watched.
+    Step,
+    /// The counters of both slots are looked at while a step of a canary is watched.
+    Look,
+    /// They are looked at, whenever that is.
+    Count,
     /// The router is read on the way back.
     ReadBack,
     /// The router's state is put back.
@@ -41,7 +50,7 @@ pub(super) enum Call {
 }
 
 impl Call {
-    /// The step that makes the call; none for the way back.
+    /// The step that makes the call; none for the way back, and for what any step does.
     pub(super) const fn step(self) -> Option<&'static str> {
         Some(match self {
             Self::Read => "traffic",
@@ -53,7 +62,9 @@ impl Call {
             Self::Apply | Self::Confirm => "switch",
             Self::Prove => "proved",
             Self::Watch => "watch",
-            Self::ReadBack | Self::Restore => return None,
+            Self::Start => "start",
+            Self::Step | Self::Look => "step",
+            Self::Count | Self::ReadBack | Self::Restore => return None,
         })
     }
 }
@@ -77,6 +88,8 @@ pub(super) enum Fault {
     CancelBefore,
     /// The run is cancelled when the work is done.
     CancelAfter,
+    /// The run is cancelled, and there is no answer.
+    CancelSilent,
     /// The program panics instead.
     PanicBefore,
     /// The program panics when the work is done.
@@ -94,6 +107,8 @@ pub(super) struct Order {
     pub(super) fault: Fault,
     /// How many calls it happens to.
     pub(super) times: u32,
+    /// How often the step begins before that; where any step makes the call, how often it is made.
+    pub(super) later: u32,
 }
 
 /// The orders of a run, shared by everything that calls.
@@ -103,6 +118,8 @@ pub(super) struct Orders(Arc<Mutex<Kept>>, pub(super) CancellationToken);
 struct Kept {
     orders: Vec<Order>,
     step: &'static str,
+    /// How often each step has begun.
+    begun: HashMap<&'static str, u32>,
     unwinding: bool,
     happened: u32,
 }
@@ -112,6 +129,7 @@ impl Orders {
         let kept = Kept {
             orders: orders.to_vec(),
             step: "",
+            begun: HashMap::new(),
             unwinding: false,
             happened: 0,
         };
@@ -134,8 +152,11 @@ impl Orders {
         match event {
             Event::Working { step, said } if said.is_empty() => {
                 kept.step = step;
+                let begun = *kept.begun.entry(step).and_modify(|n| *n += 1).or_insert(1);
                 let before = |order: &Order| {
-                    order.fault == Fault::CancelBefore && order.call.step() == Some(*step)
+                    order.fault == Fault::CancelBefore
+                        && order.call.step() == Some(*step)
+                        && begun > order.later
                 };
                 if kept.orders.iter().any(before) {
                     kept.happened += 1;
@@ -154,10 +175,15 @@ impl Orders {
     pub(super) fn take(&self, call: Call) -> Option<Fault> {
         let mut kept = self.0.lock().unwrap();
         let now = kept.step;
+        let begun = kept.begun.get(now).copied().unwrap_or_default();
         let order = kept.orders.iter_mut().find(|order| {
-            let in_time = order.call.step().is_none_or(|step| step == now);
-            order.call == call && order.times > 0 && in_time
+            let in_time = |step| step == now && begun > order.later;
+            order.call == call && order.times > 0 && order.call.step().is_none_or(in_time)
         })?;
+        if call.step().is_none() && order.later > 0 {
+            order.later -= 1;
+            return None;
+        }
         let fault = order.fault;
         if fault == Fault::CancelBefore && call.step().is_some() {
             return None;
@@ -200,6 +226,10 @@ impl Orders {
                 let answer = act().await;
                 self.1.cancel();
                 answer
+            }
+            Some(Fault::CancelSilent) => {
+                self.1.cancel();
+                std::future::pending().await
             }
             Some(Fault::PanicBefore) => panic!("ordered, before {call:?}"),
             Some(Fault::PanicAfter) => {

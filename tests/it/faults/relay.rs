@@ -62,7 +62,10 @@ async fn relay(
     };
     match fault {
         Some(Fault::Before | Fault::LostBefore) => return client.set_zero_linger(),
-        Some(Fault::Silent) => {
+        Some(silent @ (Fault::Silent | Fault::CancelSilent)) => {
+            if silent == Fault::CancelSilent {
+                orders.1.cancel();
+            }
             while client.read_buf(&mut head).await? > 0 {}
             return Ok(());
         }

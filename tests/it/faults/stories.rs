@@ -8,23 +8,26 @@ use super::*;
 /// For all calls of the step.
 const ALWAYS: u32 = u32::MAX;
 
-const DONE: (Decision, u8) = (Promoted, 0);
-const CANCELLED: (Decision, u8) = (Failed, 130);
-const CANCELLED_BACK: (Decision, u8) = (RolledBack, 130);
-const REFUSED: (Decision, u8) = (Failed, 10);
-const UNREACHED: (Decision, u8) = (Failed, 69);
-const BUG: (Decision, u8) = (Failed, 70);
-const BACK: (Decision, u8) = (RolledBack, 20);
-const HELD: (Decision, u8) = (Held, 30);
+pub(super) const DONE: (Decision, u8) = (Promoted, 0);
+pub(super) const CANCELLED: (Decision, u8) = (Failed, 130);
+pub(super) const CANCELLED_BACK: (Decision, u8) = (RolledBack, 130);
+pub(super) const REFUSED: (Decision, u8) = (Failed, 10);
+pub(super) const UNREACHED: (Decision, u8) = (Failed, 69);
+pub(super) const BUG: (Decision, u8) = (Failed, 70);
+pub(super) const BACK: (Decision, u8) = (RolledBack, 20);
+pub(super) const HELD: (Decision, u8) = (Held, 30);
 
-fn cells(story: Story, call: Call, row: &[(Fault, u32, (Decision, u8))]) -> Vec<Cell> {
+/// A row of a table: what happens to how many calls, and how that ends.
+pub(super) type Row<'a> = &'a [(Fault, u32, (Decision, u8))];
+
+pub(super) fn cells(story: Story, call: Call, row: Row<'_>) -> Vec<Cell> {
     row.iter()
         .map(|(fault, times, ends)| Cell::of(story, call, *fault, *times, *ends))
         .collect()
 }
 
 /// The router's verbs before the write: one failure ends the run, and nothing was touched.
-const ROUTER_BEFORE: &[(Fault, u32, (Decision, u8))] = &[
+pub(super) const ROUTER_BEFORE: Row<'static> = &[
     (Before, 1, UNREACHED),
     (After, 1, REFUSED),
     (Lost, 1, UNREACHED),
@@ -36,7 +39,7 @@ const ROUTER_BEFORE: &[(Fault, u32, (Decision, u8))] = &[
 ];
 
 /// Questions to a slot by which nothing stands or falls: silence is an answer.
-const ASKED: &[(Fault, u32, (Decision, u8))] = &[
+pub(super) const ASKED: Row<'static> = &[
     (Before, 1, DONE),
     (Before, ALWAYS, DONE),
     (Lost, ALWAYS, DONE),
@@ -46,7 +49,7 @@ const ASKED: &[(Fault, u32, (Decision, u8))] = &[
 ];
 
 /// Looks that are repeated until time is up.
-const PATIENT: &[(Fault, u32, (Decision, u8))] = &[
+pub(super) const PATIENT: Row<'static> = &[
     (Before, 1, DONE),
     (Before, ALWAYS, REFUSED),
     (Lost, 1, DONE),
@@ -56,8 +59,28 @@ const PATIENT: &[(Fault, u32, (Decision, u8))] = &[
     (CancelAfter, 1, CANCELLED),
 ];
 
+/// The release goes into its slot.
+pub(super) const DEPLOYED: Row<'static> = &[
+    (Before, 1, UNREACHED),
+    (After, 1, REFUSED),
+    (Lost, 1, REFUSED),
+    (Repeated, 1, DONE),
+    (CancelBefore, 1, CANCELLED),
+    (CancelAfter, 1, CANCELLED),
+    (PanicBefore, 1, BUG),
+    (PanicAfter, 1, BUG),
+];
+
+/// The old slot is asked whether one could go back to it.
+pub(super) const LOOKED_BACK: Row<'static> = &[
+    (Before, 1, REFUSED),
+    (Lost, 1, REFUSED),
+    (Repeated, 1, DONE),
+    (CancelAfter, 1, CANCELLED),
+];
+
 /// The router's write. What was changed is put back; what was not is not.
-const WRITE: &[(Fault, u32, (Decision, u8))] = &[
+pub(super) const WRITE: Row<'static> = &[
     (Before, 1, UNREACHED),
     (After, 1, BACK),
     (Lost, 1, DONE),
@@ -70,7 +93,7 @@ const WRITE: &[(Fault, u32, (Decision, u8))] = &[
 ];
 
 /// Reading the write back.
-const READ_BACK: &[(Fault, u32, (Decision, u8))] = &[
+pub(super) const READ_BACK: Row<'static> = &[
     (Before, 1, BACK),
     (After, 1, BACK),
     (Lost, 1, BACK),
@@ -81,7 +104,7 @@ const READ_BACK: &[(Fault, u32, (Decision, u8))] = &[
 ];
 
 /// Asking the public URL after the switch.
-const PROOF: &[(Fault, u32, (Decision, u8))] = &[
+pub(super) const PROOF: Row<'static> = &[
     (Before, 1, DONE),
     (Before, ALWAYS, BACK),
     (Lost, 1, DONE),
@@ -97,20 +120,7 @@ const PROOF: &[(Fault, u32, (Decision, u8))] = &[
 fn a_rollout_ends_well_whatever_happens() {
     let mut all = cells(Rollout, Read, ROUTER_BEFORE);
     all.extend(cells(Rollout, Ask, ASKED));
-    all.extend(cells(
-        Rollout,
-        Deploy,
-        &[
-            (Before, 1, UNREACHED),
-            (After, 1, REFUSED),
-            (Lost, 1, REFUSED),
-            (Repeated, 1, DONE),
-            (CancelBefore, 1, CANCELLED),
-            (CancelAfter, 1, CANCELLED),
-            (PanicBefore, 1, BUG),
-            (PanicAfter, 1, BUG),
-        ],
-    ));
+    all.extend(cells(Rollout, Deploy, DEPLOYED));
     all.extend(cells(Rollout, Serves, PATIENT));
     all.extend(cells(Rollout, Smoke, PATIENT));
     all.extend(cells(
@@ -119,16 +129,7 @@ fn a_rollout_ends_well_whatever_happens() {
         &[(PanicBefore, 1, BUG), (PanicAfter, 1, BUG)],
     ));
     all.extend(cells(Rollout, Prepare, ROUTER_BEFORE));
-    all.extend(cells(
-        Rollout,
-        LookBack,
-        &[
-            (Before, 1, REFUSED),
-            (Lost, 1, REFUSED),
-            (Repeated, 1, DONE),
-            (CancelAfter, 1, CANCELLED),
-        ],
-    ));
+    all.extend(cells(Rollout, LookBack, LOOKED_BACK));
     all.extend(cells(Rollout, Apply, WRITE));
     all.extend(cells(Rollout, Confirm, READ_BACK));
     all.extend(cells(Rollout, Prove, PROOF));

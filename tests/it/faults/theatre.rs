@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use cutover::cast::{self, Tools};
+use cutover::config::docker_host::Engine;
 use cutover::config::file::{self, Environment, Strategy};
 use cutover::config::preflight::Migration;
 use cutover::config::units::HttpUrl;
@@ -16,13 +17,15 @@ use cutover::platform::secret::Vault;
 use cutover::rehearsal::environment::Script;
 use cutover::rehearsal::world::World;
 use cutover::rollout::blue_green::{Plan, blue_green};
+use cutover::rollout::canary;
+use cutover::rollout::gauges::{Gauges, Named};
 use cutover::rollout::ledger::{Ledger, Note, Progress, SCHEMA_VERSION};
 use cutover::rollout::patience::Check;
 use cutover::rollout::saga::Saga;
 use cutover::rollout::stage::Stage;
 use cutover::rollout::switch::{Goal, Switch, rollback, switch};
 
-use super::faulty::{FaultyProbe, FaultyRouter, FaultyTarget};
+use super::faulty::{FaultyProbe, FaultyRouter, FaultySource, FaultyTarget};
 use super::orders::{Call, Order, Orders};
 use super::relay::Relay;
 
@@ -30,6 +33,9 @@ use super::relay::Relay;
 pub(super) const OLD: &str = "91be33d";
 /// The release that is to go live, on green.
 pub(super) const NEW: &str = "4f2a9c1";
+
+/// The first share of a canary, in percent.
+pub(super) const SHARE: u64 = 25;
 
 /// The times are short, and long enough for a machine that has other things to do.
 const CONFIG: &str = r#"
@@ -50,7 +56,13 @@ environments:
     strategy: { kind: blue-green, wait: 2s, watch: 150ms, max-error-rate: 100% }
     proof: { answers: 3, within: 2s }
     prober: { rate: 50, path: /prober }
+    metrics:
+      - { kind: prober, path: /prober }
 "#;
+
+/// The source is exchanged for one that anything may happen to.
+const CANARY: &str = "{ kind: canary, steps: [25%, 100%], wait: 4s, watch: 150ms, every: 100ms, \
+    warm-up: 0s, source: prober, no-data-after: 400ms, max-error-rate: 100% }";
 
 /// A story that is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +70,10 @@ pub(super) enum Story {
     Rollout,
     Switch,
     Rollback,
+    /// A canary from the beginning.
+    Canary,
+    /// A canary that another run has left at its first step.
+    Resumed,
 }
 
 /// What became of a run.
@@ -130,14 +146,19 @@ impl Theatre {
 
 async fn told(story: Story, ordered: &[Order], http: &Http) -> Outcome {
     let orders = Orders::of(ordered);
-    let environment = environment();
+    let environment = environment(story);
     let mut script = Script::of(&environment);
     let names = ["blue".to_owned(), "green".to_owned()];
     let world = World::open(names, script.answers(), OLD).await.unwrap();
     let mut staged = script.staged(&environment, &world);
     let relays = [
         Relay::to(&world.public, &[Call::Prove], &orders).await,
-        Relay::to(&world.slots[0], &[Call::Ask, Call::LookBack], &orders).await,
+        Relay::to(
+            &world.slots[0],
+            &[Call::Ask, Call::Start, Call::LookBack],
+            &orders,
+        )
+        .await,
         Relay::to(&world.slots[1], &[Call::Ask, Call::Serves], &orders).await,
     ];
     staged.url = url_of(&relays[0]);
@@ -149,13 +170,16 @@ async fn told(story: Story, ordered: &[Order], http: &Http) -> Outcome {
     let mut stage = cast::stage("storefront", "production", &staged, &tools).unwrap();
     let hands = cast::stage("storefront", "production", &staged, &tools).unwrap();
     let router = hands.router.as_deref().unwrap();
-    if story != Story::Rollout {
+    if !matches!(story, Story::Rollout | Story::Canary) {
         deploy(&world, &tools.http, "green", NEW).await;
     }
     if story == Story::Rollback {
         super::faulty::move_traffic(router, 100).await;
     }
-    put_faults_between(&mut stage, &orders);
+    if story == Story::Resumed {
+        super::faulty::move_traffic(router, SHARE as u8).await;
+    }
+    put_faults_between(&mut stage, &orders, story);
 
     let directory = tempfile::tempdir().unwrap();
     let ledger = directory.path().join("ledger");
@@ -176,9 +200,20 @@ async fn told(story: Story, ordered: &[Order], http: &Http) -> Outcome {
     }
 }
 
-fn environment() -> Environment {
+fn environment(story: Story) -> Environment {
     let vault = Vault::default();
-    let config = file::read(CONFIG, &cast::schema(), &|_| None, &vault).unwrap();
+    let text = match story {
+        Story::Canary | Story::Resumed => {
+            let (before, rest) = CONFIG.split_once("strategy: ").unwrap();
+            let (_, after) = rest.split_once('\n').unwrap();
+            // A share takes two hundred answers, and a busy machine its time for some of them.
+            let after = after.replace("prober: { rate: 50,", "prober: { rate: 5,");
+            let after = after.replace("within: 2s", "within: 6s");
+            &format!("{before}strategy: {CANARY}\n{after}")
+        }
+        _ => CONFIG,
+    };
+    let config = file::read(text, &cast::schema(), &|_| None, &vault).unwrap();
     config.file.environments["production"].clone()
 }
 
@@ -193,6 +228,7 @@ fn tools(orders: &Orders, said: &Arc<Mutex<Vec<String>>>, http: &Http) -> Tools 
         http: http.clone(),
         directory: "/".into(),
         vault: Vault::default(),
+        engine: Engine::default(),
         say: Arc::new(move |event| {
             hearing.hear(&event);
             if !matches!(event, Event::Working { .. } | Event::Learned(_)) {
@@ -203,7 +239,7 @@ fn tools(orders: &Orders, said: &Arc<Mutex<Vec<String>>>, http: &Http) -> Tools 
     }
 }
 
-fn put_faults_between(stage: &mut Stage, orders: &Orders) {
+fn put_faults_between(stage: &mut Stage, orders: &Orders, story: Story) {
     let router = stage.router.take().unwrap();
     stage.router = Some(Box::new(FaultyRouter(router, orders.clone())));
     let target = stage.target.take().unwrap();
@@ -218,7 +254,14 @@ fn put_faults_between(stage: &mut Stage, orders: &Orders) {
         checks.extend(faulty);
     };
     between(&mut stage.smoke, Call::Smoke);
-    between(&mut stage.health, Call::Watch);
+    let is_canary = matches!(story, Story::Canary | Story::Resumed);
+    let watch = if is_canary { Call::Step } else { Call::Watch };
+    between(&mut stage.health, watch);
+    let faulty = Named {
+        kind: "prober".to_owned(),
+        source: Box::new(FaultySource(orders.clone())),
+    };
+    stage.gauges = Gauges::new(vec![faulty], &[]).unwrap();
 }
 
 fn note() -> Note {
@@ -232,20 +275,28 @@ fn note() -> Note {
         claim: None,
         moved_to: None,
         ended_well: false,
+        is_counted: false,
         asked: None,
+        owed: None,
     }
 }
 
 async fn tell(story: Story, stage: &Stage, staged: &Environment) -> Ending {
-    let Strategy::BlueGreen(settings) = &staged.strategy else {
-        panic!("the config above has blue-green");
-    };
-    let settings = settings.clone();
-    let plan = Plan {
-        release: Release::new(NEW),
-        expect_active: None,
-        migration: Migration::None,
-        settings,
+    let release = Release::new(NEW);
+    let plan = match &staged.strategy {
+        Strategy::BlueGreen(settings) => Told::BlueGreen(Plan {
+            release,
+            expect_active: None,
+            migration: Migration::None,
+            settings: settings.clone(),
+        }),
+        Strategy::Canary(settings) => Told::Canary(Box::new(canary::Plan {
+            release,
+            expect_active: None,
+            migration: Migration::None,
+            settings: (**settings).clone(),
+            kept: None,
+        })),
     };
     let to_green = Switch {
         goal: Goal::Idle,
@@ -253,12 +304,19 @@ async fn tell(story: Story, stage: &Stage, staged: &Environment) -> Ending {
         release: None,
         expect_active: None,
     };
-    Saga::tell(stage, async |saga: &mut Saga<'_>| match story {
-        Story::Rollout => blue_green(saga, &plan).await,
-        Story::Switch => switch(saga, &to_green).await,
-        Story::Rollback => rollback(saga, None, None).await,
+    Saga::tell(stage, async |saga: &mut Saga<'_>| match (story, &plan) {
+        (Story::Switch, _) => switch(saga, &to_green).await,
+        (Story::Rollback, _) => rollback(saga, None, None).await,
+        (_, Told::BlueGreen(plan)) => blue_green(saga, plan).await,
+        (_, Told::Canary(plan)) => canary::canary(saga, plan).await,
     })
     .await
+}
+
+/// By which strategy a rollout is told.
+enum Told {
+    BlueGreen(Plan),
+    Canary(Box<canary::Plan>),
 }
 
 async fn deploy(world: &World, http: &Http, slot: &str, version: &str) {

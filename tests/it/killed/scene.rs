@@ -25,7 +25,7 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    pub(super) async fn set(watchman: &Watchman) -> Self {
+    pub(super) async fn set(watchman: &Watchman, strategy: &str) -> Self {
         let mark = Mark::Header {
             name: "X-Release".into(),
             path: "/".into(),
@@ -48,7 +48,7 @@ impl Scene {
         }
         let runner = Runner::new();
         let path = runner.folder("workspace").join("cutover.yml");
-        std::fs::write(path, config(&ports)).unwrap();
+        std::fs::write(path, config(&ports, strategy)).unwrap();
         let felt: Arc<[AtomicUsize; 2]> = Arc::default();
         gates.spawn(user(world.public.clone(), Arc::clone(&felt)));
         Self {
@@ -161,7 +161,7 @@ async fn get(url: &url::Url) -> std::io::Result<String> {
     Ok(answer)
 }
 
-fn config(ports: &[u16]) -> String {
+fn config(ports: &[u16], strategy: &str) -> String {
     format!(
         "version: 1
 app: storefront
@@ -172,7 +172,7 @@ environments:
     release: {{ kind: header, name: X-Release }}
     router: {{ kind: http, url: 'http://127.0.0.1:{api}/weights' }}
     target: {{ kind: http, url: 'http://127.0.0.1:{api}/deploy' }}
-    strategy: {{ kind: blue-green, watch: 0s }}
+    strategy: {strategy}
     proof: {{ answers: 3, within: 5s }}
     prober: {{ rate: 0 }}
 ",

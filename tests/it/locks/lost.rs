@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use super::{Scene, ended, signal};
 
+/// They write down who ran them. The closing brace is the lock's.
+const HOOKS: &str = r#"hooks: { after-deploy: [{ kind: command, name: note, run: 'echo "$HOOK $VERSION $FENCE" >> hooks.log', required: true }], always: [{ kind: command, name: note, run: 'echo "$HOOK $VERSION $FENCE" >> hooks.log' }]"#;
+
 /// The first run is stopped right after `change`, wakes up when the second one is done, and
 /// ends with `code`. Returns its log.
 async fn sleeps_after(change: &str, code: i32) -> String {
-    let scene = Scene::set("1s", "lease: 2s").await;
+    let scene = Scene::set("1s", &format!("lease: 2s }}\n    {HOOKS}")).await;
     let sleeper = scene.rollout("v2");
     let pid = sleeper.id().unwrap().to_string();
     let (asleep, is_asleep) = tokio::sync::oneshot::channel();
@@ -24,8 +27,13 @@ async fn sleeps_after(change: &str, code: i32) -> String {
     assert_eq!(next.code, Some(0), "{}", next.log);
     let before = scene.yard.changes();
     let claims = scene.github.git(|git| git.claims());
+    let hooks = || std::fs::read_to_string(scene.home.path().join("hooks.log")).unwrap();
+    let hooks_before = hooks();
     signal("-CONT", &pid);
     let woken = ended(sleeper).await;
+    assert_eq!(hooks(), hooks_before, "{}", woken.log);
+    let left_out = "hook always note: left out: the lock is not this run's any more";
+    assert!(woken.log.contains(left_out), "{}", woken.log);
     assert_eq!(scene.yard.changes(), before, "{}", woken.log);
     assert_eq!(scene.yard.served(), "v3");
     assert_eq!(
@@ -39,6 +47,7 @@ async fn sleeps_after(change: &str, code: i32) -> String {
     let post = scene.run(&["finish"], "v2").await;
     assert_eq!(post.code, Some(0), "{}", post.log);
     assert_eq!(scene.yard.changes(), before, "{}", post.log);
+    assert_eq!(hooks(), hooks_before, "{}", post.log);
     woken.log
 }
 

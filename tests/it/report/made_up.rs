@@ -60,6 +60,7 @@ pub(super) fn looks(errors: impl Fn(u32) -> f64) -> Vec<Glance> {
                 canary: counted(canary, 0.05),
                 stable: counted(stable, 0.05),
                 p95_ratio: Some(1.04),
+                shares: None,
             });
             let mut glance = Glance {
                 at: to,

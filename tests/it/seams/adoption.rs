@@ -32,6 +32,7 @@ fn content(mode: &str, slot: &str, version: &str) -> Content {
         weight: Some(if mode == "deploy-slot" { 0 } else { 100 }),
         previous: Some(if slot == "blue" { "green" } else { "blue" }.into()),
         canary: None,
+        beside: None,
         run: Run::default(),
     }
 }

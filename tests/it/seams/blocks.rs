@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use cutover::config::docker_host::Engine;
 use cutover::config::file::{Config, read};
 use cutover::config::kinds::build;
 use cutover::config::schema::{Seam, assemble};
@@ -57,11 +58,13 @@ const CHECKS: &str = r#"
       - { kind: command, run: 'curl "$URL"', timeout: 1m, env: { A: 1, B: "${TOKEN}" } }
       - { kind: file, path: /run/ready, contains: yes, newer-than: 5m }"#;
 
-const TARGETS: [&str; 6] = [
+const TARGETS: [&str; 8] = [
     "{ kind: command, run: ./deploy.sh }",
     "{ kind: command, run: 'x \"$SLOT\"', timeout: 1h, directory: ops, env: { REGION: eu } }",
     "{ kind: directory, from: dist, to: /srv/shop }",
     "{ kind: directory, from: dist, to: /srv/shop, keep: 5 }",
+    "{ kind: docker, image: registry.example.com/shop }",
+    "{ kind: docker, image: 'r.example.com:5000/shop:$VERSION', registry: { user: robot, password: '${TOKEN}' }, ports: { blue: '127.0.0.1:8001:8080', green: ['127.0.0.1:8002:8080'] }, env: { KEY: '${TOKEN}' }, mounts: ['data:/data'], networks: [front], health: { command: [wget, localhost], retries: 2 }, limits: { memory: 512MB, cpus: 1.5, pids: 200 }, restart: always, keep: 2, engine: 'tcp://docker.internal:2376', tls: { certificate: c.pem, key: '${TOKEN}' } }",
     "{ kind: http, url: 'https://x.dev/{{slot}}/deploy' }",
     "{ kind: http, url: 'https://{{slot}}.x.dev/', method: PUT, headers: { X-Token: '${TOKEN}' }, body: '{\"v\": \"{{version}}\"}', timeout: 1m, expect-status: 202 }",
 ];
@@ -76,6 +79,7 @@ fn what_is_written_by_the_book_is_built() {
             http: Http::default(),
             directory: PathBuf::from("/"),
             vault: vault.clone(),
+            engine: Engine::default(),
         };
         let block = &production.target.as_ref().unwrap().0;
         let told = build(targets::KINDS, block, &tools).unwrap().told();
@@ -158,6 +162,16 @@ fn what_is_not_is_refused_with_its_line() {
             "{ kind: directory, from: a, to: b, keep: 0 }",
             "{ kind: file, path: x }",
             "0 is too small",
+        ),
+        (
+            "{ kind: docker, image: '' }",
+            "{ kind: file, path: x }",
+            "target.image: this is empty",
+        ),
+        (
+            "{ kind: docker, image: x, limits: { memroy: 1GB } }",
+            "{ kind: file, path: x }",
+            "did you mean \"memory\"?",
         ),
         (
             "{ kind: http, url: x }",

@@ -33,6 +33,7 @@ fn content(slot: &str, version: &str) -> Content {
         weight: Some(100),
         previous: Some("blue".into()),
         canary: None,
+        beside: None,
         run: Run {
             id: "7".into(),
             attempt: "1".into(),

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use cutover::config::kinds::{Block, build};
 use cutover::model::slot::Side;
 use cutover::model::split::{Split, Weight};
-use cutover::routers::{Change, Counting, KINDS, Reading, Router, RouterError, Tools};
+use cutover::routers::{Change, Counting, InFlight, KINDS, Reading, Router, RouterError, Tools};
 use futures_util::future::BoxFuture;
 
 /// A router of one kind, set up and running, with all traffic on the first slot.
@@ -137,6 +137,13 @@ async fn a_router_reads_how_it_was_set_up() {
         match router.counting() {
             Counting::By(tally) => assert!(!tally.told().is_empty()),
             Counting::Not(why) => assert!(!why.is_empty() && !why.contains('\n')),
+        }
+        for slot in [Side::First, Side::Second] {
+            match router.in_flight(slot).await {
+                InFlight::Requests(_) => {}
+                InFlight::NotCounted(why) => assert!(!why.is_empty() && !why.contains('\n')),
+                InFlight::Unknown(said) => panic!("{}: {said}", router.told()),
+            }
         }
     })
     .await;

@@ -141,7 +141,7 @@ fn wrong_options_are_named() {
         fleet.made(block).err().unwrap()
     };
     let said = wrong(|it| it["nodes"] = json!({}));
-    assert_eq!(said, "nodes: there is none");
+    assert!(said.starts_with("there is nobody in it"), "{said}");
     let said = wrong(|it| it["nodes"]["lb1"] = json!({ "kind": "fleet", "nodes": {} }));
     assert_eq!(said, "nodes.lb1: a fleet has no fleets in it");
     let said = wrong(|it| it["nodes"]["lb2"]["address"] = json!("nope"));

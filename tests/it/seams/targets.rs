@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use cutover::config::docker_host::Engine;
 use cutover::config::kinds::{Block, build};
 use cutover::model::release::Release;
 use cutover::platform::http::Http;
@@ -16,6 +17,8 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::world::app::{App, Reply};
+use crate::world::dockerd::Dockerd;
+use crate::world::registry::import;
 
 pub(crate) fn tools(directory: &Path) -> Tools {
     Tools {
@@ -23,6 +26,7 @@ pub(crate) fn tools(directory: &Path) -> Tools {
         http: Http::default(),
         directory: directory.to_owned(),
         vault: Vault::default(),
+        engine: Engine::default(),
     }
 }
 
@@ -70,6 +74,7 @@ struct Case {
 
 struct World {
     app: App,
+    dockerd: Dockerd,
     folder: TempDir,
 }
 
@@ -87,7 +92,13 @@ impl World {
             .arg(folder.path().join("odd/pipe"))
             .status();
         assert!(pipe.unwrap().success());
-        Self { app, folder }
+        let dockerd = Dockerd::serving();
+        import(&dockerd, "shop", "v1", 0);
+        Self {
+            app,
+            dockerd,
+            folder,
+        }
     }
 
     fn case(&self, kind: &str) -> Case {
@@ -114,6 +125,23 @@ impl World {
                 hopeless: (folder("gone"), order("v1")),
                 slow: None,
             },
+            "fleet" => {
+                let fleet = |two: Value| json!({ "kind": "fleet", "nodes": { "web1": command("true"), "web2": two } });
+                Case {
+                    good: fleet(command("echo $VERSION")),
+                    failing: fleet(command("echo out of luck; exit 3")),
+                    hopeless: (
+                        fleet(with(command("true"), "directory", json!("gone"))),
+                        order("v1"),
+                    ),
+                    slow: Some(fleet(with(
+                        command("sleep 1000"),
+                        "timeout",
+                        json!("200ms"),
+                    ))),
+                }
+            }
+            "docker" => self.container(),
             "http" => Case {
                 good: http("deploy/{{version}}"),
                 failing: http("fail"),
@@ -121,6 +149,28 @@ impl World {
                 slow: Some(with(http("hang"), "timeout", json!("200ms"))),
             },
             other => panic!("the kind {other} has no case in this suite"),
+        }
+    }
+
+    fn container(&self) -> Case {
+        let with = |more: Value| {
+            let mut options = json!({
+                "kind": "docker", "image": "shop", "pull": "never", "disk": "1MB", "steady": "100ms",
+                "engine": format!("unix://{}", self.dockerd.socket().display()),
+            });
+            for (key, value) in more.as_object().unwrap() {
+                options[key] = value.clone();
+            }
+            options
+        };
+        let never = json!({ "command": "sleep 60", "timeout": "1h" });
+        Case {
+            good: with(json!({})),
+            failing: with(json!({ "env": { "MODE": "exit" }, "restart": "no" })),
+            hopeless: (with(json!({ "engine": "unix:///gone.sock" })), order("v1")),
+            slow: Some(with(
+                json!({ "health": never, "wait": "1h", "timeout": "200ms" }),
+            )),
         }
     }
 }

@@ -68,6 +68,7 @@ environments:
             .env("GITHUB_REF_TYPE", "branch")
             .env("RUNNER_ENVIRONMENT", "self-hosted")
             .env("TEAM", "s3cr3t-team")
+            .env("RUNNER_TEMP", self.home.path())
             .stdin(Stdio::null())
             .output()
             .await
@@ -174,4 +175,53 @@ async fn labels_that_cannot_be_are_refused_before_anything_changes() {
     ] {
         assert!(log.contains(wanted), "{wanted}\nis not in\n{log}");
     }
+}
+
+/// It says itself that it failed; that the post step puts traffic back later is no other failure.
+#[tokio::test]
+async fn a_run_that_was_stuck_is_counted_once() {
+    let scene = Scene::set("      - { kind: textfile, path: cutover.prom }").await;
+    let path = |name: &str| scene.home.path().join(name);
+    let config = fs::read_to_string(path("cutover.yml")).unwrap();
+    let router = config
+        .lines()
+        .find(|line| line.contains("router:"))
+        .unwrap();
+    // Users do not follow the pointer, so the switch is not proved and is to be taken back.
+    let config = config
+        .replace(router, "    router: { kind: pointer, path: live/active }")
+        .replace("within: 10s", "within: 1s");
+    fs::write(path("cutover.yml"), config).unwrap();
+    fs::create_dir(path("live")).unwrap();
+    fs::write(path("live/active"), "blue\n").unwrap();
+    // Once traffic is moved, nobody can put it back.
+    let (pointer, here, gone) = (path("live/active"), path("live"), path("gone"));
+    let breaks = tokio::task::spawn_blocking(move || {
+        let began = std::time::Instant::now();
+        while fs::read_to_string(&pointer).is_ok_and(|slot| slot.trim() == "blue") {
+            assert!(began.elapsed() < std::time::Duration::from_secs(60));
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        fs::rename(here, gone).unwrap();
+    });
+    let (code, log) = scene.cutover("rollout --version=v2", "main").await;
+    breaks.await.unwrap();
+    assert_eq!(code, 40, "{log}");
+    fs::rename(path("gone"), path("live")).unwrap();
+    let (code, log) = scene.cutover("finish", "main").await;
+    assert_eq!(code, 0, "{log}");
+    assert!(log.contains("put back"), "{log}");
+    assert_eq!(
+        fs::read_to_string(path("live/active")).unwrap().trim(),
+        "blue"
+    );
+
+    let text = fs::read_to_string(path("cutover.prom")).unwrap();
+    let failures = text.lines();
+    let failures: Vec<&str> = failures
+        .filter(|line| line.starts_with("deployment_failure_total{"))
+        .collect();
+    assert_eq!(failures.len(), 1, "{text}");
+    assert!(failures[0].ends_with(" 1"), "{failures:?}");
+    assert!(!failures[0].contains("cancelled"), "{failures:?}");
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use cutover::app::diary::{IssueDiary, Speaker};
 use cutover::cast::{self, Tools};
+use cutover::config::docker_host::Engine;
 use cutover::config::file::{self, Config};
 use cutover::github::Repository;
 use cutover::github::access::Access;
@@ -166,6 +167,7 @@ environments:
             http: Http::default(),
             directory: home.path().to_owned(),
             vault,
+            engine: Engine::default(),
             say: say.clone(),
             cancelled: CancellationToken::new(),
         };

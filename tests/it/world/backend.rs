@@ -1,11 +1,12 @@
 //! A slot's server that counts what it did, as applications do: `/` is answered with 200, `/fail`
-//! with 500, `/slow` after 150 ms, and `/drop` not at all. `/metrics` is not counted.
+//! with 500, `/slow` after 150 ms, `/hang` when its asker has gone, and `/drop` not at all. `/metrics` and `/release`
+//! are not counted. A share of what comes to `/` can be ordered to fail or to be slow.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -22,10 +23,43 @@ struct Counted {
     fast: u64,
 }
 
+/// What is wrong with `/`.
+#[derive(Default)]
+struct Ordered {
+    release: String,
+    /// Shares that fail, and that are slow.
+    failing: f64,
+    slow: f64,
+    /// So long after the first request everything is slow.
+    cold: Option<Duration>,
+    first: Option<Instant>,
+    draws: u64,
+}
+
+impl Ordered {
+    /// A number from 0 to 1, the next of a row that looks like chance.
+    fn draw(&mut self) -> f64 {
+        self.draws = self.draws.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.draws;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// The code of the next answer, and whether it is slow.
+    fn next(&mut self) -> (u16, bool) {
+        let first = *self.first.get_or_insert_with(Instant::now);
+        let cold = self.cold.is_some_and(|cold| first.elapsed() < cold);
+        let code = if self.draw() < self.failing { 500 } else { 200 };
+        (code, cold || self.draw() < self.slow)
+    }
+}
+
 /// The server. It ends when it is dropped.
 pub(crate) struct Backend {
     pub(crate) port: u16,
     counted: Arc<Mutex<Counted>>,
+    ordered: Arc<Mutex<Ordered>>,
     _serving: JoinSet<()>,
 }
 
@@ -34,15 +68,16 @@ impl Backend {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let counted = Arc::new(Mutex::new(Counted::default()));
+        let ordered = Arc::new(Mutex::new(Ordered::default()));
         let mut serving = JoinSet::new();
-        let all = Arc::clone(&counted);
+        let both = (Arc::clone(&counted), Arc::clone(&ordered));
         serving.spawn(async move {
             let mut open = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let counted = Arc::clone(&all);
+                let both = both.clone();
                 open.spawn(async move {
                     // A client that goes away is not a failure of the test.
-                    let _ = serve(stream, &counted).await;
+                    let _ = serve(stream, &both.0, &both.1).await;
                 });
                 while open.try_join_next().is_some() {}
             }
@@ -50,12 +85,34 @@ impl Backend {
         Self {
             port,
             counted,
+            ordered,
             _serving: serving,
         }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// What `/release` says from now on.
+    pub(crate) fn serves(&self, release: &str) {
+        self.ordered.lock().unwrap().release = release.to_owned();
+    }
+
+    /// From now on that share of requests to `/` fails.
+    pub(crate) fn fails(&self, share: f64) {
+        self.ordered.lock().unwrap().failing = share;
+    }
+
+    /// From now on that share of requests to `/` is slow.
+    pub(crate) fn slows(&self, share: f64) {
+        self.ordered.lock().unwrap().slow = share;
+    }
+
+    /// All requests to `/` are slow for so long from the next one on.
+    pub(crate) fn is_cold_for(&self, long: Duration) {
+        let mut ordered = self.ordered.lock().unwrap();
+        (ordered.cold, ordered.first) = (Some(long), None);
     }
 
     /// As after a restart of the process.
@@ -74,7 +131,11 @@ impl Backend {
     }
 }
 
-async fn serve(mut stream: TcpStream, counted: &Mutex<Counted>) -> io::Result<()> {
+async fn serve(
+    mut stream: TcpStream,
+    counted: &Mutex<Counted>,
+    ordered: &Mutex<Ordered>,
+) -> io::Result<()> {
     let mut buffer = Vec::new();
     while let Some(seen) = request(&mut stream, &mut buffer).await? {
         let path = seen.path.split('?').next().unwrap_or_default();
@@ -84,7 +145,14 @@ async fn serve(mut stream: TcpStream, counted: &Mutex<Counted>) -> io::Result<()
                 answer(&mut stream, 200, &text).await?;
                 continue;
             }
+            "/release" => {
+                let text = ordered.lock().unwrap().release.clone();
+                answer(&mut stream, 200, &text).await?;
+                continue;
+            }
+            "/" => ordered.lock().unwrap().next(),
             "/drop" => return Ok(()),
+            "/hang" => return std::future::pending().await,
             "/fail" => (500, false),
             "/slow" => (200, true),
             _ => (200, false),

@@ -3,8 +3,8 @@
 //! The slots answer with their name in `X-Slot` and their release in `X-Release`; at `/release`
 //! they serve the file of that name in the directory named like the slot, if there is one. At
 //! `/work` they do so, too: slowly where there is a file `slow` beside it, and with an error three
-//! times of ten where there is one `broken`. What
-//! comes between the public port and the slots is for the test to say. It ends with its owner.
+//! times of ten where there is one `broken`. What is asked at `/hold` is for whoever listens at
+//! `hold.sock` to answer. What comes between the public port and the slots is for the test to say. It ends with its owner.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -89,6 +89,7 @@ impl Site {
                 "server {{ listen 127.0.0.1:{port}; add_header X-Slot {name}; \
                  add_header X-Release {name}-1; location / {{ return 200 \"{name}\\n\"; }} \
                  location = /release {{ root {at}/{name}; }} \
+                 location = /hold {{ proxy_pass http://unix:{at}/hold.sock; }} \
                  location = /work {{ root {at}/{name}; \
                  if (-f {at}/{name}/slow) {{ set $limit_rate 20000; }} \
                  if (-f {at}/{name}/broken) {{ set $fate b$unlucky; }} \

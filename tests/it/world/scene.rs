@@ -7,6 +7,7 @@ use cutover::model::release::Mark;
 use cutover::rehearsal::answers::Answers;
 use cutover::rehearsal::world::World;
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use super::github::{Github, TOKEN};
@@ -88,7 +89,31 @@ environments:
 
     /// Runs the program as a step of a job with that check run.
     pub(crate) async fn run(&self, check_run: u64, arguments: &str) -> Ran {
-        let output = Command::new(program())
+        let output = self.command(check_run, arguments).output();
+        let output = output.await.unwrap();
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            log: String::from_utf8_lossy(&output.stdout).into_owned(),
+        }
+    }
+
+    /// The same, until a line begins so: then the machine goes away.
+    pub(crate) async fn run_until(&self, check_run: u64, arguments: &str, line: &str) {
+        let mut command = self.command(check_run, arguments);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        loop {
+            let printed = lines.next_line().await.unwrap();
+            if printed.expect(line).starts_with(line) {
+                break;
+            }
+        }
+        child.kill().await.unwrap();
+    }
+
+    fn command(&self, check_run: u64, arguments: &str) -> Command {
+        let mut command = Command::new(program());
+        command
             .args(arguments.split_whitespace())
             .env_clear()
             .env("GITHUB_ACTIONS", "true")
@@ -105,13 +130,8 @@ environments:
             .env("INPUT_CHECK-RUN-ID", check_run.to_string())
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let output = output.await.unwrap();
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            log: String::from_utf8_lossy(&output.stdout).into_owned(),
-        }
+            .kill_on_drop(true);
+        command
     }
 
     /// Puts a record of ours there, of another run.

@@ -310,7 +310,9 @@ fn haproxy(slots: &Site) -> HaProxy {
 fn caddy(way: Way, slots: &Site) -> Caddy {
     Caddy::start(|site| {
         let router = match way {
-            Way::CaddyFlags => json!({ "kind": "caddy", "flags": "flags" }),
+            Way::CaddyFlags => json!({
+                "kind": "caddy", "flags": "flags", "admin": format!("http://127.0.0.1:{}", site.admin),
+            }),
             _ => json!({
                 "kind": "caddy", "handler": "live", "admin": format!("http://127.0.0.1:{}", site.admin),
             }),

@@ -22,6 +22,9 @@ use super::shop::{Way, furnish, router_config};
 /// How long one may take to begin on a machine that does much else.
 const START: Duration = Duration::from_secs(30);
 
+/// What Traefik is started with.
+const TRAEFIK: &[&str] = &["--configFile=traefik.yml"];
+
 /// A place for a proxy.
 pub(crate) struct Place {
     directory: TempDir,
@@ -72,16 +75,16 @@ impl Place {
         let (front, admin) = (self.front, self.admin);
         let usual = format!(
             "entryPoints:\n  web: {{ address: \"127.0.0.1:{front}\", asDefault: true }}\n  \
-             api: {{ address: \"127.0.0.1:{admin}\" }}\n\
+             traefik: {{ address: \"127.0.0.1:{admin}\" }}\n\
              global: {{ checkNewVersion: false, sendAnonymousUsage: false }}\n"
         );
         fs::write(self.path("traefik.yml"), settings + &usual).unwrap();
         fs::write(self.path("watched/shop.yml"), format!("# {routers}")).unwrap();
         fs::write(self.path("watched/live.yml"), first).unwrap();
         let api = "http: { routers: { api: { rule: \"PathPrefix(`/api`)\", \
-                   service: \"api@internal\", entryPoints: [api] } } }\n";
+                   service: \"api@internal\", entryPoints: [traefik] } } }\n";
         fs::write(self.path("watched/api.yml"), api).unwrap();
-        self.start("traefik", &["--configFile=traefik.yml"])
+        self.start("traefik", TRAEFIK)
     }
 
     /// Starts Envoy with a router's lines.
@@ -115,9 +118,9 @@ impl Place {
         )
     }
 
-    fn start(self, program: &str, arguments: &[&str]) -> Watching {
+    fn spawn(&self, program: &str, arguments: &[&str]) -> Child {
         let log = fs::File::create(self.path("log")).unwrap();
-        let child = Command::new(tool(program))
+        Command::new(tool(program))
             .args(arguments)
             .current_dir(self.directory())
             .stdin(Stdio::null())
@@ -125,7 +128,11 @@ impl Place {
             .stderr(log)
             .process_group(0)
             .spawn()
-            .unwrap();
+            .unwrap()
+    }
+
+    fn start(self, program: &str, arguments: &[&str]) -> Watching {
+        let child = self.spawn(program, arguments);
         let mut watching = Watching {
             place: self,
             http: Http::default(),
@@ -137,6 +144,19 @@ impl Place {
 }
 
 impl Watching {
+    /// Ends a Traefik, and starts another with the same files.
+    pub(crate) fn begin_anew(&mut self) {
+        self.end();
+        self.child = self.place.spawn("traefik", TRAEFIK);
+        self.wait_until_it_answers();
+    }
+
+    fn end(&mut self) {
+        let group = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let _ = self.child.wait();
+    }
+
     fn wait_until_it_answers(&mut self) {
         let began = Instant::now();
         while self
@@ -199,9 +219,7 @@ impl Watching {
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        let group = rustix::process::Pid::from_child(&self.child);
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        let _ = self.child.wait();
+        self.end();
     }
 }
 

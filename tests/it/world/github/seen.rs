@@ -41,6 +41,11 @@ impl Github {
         kept.asked.iter().filter(|one| **one == verb).count()
     }
 
+    /// What was asked after so many requests.
+    pub(crate) fn verbs(&self, after: usize) -> Vec<Verb> {
+        self.kept.lock().unwrap().asked[after..].to_vec()
+    }
+
     /// How many requests came in, of whatever kind.
     pub(crate) fn calls(&self) -> usize {
         self.kept.lock().unwrap().asked.len()

@@ -5,7 +5,7 @@
 //! Nodes that do not agree are told node by node, and nothing is guessed. What a node is, is its
 //! own kind's matter; here is only what several of them are together.
 
-use std::sync::{Mutex, PoisonError};
+mod tally;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -13,14 +13,16 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::tally::Sum;
 use super::{
-    Change, Confirmed, Counting, Divergence, KINDS, Reading, Router, RouterError, Tally, Tools,
+    Change, Confirmed, Counting, Divergence, InFlight, KINDS, Reading, Router, RouterError,
+    Testers, Tools,
 };
+use crate::config::fleet;
 use crate::config::kinds::{Block, Kind, RouterBlock, build, plain_schema};
-use crate::model::arms::{Counters, Stand};
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
-use crate::platform::text::{count, listed};
+use crate::platform::text::listed;
 
 /// The entry in the table.
 pub const KIND: Kind<dyn Router, Tools> = Kind {
@@ -34,8 +36,13 @@ pub const KIND: Kind<dyn Router, Tools> = Kind {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Options {
     /// The routers by name, each a block of its own: `lb1: { kind: haproxy, … }`. Their kinds may differ.
-    #[schemars(extend("minProperties" = 1))]
+    #[serde(default)]
     nodes: IndexMap<String, RouterBlock>,
+    /// The hosts that each have the same router, which `each` describes.
+    #[serde(default)]
+    hosts: Vec<String>,
+    /// The router of each of the `hosts`, without its `host`.
+    each: Option<RouterBlock>,
 }
 
 struct Fleet {
@@ -53,20 +60,21 @@ struct Node {
 type Kept = IndexMap<String, Reading>;
 
 fn made(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
-    let Options { nodes } = block.options()?;
-    if nodes.is_empty() {
-        return Err("nodes: there is none".to_owned());
-    }
-    let one = |(name, block): (String, RouterBlock)| {
-        if block.0.kind == KIND.name {
-            return Err(format!("nodes.{name}: a fleet has no fleets in it"));
-        }
-        let router =
-            build(KINDS, &block.0, tools).map_err(|said| format!("nodes.{name}.{said}"))?;
+    let Options { nodes, hosts, each } = block.options()?;
+    let nodes = nodes.into_iter().map(|(name, block)| (name, block.0));
+    let nodes = fleet::nodes(nodes.collect(), &hosts, each.map(|block| block.0))?;
+    let one = |(path, name, block): (String, String, Block)| {
+        let router = build(KINDS, &block, tools).map_err(|said| format!("{path}.{said}"))?;
         Ok(Node { name, router })
     };
+    let nodes: Vec<Node> = nodes.into_iter().map(one).collect::<Result<_, String>>()?;
+    let differ =
+        |next: &Node| Some(next.router.testers()) != nodes.first().map(|it| it.router.testers());
+    if nodes.iter().any(differ) {
+        return Err("nodes: `testers` is not the same on all of them, so who names a slot would get it by chance".to_owned());
+    }
     Ok(Box::new(Fleet {
-        nodes: nodes.into_iter().map(one).collect::<Result<_, _>>()?,
+        nodes,
         environment: tools.environment.clone(),
         slots: tools.slots.clone(),
     }))
@@ -195,6 +203,10 @@ impl Router for Fleet {
         lines.join("\n")
     }
 
+    fn testers(&self) -> Option<&Testers> {
+        self.nodes.first()?.router.testers()
+    }
+
     fn counting(&self) -> Counting<'_> {
         let mut tallies = Vec::new();
         for node in &self.nodes {
@@ -203,10 +215,21 @@ impl Router for Fleet {
                 Counting::Not(why) => return Counting::Not(why),
             }
         }
-        Counting::By(Box::new(Sum {
-            nodes: tallies,
-            so_far: Mutex::default(),
-        }))
+        Counting::By(Box::new(Sum::of(tallies)))
+    }
+
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        let mut all = 0;
+        for (node, answer) in self.each(|node| node.router.in_flight(slot)).await {
+            match answer {
+                InFlight::Requests(some) => all += some,
+                InFlight::NotCounted(why) => return InFlight::NotCounted(why),
+                InFlight::Unknown(said) => {
+                    return InFlight::Unknown(format!("{}: {said}", node.name));
+                }
+            }
+        }
+        InFlight::Requests(all)
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {
@@ -372,82 +395,4 @@ fn most_common(splits: &[Split]) -> Option<Split> {
     let times = |split: &Split| splits.iter().filter(|other| *other == split).count();
     let most = splits.iter().map(times).max()?;
     splits.iter().find(|split| times(split) == most).copied()
-}
-
-/// What all nodes count. One that begins anew is added from there on, and the others go on.
-struct Sum<'a> {
-    nodes: Vec<(&'a str, Box<dyn Tally + 'a>)>,
-    so_far: Mutex<Option<Looked>>,
-}
-
-/// The last look at each node, and what they have counted together.
-struct Looked {
-    last: Vec<Stand>,
-    total: Stand,
-}
-
-impl Looked {
-    /// The first look: all that was ever counted.
-    fn first(stands: Vec<Stand>) -> Self {
-        let nothing = Stand {
-            at: 0,
-            first: Counters::default(),
-            second: Counters::default(),
-        };
-        let mut total = nothing;
-        for stand in &stands {
-            include(&mut total, stand);
-        }
-        Self {
-            last: stands,
-            total,
-        }
-    }
-
-    fn next(&mut self, stands: Vec<Stand>) {
-        for (now, then) in stands.iter().zip(&self.last) {
-            self.total.at = self.total.at.max(now.at);
-            if let Some(more) = now.since(then) {
-                include(&mut self.total, &more);
-            }
-        }
-        self.last = stands;
-    }
-}
-
-fn include(total: &mut Stand, more: &Stand) {
-    total.at = total.at.max(more.at);
-    total.first.include(&more.first);
-    total.second.include(&more.second);
-}
-
-#[async_trait]
-impl Tally for Sum<'_> {
-    fn told(&self) -> String {
-        let nodes = count(self.nodes.len() as u64, "node");
-        match self.nodes.first() {
-            Some((name, tally)) => format!("{nodes}, {name} being {}", tally.told()),
-            None => nodes,
-        }
-    }
-
-    async fn stand(&self) -> Result<Stand, RouterError> {
-        let asked = self.nodes.iter().map(async |(name, tally)| {
-            let stand = tally.stand().await;
-            stand.map_err(|failed| failed.of(name))
-        });
-        let stands = join_all(asked)
-            .await
-            .into_iter()
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
-        let looked = match so_far.take() {
-            None => Looked::first(stands),
-            Some(mut looked) => {
-                looked.next(stands);
-                looked
-            }
-        };
-        Ok(so_far.insert(looked).total.clone())
-    }
 }

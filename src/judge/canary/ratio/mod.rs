@@ -4,12 +4,14 @@
 //! It is what people write by hand, and easy to read. It proves nothing: with few requests it
 //! takes back most good releases, or, held for minutes, misses most bad ones. [`super::Judge`] is better.
 
+mod sentence;
+mod shares;
+
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::platform::text;
+use crate::model::arms::Rate;
 
 use super::buckets::Buckets;
 use super::evidence::Counts;
@@ -56,6 +58,17 @@ pub struct Compared {
     pub since: Option<f64>,
 }
 
+impl Compared {
+    fn of(canary: f64, stable: f64) -> Self {
+        Self {
+            canary: Some(canary),
+            stable: Some(stable),
+            ratio: (stable > 0.0).then(|| canary / stable),
+            since: None,
+        }
+    }
+}
+
 /// A look: the verdict, and what it rests on. It is never `Warn`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -72,6 +85,9 @@ pub struct Look {
     rules: Rules,
     #[serde(skip)]
     counts: Counts,
+    /// The canary's and the stable release's, where nobody counts.
+    #[serde(skip)]
+    shares: Option<[Rate; 2]>,
     #[serde(skip)]
     is_full: bool,
 }
@@ -119,11 +135,15 @@ impl Judge {
         }
         let counts = self.counts();
         let fewest = counts.canary.min(counts.stable);
-        let is_full = at >= window && fewest > 0.0 && fewest >= self.rules.min_requests;
+        let shares = self.shares();
+        let is_counted = at >= window && fewest > 0.0 && fewest >= self.rules.min_requests;
+        let is_full = is_counted || shares.is_some();
         let (mut errors, mut latency) = (Compared::default(), Compared::default());
         if is_full {
-            errors = of_errors(counts);
-            latency = self.of_latency(interval.p95_ratio);
+            (errors, latency) = match shares {
+                Some(shares) => shares::compared(shares),
+                None => (of_errors(counts), self.of_latency(interval.p95_ratio)),
+            };
             let many = passes(errors, limits.max_error_ratio);
             note(&mut self.errors_since, many, at);
             let slow = passes(latency, limits.max_p95_ratio);
@@ -147,8 +167,16 @@ impl Judge {
             latency,
             rules: self.rules,
             counts,
+            shares,
             is_full,
         }
+    }
+
+    /// Both shares over the window, where nobody counts and the window is full: the mean of its
+    /// looks, of which latency counts after the warm-up.
+    pub(super) fn shares(&self) -> Option<[Rate; 2]> {
+        let Rules { limits, window, .. } = self.rules;
+        shares::over(&self.window, window, limits.warm_up)
     }
 
     fn counts(&self) -> Counts {
@@ -188,70 +216,9 @@ impl Judge {
     }
 }
 
-impl Look {
-    /// Why, in a sentence.
-    pub fn said(&self) -> String {
-        let Rules { limits, held, .. } = self.rules;
-        let (counts, at) = (self.counts, self.at);
-        let count = |n: f64| text::thousands(n.round().max(0.0) as u64);
-        let window = seconds(self.rules.window);
-        if !self.is_full {
-            return format!(
-                "canary {} and stable {} requests in the last {window}, too few to compare (needs {} each, after {window})",
-                count(counts.canary),
-                count(counts.stable),
-                count(self.rules.min_requests.max(1.0)),
-            );
-        }
-        let (errors, latency) = (self.errors, self.latency);
-        let arm = |bad: f64, all: f64| {
-            let rate = text::percent(bad / all);
-            format!("{}/{} ({rate})", count(bad), count(all))
-        };
-        let lasts = |it: &Compared| {
-            it.since.map_or_else(String::new, |since| {
-                let long = seconds(at - since);
-                if held > 0.0 {
-                    format!(", beyond it for {long} (needs {})", seconds(held))
-                } else {
-                    ", beyond it".to_owned()
-                }
-            })
-        };
-        let times = |it: &Compared, other: &str| {
-            it.ratio
-                .map_or_else(|| other.to_owned(), |ratio| format!("{ratio:.1}"))
-        };
-        format!(
-            "errors: canary {} vs stable {}, ratio {} (limit {}){}; p95 ratio {} (limit {}){}; over the last {window}, a plain rule, no proof",
-            arm(counts.canary_bad, counts.canary),
-            arm(counts.stable_bad, counts.stable),
-            times(
-                &errors,
-                if counts.canary_bad > 0.0 {
-                    "without end"
-                } else {
-                    "none"
-                }
-            ),
-            limits.max_error_ratio,
-            lasts(&errors),
-            times(&latency, "unknown"),
-            limits.max_p95_ratio,
-            lasts(&latency),
-        )
-    }
-}
-
 fn of_errors(counts: Counts) -> Compared {
     let canary = counts.canary_bad / counts.canary;
-    let stable = counts.stable_bad / counts.stable;
-    Compared {
-        canary: Some(canary),
-        stable: Some(stable),
-        ratio: (stable > 0.0).then(|| canary / stable),
-        since: None,
-    }
+    Compared::of(canary, counts.stable_bad / counts.stable)
 }
 
 /// Any error is beyond a multiple of none.
@@ -265,10 +232,6 @@ fn passes(compared: Compared, limit: f64) -> bool {
 
 fn note(since: &mut Option<f64>, is_passed: bool, at: f64) {
     *since = is_passed.then(|| since.unwrap_or(at));
-}
-
-fn seconds(n: f64) -> String {
-    text::duration(Duration::from_secs_f64(n.max(0.0)))
 }
 
 #[cfg(test)]
@@ -296,7 +259,7 @@ mod tests {
                 to: (i + 1) as f64 * 10.0,
                 canary: arm(*n, *k, *slow),
                 stable: arm(90.0, 0.9, 0.0),
-                p95_ratio: None,
+                ..Interval::default()
             })
         };
         canary.iter().enumerate().map(look).collect()

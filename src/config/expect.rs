@@ -1,7 +1,7 @@
 //! What an answer should be, held against what it is.
 //!
 //! Everything that is wrong is said at once: a wrong status often comes with a body that
-//! explains it. Nothing is asked here.
+//! explains it. Nothing is asked here. Shared by every kind of a seam that looks at answers.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,17 +11,18 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::config::request::Statuses;
-use crate::config::units::Span;
 use crate::model::release::field_of;
 use crate::platform::http::Answer;
 use crate::platform::secret::Vault;
 use crate::platform::text;
 
+use super::request::Statuses;
+use super::units::Span;
+
 /// What an answer should be.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct Expect {
+pub struct Expect {
     /// The status: one or a list. Default: any from 200 to 299.
     status: Statuses,
     /// Fields of a JSON body by their dotted path: `{ .status: healthy, .checks.0.ok: true }`. A
@@ -38,7 +39,7 @@ pub(super) struct Expect {
 /// A text, a number, true, false or null.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Scalar(Value);
+pub struct Scalar(Value);
 
 impl JsonSchema for Scalar {
     fn schema_name() -> Cow<'static, str> {
@@ -56,7 +57,7 @@ impl JsonSchema for Scalar {
 
 impl Scalar {
     /// As a database writes it: true is `t`, null is `NULL`.
-    pub(super) fn as_text(&self) -> String {
+    pub fn as_text(&self) -> String {
         match &self.0 {
             Value::String(text) => text.clone(),
             Value::Bool(true) => "t".to_owned(),
@@ -77,16 +78,16 @@ impl Scalar {
 
 /// An answer that is not as it should be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Miss {
+pub struct Miss {
     /// What it is: status, time, each thing that is wrong, and how the body begins.
-    pub(super) measured: String,
+    pub measured: String,
     /// What these should be, in the same order.
-    pub(super) wanted: String,
+    pub wanted: String,
 }
 
 impl Expect {
     /// Everything that is wrong with an answer, if anything is.
-    pub(super) fn miss(&self, answer: &Answer, vault: &Vault) -> Option<Miss> {
+    pub fn miss(&self, answer: &Answer, vault: &Vault) -> Option<Miss> {
         let quote = |what: &str, max| text::excerpt(&vault.redact(what), max);
         let body = answer.text();
         let mut measured = vec![format!(
@@ -152,7 +153,7 @@ impl Expect {
     }
 
     /// What an answer should be, in short, for one that never came.
-    pub(super) fn told(&self) -> String {
+    pub fn told(&self) -> String {
         match self.under {
             Some(limit) => format!("{} under {limit}", self.status),
             None => self.status.to_string(),

@@ -1,36 +1,67 @@
-//! What nginx wrote down for each slot: an access log of its own, with a line a request.
+//! What nginx or Caddy wrote down for each slot: an access log of its own, with a line a request.
 //!
-//! `stub_status` has one counter for all slots, so it is of no use here. The log is read from
+//! nginx's `stub_status` has one counter for all slots, and Caddy's metrics know no upstream, so
+//! they are of no use here. nginx's line has the slot, Caddy's what it dialled. The log is read from
 //! where it ended at the first look; each look reads what was added, in pieces. A log that was
 //! rotated is read to its end, and once more, for workers go on with it until they have reopened.
 
+mod lines;
+
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use serde::Deserialize;
 
 use crate::model::arms::{Counters, Stand};
-use crate::model::slot::{Side, Slots};
 use crate::platform::text;
-use crate::routers::{Counting, RouterError, Tally};
+use crate::routers::{RouterError, Tally};
 
-/// What a line is made of: the slot that answered, the status, and how long it took in seconds.
-const FORMAT: &str =
-    "log_format cutover '$msec slot=$live_slot status=$status time=$request_time';";
+pub(super) use lines::Log;
 
 /// How much is read at a time.
 const PIECE: usize = 64 << 10;
 
 /// A line that is longer than this is none of ours.
-const LONGEST_LINE: usize = 1 << 10;
+const LONGEST_LINE: usize = 4 << 10;
+
+/// Who the line says was asked, whether the request failed, and how long it took in seconds.
+type Parsed<'a> = (Cow<'a, str>, bool, f64);
+
+/// How a line is read.
+type Parse = fn(&str) -> Option<Parsed<'_>>;
+
+/// Whose log it is.
+#[derive(Clone, Copy)]
+struct Form {
+    proxy: &'static str,
+    /// What its lines are, for a message.
+    lines: &'static str,
+    parse: Parse,
+}
+
+const NGINX: Form = Form {
+    proxy: "nginx",
+    lines: "of the format `cutover`",
+    parse: parsed,
+};
+
+const CADDY: Form = Form {
+    proxy: "Caddy",
+    lines: "JSON with `status`, `duration` and `upstream`",
+    parse: parsed_json,
+};
 
 /// What was counted from one access log.
 struct AccessLog<'a> {
     path: &'a Path,
-    slots: &'a Slots,
+    form: Form,
+    /// What stands for the first slot in a line, and what for the second.
+    names: [String; 2],
     reading: Arc<Mutex<Reading>>,
 }
 
@@ -55,14 +86,15 @@ struct Tail {
 }
 
 impl<'a> AccessLog<'a> {
-    fn new(path: &'a Path, slots: &'a Slots) -> Self {
+    fn new(path: &'a Path, form: Form, names: [String; 2]) -> Self {
         let reading = Reading {
             both: [Counters::of_latency(), Counters::of_latency()],
             ..Reading::default()
         };
         Self {
             path,
-            slots,
+            form,
+            names,
             reading: Arc::new(Mutex::new(reading)),
         }
     }
@@ -71,16 +103,16 @@ impl<'a> AccessLog<'a> {
 #[async_trait]
 impl Tally for AccessLog<'_> {
     fn told(&self) -> String {
-        format!("nginx's log {}", self.path.display())
+        format!("{}'s log {}", self.form.proxy, self.path.display())
     }
 
     async fn stand(&self) -> Result<Stand, RouterError> {
         let (path, reading) = (self.path.to_owned(), Arc::clone(&self.reading));
-        let names = [Side::First, Side::Second].map(|side| self.slots.name(side).to_owned());
+        let (names, parse) = (self.names.clone(), self.form.parse);
         // A long log on a slow disk must not hold up what else is measured.
         let read = tokio::task::spawn_blocking(move || {
             let mut reading = reading.lock().unwrap_or_else(PoisonError::into_inner);
-            reading.read(&path, &names)?;
+            reading.read(&path, &names, parse)?;
             Ok::<_, io::Error>((
                 reading.both.clone(),
                 reading.strange,
@@ -88,14 +120,14 @@ impl Tally for AccessLog<'_> {
             ))
         });
         let read = read.await.map_err(io::Error::other).flatten();
-        let ([first, second], strange, example) = read.map_err(|failed| {
-            RouterError::OutOfReach(format!("nginx's log {}: {failed}", self.path.display()))
-        })?;
+        let ([first, second], strange, example) =
+            read.map_err(|failed| RouterError::OutOfReach(format!("{}: {failed}", self.told())))?;
         if strange > 0 && first.requests + second.requests == 0.0 {
             return Err(RouterError::Refused(format!(
-                "{} was added to {} and none is of the format `cutover`, such as {example}; `cutover router-config` prints it",
+                "{} was added to {} and none is {}, such as {example}; `cutover router-config` prints the lines",
                 text::count(strange, "line"),
-                self.path.display()
+                self.path.display(),
+                self.form.lines
             )));
         }
         Ok(Stand {
@@ -108,15 +140,15 @@ impl Tally for AccessLog<'_> {
 
 impl Reading {
     /// Reads what was added since the last time; at the first time nothing, for that is the past.
-    fn read(&mut self, path: &Path, names: &[String; 2]) -> io::Result<()> {
+    fn read(&mut self, path: &Path, names: &[String; 2], parse: Parse) -> io::Result<()> {
         let Some(mut current) = self.current.take() else {
             self.current = Some(Tail::open(path, true)?);
             return Ok(());
         };
         if let Some(mut leaving) = self.leaving.take() {
-            leaving.read(|line| self.count(line, names))?;
+            leaving.read(|line| self.count(line, names, parse))?;
         }
-        let read = current.read(|line| self.count(line, names));
+        let read = current.read(|line| self.count(line, names, parse));
         match fs::metadata(path) {
             // Moved away, and not reopened yet.
             Err(gone) if gone.kind() == io::ErrorKind::NotFound => self.current = Some(current),
@@ -128,7 +160,7 @@ impl Reading {
             Ok(_) => {
                 self.leaving = Some(current);
                 let mut fresh = Tail::open(path, false)?;
-                let read = fresh.read(|line| self.count(line, names));
+                let read = fresh.read(|line| self.count(line, names, parse));
                 self.current = Some(fresh);
                 read?;
             }
@@ -136,28 +168,47 @@ impl Reading {
         read
     }
 
-    fn count(&mut self, line: &[u8], names: &[String; 2]) {
+    fn count(&mut self, line: &[u8], names: &[String; 2], parse: Parse) {
         let line = String::from_utf8_lossy(line);
-        let Some((slot, failed, seconds)) = parsed(&line) else {
+        let Some((slot, failed, seconds)) = parse(&line) else {
             self.strange += 1;
             self.example = text::excerpt(&line, 80);
             return;
         };
         // A request that was for neither slot says nothing of one.
-        if let Some(nth) = names.iter().position(|name| name == slot) {
+        if let Some(nth) = names.iter().position(|name| *name == slot) {
             self.both[nth].add(seconds, failed);
         }
     }
 }
 
-/// The slot of a line, whether the request failed, and how long it took.
-fn parsed(line: &str) -> Option<(&str, bool, f64)> {
+/// A line of nginx.
+fn parsed(line: &str) -> Option<Parsed<'_>> {
     let mut words = line.split_ascii_whitespace();
     words.next()?.parse::<f64>().ok()?;
     let slot = words.next()?.strip_prefix("slot=")?;
     let status: u16 = words.next()?.strip_prefix("status=")?.parse().ok()?;
     let seconds: f64 = words.next()?.strip_prefix("time=")?.parse().ok()?;
-    (words.next().is_none() && seconds.is_finite()).then_some((slot, status >= 500, seconds))
+    let whole = words.next().is_none() && seconds.is_finite();
+    whole.then_some((Cow::Borrowed(slot), status >= 500, seconds))
+}
+
+/// A line of Caddy. What it answered without asking anybody has no upstream.
+fn parsed_json(line: &str) -> Option<Parsed<'_>> {
+    #[derive(Deserialize)]
+    struct Line<'a> {
+        status: u16,
+        duration: f64,
+        #[serde(borrow)]
+        upstream: Option<Cow<'a, str>>,
+    }
+    let line: Line<'_> = serde_json::from_str(line).ok()?;
+    let upstream = line.upstream.unwrap_or_default();
+    let dialled = match upstream.strip_prefix("tcp/") {
+        Some(rest) => Cow::Owned(rest.to_owned()),
+        None => upstream,
+    };
+    Some((dialled, line.status >= 500, line.duration))
 }
 
 impl Tail {
@@ -208,55 +259,6 @@ impl Tail {
     }
 }
 
-/// The log of an environment, where the config has one.
-pub(super) struct Log {
-    path: Option<PathBuf>,
-    why_not: &'static str,
-}
-
-impl Log {
-    /// That of an nginx.
-    pub(super) const fn of(path: Option<PathBuf>) -> Self {
-        Self {
-            path,
-            why_not: "stub_status has one counter for all; give it `access-log:`, and nginx the lines that `cutover router-config` prints then",
-        }
-    }
-
-    /// None, and why not.
-    pub(super) const fn none(why_not: &'static str) -> Self {
-        Self {
-            path: None,
-            why_not,
-        }
-    }
-
-    /// Who counts by it.
-    pub(super) fn counting<'a>(&'a self, slots: &'a Slots) -> Counting<'a> {
-        match &self.path {
-            Some(path) => Counting::By(Box::new(AccessLog::new(path, slots))),
-            None => Counting::Not(self.why_not),
-        }
-    }
-
-    /// The line of `http { }` that it needs.
-    pub(super) fn format_line(&self) -> String {
-        self.path
-            .as_ref()
-            .map_or_else(String::new, |_| format!("{FORMAT}\n"))
-    }
-
-    /// The line of the location that it needs.
-    pub(super) fn location_line(&self) -> String {
-        self.path.as_ref().map_or_else(String::new, |path| {
-            format!(
-                "    # Repeat your own access_log here: this one takes the place of those outside.\n    access_log \"{}\" cutover;\n",
-                path.display()
-            )
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,7 +266,12 @@ mod tests {
     #[test]
     fn only_lines_of_the_format_are_counted() {
         let good = "1732200000.123 slot=green status=502 time=0.007";
-        assert_eq!(parsed(good), Some(("green", true, 0.007)));
+        assert_eq!(parsed(good), Some(("green".into(), true, 0.007)));
+        let json = r#"{"level":"info","duration":0.007,"status":502,"upstream":"tcp/h:1"}"#;
+        assert_eq!(parsed_json(json), Some(("h:1".into(), true, 0.007)));
+        let alone = r#"{"level":"info","duration":0.007,"status":200}"#;
+        assert_eq!(parsed_json(alone), Some(("".into(), false, 0.007)));
+        assert_eq!(parsed_json(good), None);
         for strange in [
             "",
             "127.0.0.1 - - [21/Nov/2026] \"GET / HTTP/1.1\" 200 5",
@@ -296,7 +303,7 @@ mod tests {
             ..Reading::default()
         };
         let mut at = |wanted: [f64; 2]| {
-            reading.read(&path, &names).unwrap();
+            reading.read(&path, &names, parsed).unwrap();
             assert_eq!([reading.both[0].requests, reading.both[1].requests], wanted);
         };
         add(&path, &line("blue"));

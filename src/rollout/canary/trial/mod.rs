@@ -1,32 +1,25 @@
 //! What is known of a canary: its judge, where the counters stood, and how long it has been on
 //! trial. It goes on from run to run, so all of it can be written down.
 
+mod limits;
+mod shares;
+mod told;
+
 use serde::{Deserialize, Serialize};
 
 use crate::judge::canary::counting::Scale;
 use crate::judge::canary::jury::{Jury, NO_DATA, Sight};
 use crate::judge::canary::ratio::Rules;
 use crate::judge::canary::{Before, Interval, Settings, Verdict};
-use crate::judge::evidence;
-use crate::model::arms::{Counters, Stand};
+use crate::model::arms::{Counters, Rate, Stand, Told};
 use crate::model::canary::{Glance, Proved, Seen};
 use crate::model::slot::Side;
-use crate::platform::text;
+
+use limits::Against;
+pub(super) use limits::Limits;
 
 /// So many requests of the stable release say what is slow, where there was no time before.
 const ENOUGH: f64 = 100.0;
-
-/// Of so many requests one may be slower than the limit of the 95th percentile.
-const SLOW: f64 = 0.05;
-
-/// Limits that know no other release.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Limits {
-    /// The largest share of failed requests, of 1.
-    pub error_rate: f64,
-    /// The largest 95th percentile, in seconds.
-    pub p95: Option<f64>,
-}
 
 /// A canary on trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +37,14 @@ pub(super) struct Trial {
     at: f64,
     /// What was counted of both since the step began: of the canary, and beside it.
     step: [Counters; 2],
+    /// What was said of both of late, where nobody counts.
+    #[serde(default)]
+    shares: Option<[Rate; 2]>,
+    /// In so many looks of the step, and whether nobody is left to compare with.
+    #[serde(skip)]
+    looks: u32,
+    #[serde(skip)]
+    alone: bool,
     #[serde(skip)]
     last: Option<Stand>,
     /// Whether the next look is to say what the judge knew before it.
@@ -117,6 +118,9 @@ impl Trial {
             hours: span(hour),
             at: 0.0,
             step: Default::default(),
+            shares: None,
+            looks: 0,
+            alone: false,
             last: hour.last().cloned(),
             begins: true,
             heard: None,
@@ -153,17 +157,25 @@ impl Trial {
     /// The next step begins.
     pub(super) fn next_step(&mut self) {
         self.step = Default::default();
+        self.shares = None;
+        self.looks = 0;
         self.heard = None;
     }
 
-    /// Takes where the counters stand `at` seconds after the canary's first traffic, or why
-    /// nobody knows.
-    pub(super) fn look(&mut self, at: f64, stand: Result<Stand, String>, limits: &Limits) -> Found {
+    /// The watch begins: what was silent before it, while the share was proved, was not listened to.
+    pub(super) fn listen_from(&mut self, at: f64) {
+        self.heard = Some(at);
+    }
+
+    /// Takes where the counters stand `at` seconds after the canary's first traffic, or what is
+    /// said of both, or why nobody knows.
+    pub(super) fn look(&mut self, at: f64, told: Result<Told, String>, limits: &Limits) -> Found {
         let from = std::mem::replace(&mut self.at, at);
         let heard = *self.heard.get_or_insert(from);
-        let interval = match stand {
+        let interval = match told {
             Err(said) => Err(said),
-            Ok(stand) => {
+            Ok(Told::Rated(rated)) => return self.look_at_shares(from, &rated, limits),
+            Ok(Told::Counted(stand)) => {
                 let last = self.last.replace(stand.clone());
                 let last = last.map(|last| from_zero(last, &stand));
                 let since = last.and_then(|last| stand.since(&last));
@@ -193,44 +205,41 @@ impl Trial {
             canary: self.scale.canary(canary),
             stable: self.scale.stable(stable),
             p95_ratio,
+            shares: None,
         };
         let look = self.judge.look(&judged);
         let seen = |counted: &Counters, arm: crate::judge::canary::Arm| Seen {
             requests: arm.requests,
             errors: arm.errors,
+            error_rate: None,
             p95: self.scale.p95(counted).or(counted.p95),
             slow: arm.slow,
             beyond_limit: arm.beyond_limit,
             buckets: arm.buckets.map(|buckets| buckets.counts().to_vec()),
         };
         let silent = at - self.heard.unwrap_or(heard);
+        let both = [
+            seen(canary, judged.canary.clone()),
+            seen(stable, judged.stable.clone()),
+        ];
         let glance = Glance {
-            at,
-            from,
-            verdict: look.verdict.name().to_owned(),
-            said: look.said.clone(),
-            canary: seen(canary, judged.canary.clone()),
-            stable: seen(stable, judged.stable.clone()),
-            errors: look.errors,
-            latency: look.latency,
-            ln_bar: look.bars[0],
-            ln_safe_bar: look.bars[1],
             p95_ratio,
-            judge: judge.and_then(|judge| serde_json::to_value(judge).ok()),
-            ..Glance::default()
+            ..glance(&judged, &look, both, judge)
         };
-        let against = self.against(limits);
-        let incident = against.as_ref().is_some_and(|(_, too)| *too);
-        let found = Found {
+        let found = self.found(glance, &look, silent, self.against(limits));
+        self.learn();
+        found
+    }
+
+    fn found(&self, glance: Glance, look: &Sight, silent: f64, against: Option<Against>) -> Found {
+        Found {
             glance,
             verdict: look.verdict,
             silent,
-            within_limits: self.within(&look),
-            beyond: against.map(|(beyond, _)| beyond),
-            incident,
-        };
-        self.learn();
-        found
+            within_limits: self.within(look),
+            incident: against.as_ref().is_some_and(|it| it.stable_too),
+            beyond: against.map(|it| it.beyond),
+        }
     }
 
     /// Counts latency between edges that both have: the new release may have others, and some
@@ -299,54 +308,6 @@ impl Trial {
             && fine(&look.latency, self.settings.max_p95_ratio)
     }
 
-    /// The canary since the step began, held against limits that know no other release: what it
-    /// is proved to be beyond, and whether the stable release is so, too, by what is seen of it.
-    fn against(&self, limits: &Limits) -> Option<([String; 2], bool)> {
-        let [canary, stable] = &self.step;
-        let limit = limits.error_rate;
-        if proves(canary.errors, canary.requests, limit) {
-            let measured = format!("errors {}", share(canary.errors, canary.requests));
-            let told = format!("errors at most {}", text::percent(limit));
-            return Some(([measured, told], stable.errors > stable.requests * limit));
-        }
-        let limit = limits.p95.filter(|_| self.at >= self.settings.warm_up)?;
-        let slow = self.scale.slower_than(canary, limit)?;
-        proves(slow, canary.requests, SLOW).then(|| {
-            let too = self.scale.slower_than(stable, limit).unwrap_or_default();
-            let limit = text::duration(std::time::Duration::from_secs_f64(limit));
-            let measured = format!("slower than {limit}: {}", share(slow, canary.requests));
-            let told = format!("p95 at most {limit}");
-            ([measured, told], too > stable.requests * SLOW)
-        })
-    }
-
-    /// What the step has seen, for its line: `errors: canary 44/2,040 (2.2 %) vs stable …`.
-    pub(super) fn told(&self) -> String {
-        let [canary, stable] = &self.step;
-        let mut told = format!(
-            "errors: canary {} vs stable {}",
-            share(canary.errors, canary.requests),
-            share(stable.errors, stable.requests),
-        );
-        let p95 = [canary, stable].map(|arm| self.scale.p95(arm).or(arm.p95));
-        if let [Some(canary), Some(stable)] = p95 {
-            let time = |s: f64| text::duration(std::time::Duration::from_secs_f64(s.max(0.0)));
-            told.push_str(&format!("   p95 {} vs {}", time(canary), time(stable)));
-        }
-        told
-    }
-
-    /// The same of the canary alone.
-    pub(super) fn alone(&self) -> String {
-        let [canary, _] = &self.step;
-        let mut told = format!("errors: {}", share(canary.errors, canary.requests));
-        if let Some(p95) = self.scale.p95(canary).or(canary.p95) {
-            let p95 = text::duration(std::time::Duration::from_secs_f64(p95.max(0.0)));
-            told.push_str(&format!("   p95 {p95}"));
-        }
-        told
-    }
-
     /// Requests a second and the share of failed ones, as the stable release had them with all
     /// traffic; `None` where too little is known. A release without a single error is not infinitely good.
     pub(super) fn traffic_before(&self) -> Option<(f64, f64)> {
@@ -379,20 +340,21 @@ fn span(stands: &[Stand]) -> f64 {
     }
 }
 
-/// Whether so many of so many are proved to be more than a share.
-fn proves(bad: f64, all: f64, limit: f64) -> bool {
-    limit < 1.0 && bad > all * limit && evidence::evidence(bad, all, limit) >= evidence::BAR
-}
-
-fn share(bad: f64, all: f64) -> String {
-    let count = |n: f64| text::thousands(n.round().max(0.0) as u64);
-    if all <= 0.0 {
-        return "no requests".to_owned();
+/// What is shown of a look, but for its place on the ladder.
+fn glance(judged: &Interval, look: &Sight, both: [Seen; 2], judge: Option<Jury>) -> Glance {
+    let [canary, stable] = both;
+    Glance {
+        at: judged.to,
+        from: judged.from,
+        verdict: look.verdict.name().to_owned(),
+        said: look.said.clone(),
+        canary,
+        stable,
+        errors: look.errors,
+        latency: look.latency,
+        ln_bar: look.bars[0],
+        ln_safe_bar: look.bars[1],
+        judge: judge.and_then(|judge| serde_json::to_value(judge).ok()),
+        ..Glance::default()
     }
-    format!(
-        "{}/{} ({})",
-        count(bad),
-        count(all),
-        text::percent(bad / all)
-    )
 }

@@ -1,0 +1,240 @@
+//! The new container takes the place of the old one in an idle slot, or the old one is put back.
+//!
+//! Whatever step a run is killed at, the names say what was left, and the next run mends it.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::platform::secret::Vault;
+use crate::targets::{Desk, TargetError};
+
+use super::engine::No;
+use super::health::Patient;
+use super::options::Options;
+use super::parts::Port;
+use super::seen::Container;
+use super::stock::{Stock, acted};
+use super::{failed, prune};
+
+/// How long a container has to end when the run is cancelled: the runner does not wait.
+const WHEN_CANCELLED: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What an exchange is made with.
+pub(super) struct Exchange<'a> {
+    pub stock: &'a Stock<'a>,
+    pub options: &'a Options,
+    pub ports: &'a [Port],
+    pub vault: &'a Vault,
+    pub desk: &'a Desk<'a>,
+    /// Cancelled with the run, and when it has taken too long.
+    pub enough: &'a CancellationToken,
+}
+
+/// The container before, and whether it ran.
+struct Before {
+    container: Container,
+    ran: bool,
+}
+
+impl Exchange<'_> {
+    /// Removes what a run that was killed left half made.
+    ///
+    /// # Errors
+    /// When the engine does not let us.
+    pub(super) async fn mend(&self) -> Result<(), TargetError> {
+        let stock = self.stock;
+        let next = stock.ours(&stock.beside("next"));
+        if let Some(next) = next {
+            stock.remove(&next.id).await?;
+            (self.desk.say)(format!(
+                "removed {}, which an earlier run did not start",
+                next.name()
+            ));
+        }
+        if let Some(row) = stock.ours(stock.name)
+            && let Some(found) = stock.inspect(&row.id).await?
+            && found.state.status == "created"
+        {
+            stock.remove(&found.id).await?;
+            (self.desk.say)(format!(
+                "removed {}, which an earlier run did not start",
+                row.name()
+            ));
+        }
+        Ok(())
+    }
+
+    /// The container before: the slot's own, else the last one that stands aside, for a run was
+    /// killed before anything took its place.
+    async fn before(&self) -> Result<Option<Before>, TargetError> {
+        let stock = self.stock;
+        if let Some(container) = stock.inspect(stock.name).await? {
+            let ran = container.state.running || container.state.restarting;
+            return Ok(Some(Before { container, ran }));
+        }
+        let Some(aside) = stock.aside().next() else {
+            return Ok(None);
+        };
+        let found = stock.inspect(&aside.id).await?;
+        Ok(found.map(|container| Before {
+            container,
+            ran: true,
+        }))
+    }
+
+    /// Has the new container, which is made and not started, take the slot's name and get well.
+    ///
+    /// # Errors
+    /// Why it did not; the container before is back then, or the error says that it is not.
+    pub(super) async fn run(&self, new: &str) -> Result<String, TargetError> {
+        let before = self.before().await?;
+        let outcome = self.replace(new, before.as_ref()).await;
+        let why = match outcome {
+            Ok(well) => return Ok(well),
+            Err(why) => why,
+        };
+        let note = match self.put_back(new, before.as_ref()).await {
+            Ok(()) => told(before.as_ref()),
+            Err(also) => return Err(self.left(&why, &also)),
+        };
+        Err(match why {
+            TargetError::Failed { said, last_words } => TargetError::Failed {
+                said: format!("{said}; {note}"),
+                last_words,
+            },
+            TargetError::TimedOut {
+                said,
+                after,
+                last_words,
+            } => TargetError::TimedOut {
+                said: format!("{said}; {note}"),
+                after,
+                last_words,
+            },
+            other => {
+                (self.desk.say)(note.to_owned());
+                other
+            }
+        })
+    }
+
+    /// Both went wrong, so what is in the slot is not known.
+    fn left(&self, why: &TargetError, also: &TargetError) -> TargetError {
+        TargetError::Lost {
+            said: format!(
+                "{why}; and the container before could not be put back: {also}; see `docker ps -a --filter name={}`",
+                self.stock.name
+            ),
+            last_words: match why {
+                TargetError::Failed { last_words, .. }
+                | TargetError::TimedOut { last_words, .. } => last_words.clone(),
+                _ => Vec::new(),
+            },
+        }
+    }
+
+    async fn replace(&self, new: &str, before: Option<&Before>) -> Result<String, TargetError> {
+        let stock = self.stock;
+        if let Some(before) = before {
+            let id = &before.container.id;
+            self.stop(id).await?;
+            stock.lay_down(id).await?;
+            let short = id.get(..12).unwrap_or(id);
+            let aside = stock.beside(&format!("old-{short}"));
+            if stock.aside().all(|row| row.id != *id) {
+                stock.rename(id, &aside).await?;
+            }
+        }
+        if self.enough.is_cancelled() {
+            return Err(TargetError::Cancelled);
+        }
+        stock.rename(new, stock.name).await?;
+        if let Err(no) = stock.start(new).await {
+            return Err(self.not_started(&no).await);
+        }
+        let patient = Patient {
+            engine: stock.engine,
+            id: new,
+            name: stock.name,
+            options: self.options,
+            vault: self.vault,
+        };
+        patient.gets_well(self.desk.say, self.enough).await
+    }
+
+    /// Stops a container; a cancelled run has no time for its farewell.
+    async fn stop(&self, id: &str) -> Result<(), TargetError> {
+        let grace = if self.enough.is_cancelled() {
+            WHEN_CANCELLED
+        } else {
+            self.options.stop_timeout.get()
+        };
+        let mut stopping = std::pin::pin!(self.stock.stop(id, grace));
+        tokio::select! {
+            biased;
+            stopped = &mut stopping => return stopped,
+            () = self.enough.cancelled() => {}
+        }
+        let soon = tokio::time::timeout(WHEN_CANCELLED, &mut stopping).await;
+        if let Ok(stopped) = soon {
+            return stopped;
+        }
+        self.stock.kill(id).await;
+        stopping.await
+    }
+
+    async fn not_started(&self, no: &No) -> TargetError {
+        let name = self.stock.name;
+        let words = no.to_string();
+        if words.contains("address already in use") || words.contains("port is already allocated") {
+            for port in self.ports {
+                if !words.contains(&format!(":{} ", port.host))
+                    && !words.contains(&format!(":{}:", port.host))
+                {
+                    continue;
+                }
+                let who = match self.stock.holder(port).await {
+                    Ok(Some(other)) => format!("the container {other}"),
+                    _ => "a program on the engine's machine that is in no container".to_owned(),
+                };
+                return failed(format!(
+                    "{name} did not start: {} is taken by {who}",
+                    port.outside()
+                ));
+            }
+        }
+        acted(&format!("{name} did not start"), no)
+    }
+
+    /// Sets the new one aside for a look, and lets the old one take its place again.
+    async fn put_back(&self, new: &str, before: Option<&Before>) -> Result<(), TargetError> {
+        let stock = self.stock;
+        self.stop(new).await?;
+        stock.lay_down(new).await?;
+        if let Some(earlier) = stock.ours(&stock.beside("failed")) {
+            prune::discard(stock, earlier, self.desk.say).await;
+        }
+        stock.rename(new, &stock.beside("failed")).await?;
+        let Some(before) = before else {
+            return Ok(());
+        };
+        let id = &before.container.id;
+        if stock.inspect(stock.name).await?.is_none() {
+            stock.rename(id, stock.name).await?;
+        }
+        stock.take_up(&before.container).await?;
+        if before.ran {
+            let started = stock.start(id).await;
+            started.map_err(|no| acted("it did not start again", &no))?;
+        }
+        Ok(())
+    }
+}
+
+/// What is in the slot after the way back.
+fn told(before: Option<&Before>) -> &'static str {
+    match before {
+        None => "there was no container before, so none runs in the slot",
+        Some(before) if before.ran => "the container before runs again",
+        Some(_) => "the container before is back, stopped as it was",
+    }
+}

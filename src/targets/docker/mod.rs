@@ -1,0 +1,252 @@
+//! A release gets into a slot as a container of a Docker engine, asked at its own API.
+//!
+//! The image is there, the wanted container is made, and all that can be refused is refused,
+//! before the slot's old container is stopped. If the new one does not get well, the old one is
+//! put back. The same order again changes nothing. No `docker` command is needed here.
+
+mod engine;
+mod exchange;
+mod health;
+mod image;
+mod options;
+mod parts;
+mod prune;
+mod pull;
+mod seen;
+mod stock;
+mod wanted;
+mod way;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::kinds::{Kind, plain_schema};
+use crate::platform::machine;
+use crate::platform::secret::Vault;
+use crate::platform::text;
+use crate::targets::{Desk, Order, Target, TargetError, Tools};
+
+use engine::{Engine, No};
+use exchange::Exchange;
+use health::Patient;
+use options::Options;
+use pull::Errand;
+use seen::Info;
+use stock::Stock;
+use wanted::{CONFIG, Names, PULLED, Wanted, wanted};
+use way::Way;
+
+/// The kind's entry in the table.
+pub(super) const KIND: Kind<dyn Target, Tools> = Kind {
+    name: "docker",
+    about: "Runs the release as a container of a Docker engine: pull, check, exchange, wait, prune.",
+    schema: plain_schema::<Options>,
+    build: |block, tools| {
+        let mut options: Options = block.options()?;
+        options.fit_together()?;
+        let named = options.engine.take();
+        let tls = options.tls.take();
+        let way = Way::of(named.as_deref(), tls, &tools.engine, &tools.directory)?;
+        let told = format!("docker {}", options.image);
+        Ok(Box::new(Docker {
+            told: text::excerpt(&tools.vault.redact(&told), 80),
+            engine: Engine::new(way, tools.http.clone()),
+            vault: tools.vault.clone(),
+            options,
+        }))
+    },
+};
+
+struct Docker {
+    options: Options,
+    engine: Engine,
+    told: String,
+    vault: Vault,
+}
+
+#[async_trait]
+impl Target for Docker {
+    fn told(&self) -> String {
+        self.told.clone()
+    }
+
+    fn ends_what_it_begins(&self) -> bool {
+        true
+    }
+
+    async fn prepare(&self, order: &Order) -> Result<(), TargetError> {
+        let names = Names::of(&self.options, order)?;
+        let stock = Stock::look(&self.engine, &names.container, order).await?;
+        stock.has_networks(&names.networks).await?;
+        stock.has_ports(&names.ports).await?;
+        self.has_room().await.map(drop)
+    }
+
+    async fn deploy(&self, order: &Order, desk: &Desk<'_>) -> Result<String, TargetError> {
+        if desk.cancelled.is_cancelled() {
+            return Err(TargetError::Cancelled);
+        }
+        let timeout = self.options.timeout;
+        let enough = desk.cancelled.child_token();
+        let mut putting = Box::pin(self.put(order, desk, &enough));
+        if let Ok(ended) = tokio::time::timeout(timeout.get(), &mut putting).await {
+            return ended;
+        }
+        enough.cancel();
+        match putting.await {
+            Err(TargetError::Cancelled) if !desk.cancelled.is_cancelled() => {
+                Err(TargetError::TimedOut {
+                    said: format!("{} was ended after its timeout of {timeout}", self.told),
+                    after: timeout.get(),
+                    last_words: Vec::new(),
+                })
+            }
+            ended => ended,
+        }
+    }
+}
+
+impl Docker {
+    async fn put(
+        &self,
+        order: &Order,
+        desk: &Desk<'_>,
+        enough: &CancellationToken,
+    ) -> Result<String, TargetError> {
+        let options = &self.options;
+        let names = Names::of(options, order)?;
+        let name = names.container.as_str();
+        let stock = Stock::look(&self.engine, name, order).await?;
+        stock.has_networks(&names.networks).await?;
+        stock.has_ports(&names.ports).await?;
+        if let Some(unseen) = self.has_room().await? {
+            (desk.say)(unseen);
+        }
+        let errand = Errand {
+            engine: &self.engine,
+            image: &names.image,
+            digest: options.digest.as_deref(),
+            pull: options.pull,
+            registry: options.registry.as_ref(),
+        };
+        let brought = errand.run(desk.say, enough).await?;
+        let known = |row: &seen::Row| row.image_id == brought.id && row.label(PULLED).is_some();
+        let pulled = brought.is_new || stock.all.iter().any(known);
+        let wanted = wanted(options, order, &names, &brought, pulled);
+        let told = pull::told(&brought.named);
+        if let Some(same) = self.same(&stock, &wanted).await? {
+            let well = self
+                .patient(&same, name)
+                .gets_well(desk.say, enough)
+                .await?;
+            return Ok(format!(
+                "{name} runs {told} already, {well}; nothing was changed"
+            ));
+        }
+        let exchange = Exchange {
+            stock: &stock,
+            options,
+            ports: &names.ports,
+            vault: &self.vault,
+            desk,
+            enough,
+        };
+        exchange.mend().await?;
+        let new = stock.make(&stock.beside("next"), &wanted.body).await?;
+        let mut ready = Ok(());
+        for network in names.networks.iter().skip(1) {
+            ready = stock.connect(&new, network).await;
+            if ready.is_err() {
+                break;
+            }
+        }
+        if enough.is_cancelled() {
+            ready = Err(TargetError::Cancelled);
+        }
+        if let Err(why) = ready {
+            stock.remove(&new).await?;
+            return Err(why);
+        }
+        let well = exchange.run(&new).await?;
+        match Stock::look(&self.engine, name, order).await {
+            Ok(now) => prune::prune(&now, options.keep, desk.say).await,
+            Err(failed) => (desk.say)(format!("nothing was pruned: {failed}")),
+        }
+        Ok(format!("{name} runs {told}, {well}"))
+    }
+
+    /// The slot's container, if it is the wanted one and lives.
+    async fn same(
+        &self,
+        stock: &Stock<'_>,
+        wanted: &Wanted,
+    ) -> Result<Option<String>, TargetError> {
+        let Some(row) = stock.ours(stock.name) else {
+            return Ok(None);
+        };
+        let Some(found) = stock.inspect(&row.id).await? else {
+            return Ok(None);
+        };
+        let health = found.state.health.as_ref();
+        let ill =
+            health.is_some_and(|health| health.status == "unhealthy" && health.failing_streak > 0);
+        let same = found.label(CONFIG) == Some(&wanted.fingerprint);
+        let lives = found.state.running && !found.state.restarting && !ill;
+        Ok((same && lives && found.restart_count == 0).then_some(found.id))
+    }
+
+    fn patient<'a>(&'a self, id: &'a str, name: &'a str) -> Patient<'a> {
+        Patient {
+            engine: &self.engine,
+            id,
+            name,
+            options: &self.options,
+            vault: &self.vault,
+        }
+    }
+
+    /// Whether there is room on the engine's disk; a line where that cannot be seen.
+    async fn has_room(&self) -> Result<Option<String>, TargetError> {
+        let info: Result<Info, No> = self.engine.get("/info").await;
+        let info = info.map_err(|no| unread("the engine was not asked for its disk", &no))?;
+        let root = Path::new(&info.docker_root_dir);
+        let free = if self.engine.way.is_here() && root.is_dir() {
+            machine::free_disk(root).ok()
+        } else {
+            None
+        };
+        let Some(free) = free else {
+            return Ok(Some(format!(
+                "the engine's folder {} cannot be seen from here, so nobody looked how much is free there",
+                root.display()
+            )));
+        };
+        let wanted = self.options.disk;
+        if free >= wanted.bytes() {
+            return Ok(None);
+        }
+        Err(TargetError::OutOfReach(format!(
+            "{} are free in {}, wanted {wanted}; nothing was stopped. `docker system df` says what uses it",
+            text::bytes(free),
+            root.display()
+        )))
+    }
+}
+
+/// It was tried and failed, and there is nothing to quote.
+fn failed(said: String) -> TargetError {
+    TargetError::Failed {
+        said,
+        last_words: Vec::new(),
+    }
+}
+
+/// A question without an answer; nothing was changed by it.
+fn unread(what: &str, no: &No) -> TargetError {
+    match no {
+        No::Said(..) => failed(format!("{what}: {no}")),
+        _ => TargetError::OutOfReach(format!("{what}: {no}")),
+    }
+}

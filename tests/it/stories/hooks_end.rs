@@ -1,0 +1,212 @@
+//! Hooks when a run is cancelled or killed: what is ended, what is still run, and that nothing of
+//! the end is begun twice.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use crate::locks::signal;
+use crate::world::shop::{Ran, Shop, Way};
+
+use super::hooks::{NOTE, hook, notes, shop};
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until a file is there, and has something in it.
+fn read_when_there(path: &Path) -> String {
+    let began = Instant::now();
+    loop {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        if text.ends_with('\n') {
+            return text.trim().to_owned();
+        }
+        assert!(
+            began.elapsed() < PATIENCE,
+            "{} does not come",
+            path.display()
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Begins a run with a place of its own for its ledger.
+fn begin(shop: &Shop, arguments: &str) -> Child {
+    let temp = shop.path("temp");
+    fs::create_dir_all(&temp).unwrap();
+    let mut command = shop.command(arguments);
+    command.env("RUNNER_TEMP", temp).spawn().unwrap()
+}
+
+/// Reads what is printed up to a line, and returns the rest when the run has ended.
+pub(super) fn ended_after(mut child: Child, line: &str, then: impl FnOnce(&Child)) -> Ran {
+    let mut printed = String::new();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    while !printed.contains(line) {
+        let read = lines.read_line(&mut printed).unwrap();
+        assert!(read > 0, "{line} is not in {printed}");
+    }
+    then(&child);
+    lines.read_to_string(&mut printed).unwrap();
+    let code = child.wait().unwrap().code();
+    Ran::read(code, &printed)
+}
+
+fn is_alive(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").unwrap_or_default().1;
+    !state.is_empty() && !state.starts_with(['Z', 'X'])
+}
+
+/// Runs on with a child of its own, and says which.
+const ENDLESS: &str = "sleep 1000 & echo $! > pid; wait";
+
+#[test]
+fn a_cancelled_hook_is_ended_with_all_its_children() {
+    let end = hook(NOTE, ", name: note");
+    let shop = shop(
+        Way::Flags,
+        &format!(
+            "hooks: {{ after-switch: [{}], on-rollback: [{end}], always: [{end}] }}",
+            hook(ENDLESS, "")
+        ),
+    );
+    let child = begin(&shop, "rollout --version=v2");
+    let pid = read_when_there(&shop.path("pid"));
+    assert_eq!(shop.answers(), "green v2");
+    signal("-INT", &child.id().to_string());
+    let ran = Ran::of(child);
+    assert_eq!(
+        (ran.code, ran.output("decision")),
+        (130, "rolled-back"),
+        "{}",
+        ran.log
+    );
+    assert!(!is_alive(&pid), "{}", ran.log);
+    assert_eq!(shop.answers(), "blue v1");
+    assert_eq!(
+        notes(&shop),
+        [
+            "on-rollback green v2 after v1, v1 v2 rolled-back cancelled",
+            "always green v2 after v1, v1 v2 rolled-back cancelled",
+        ]
+    );
+    assert!(
+        ran.log.contains("its last hooks have 2 s in all"),
+        "{}",
+        ran.log
+    );
+}
+
+#[test]
+fn the_last_hooks_of_a_cancelled_run_have_two_seconds() {
+    let long = hook(ENDLESS, ", name: long");
+    let more = hook("echo too late > late", ", name: more");
+    let shop = shop(
+        Way::Flags,
+        &format!(
+            "hooks: {{ after-deploy: [{}], always: [{long}, {more}] }}",
+            hook("echo x > begun; sleep 1000", "")
+        ),
+    );
+    let child = begin(&shop, "rollout --version=v2");
+    read_when_there(&shop.path("begun"));
+    signal("-INT", &child.id().to_string());
+    let ran = Ran::of(child);
+    assert_eq!(
+        (ran.code, ran.output("decision")),
+        (130, "failed"),
+        "{}",
+        ran.log
+    );
+    let pid = read_when_there(&shop.path("pid"));
+    assert!(!is_alive(&pid), "{}", ran.log);
+    for said in [
+        "hook always long: ended after ",
+        "hook always more: left out, because the time of a cancelled run is over",
+    ] {
+        assert!(ran.log.contains(said), "{said} in {}", ran.log);
+    }
+    assert!(!shop.path("late").exists());
+    assert_eq!(shop.answers(), "blue v1");
+}
+
+#[test]
+fn a_run_that_is_cancelled_in_its_last_hook_keeps_its_verdict() {
+    let shop = shop(
+        Way::Flags,
+        &format!("hooks: {{ always: [{}] }}", hook(ENDLESS, ", name: long")),
+    );
+    let child = begin(&shop, "rollout --version=v2");
+    let pid = read_when_there(&shop.path("pid"));
+    signal("-INT", &child.id().to_string());
+    let ran = Ran::of(child);
+    assert_eq!(
+        (ran.code, ran.output("decision")),
+        (0, "promoted"),
+        "{}",
+        ran.log
+    );
+    assert!(!is_alive(&pid), "{}", ran.log);
+    assert_eq!(shop.answers(), "green v2");
+}
+
+#[test]
+fn the_post_step_runs_the_last_hooks_of_a_run_that_was_killed_once() {
+    let end = hook(NOTE, ", name: note");
+    let shop = shop(
+        Way::Map,
+        &format!(
+            "hooks: {{ after-switch: [{}], on-rollback: [{end}], always: [{end}] }}",
+            hook(ENDLESS, "")
+        ),
+    );
+    let mut child = begin(&shop, "rollout --version=v2");
+    let pid = read_when_there(&shop.path("pid"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(shop.answers(), "green v2");
+    assert_eq!(notes(&shop), Vec::<String>::new());
+    signal("-KILL", &pid);
+
+    let finished = Ran::of(begin(&shop, "finish"));
+    assert_eq!(finished.code, 0, "{}", finished.log);
+    assert_eq!(shop.answers(), "blue v1");
+    assert_eq!(
+        notes(&shop),
+        [
+            "on-rollback green v2 after v1, v1 v2 rolled-back done",
+            "always green v2 after v1, v1 v2 rolled-back done",
+        ]
+    );
+    let again = Ran::of(begin(&shop, "finish"));
+    assert_eq!(again.code, 0);
+    assert_eq!(notes(&shop), Vec::<String>::new());
+}
+
+#[test]
+fn a_last_hook_that_was_begun_is_not_begun_again() {
+    let first = hook(&format!("{NOTE}; {ENDLESS}"), ", name: first");
+    let second = hook(NOTE, ", name: second");
+    let shop = shop(
+        Way::Flags,
+        &format!("hooks: {{ always: [{first}, {second}] }}"),
+    );
+    let mut child = begin(&shop, "rollout --version=v2");
+    let pid = read_when_there(&shop.path("pid"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    signal("-KILL", &pid);
+    assert_eq!(notes(&shop).len(), 1);
+
+    let finished = Ran::of(begin(&shop, "finish"));
+    assert_eq!(finished.code, 0, "{}", finished.log);
+    assert_eq!(shop.answers(), "green v2", "it was final");
+    assert_eq!(
+        notes(&shop),
+        ["always green v2 after v1, v1 v2 passed done"],
+        "only the one that had not begun"
+    );
+}
