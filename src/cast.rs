@@ -4,6 +4,7 @@
 mod crew;
 mod figures;
 mod hooks;
+mod hosts;
 
 use std::path::PathBuf;
 
@@ -27,6 +28,7 @@ use crate::exporters::Exporter;
 use crate::model::event::Say;
 use crate::model::slot::{Slot, Slots};
 use crate::notifiers::Routing;
+use crate::platform::host::Hosts;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 use crate::report::telling::Channel;
@@ -40,6 +42,7 @@ use crate::{exporters, metrics, notifiers, probes, routers, targets};
 /// The schema of the config, with all kinds of this program.
 pub fn schema() -> Value {
     assemble(&[
+        seam("host", crate::hosts::KINDS, None),
         seam("target", targets::KINDS, None),
         seam("hook", crate::hooks::KINDS, Some(plain_schema::<Terms>())),
         seam("router", routers::KINDS, None),
@@ -79,6 +82,8 @@ pub struct Tools {
     pub engine: Engine,
     /// Where events are said.
     pub say: Say,
+    /// Where the ssh agent listens, if there is one.
+    pub agent: Option<PathBuf>,
     /// Cancelled when the run is.
     pub cancelled: CancellationToken,
 }
@@ -102,6 +107,7 @@ pub fn stage(
     let mut misfits = Vec::new();
     let slots = slots(environment, &mut misfits);
     let crew = crew::of(environment, tools, &mut misfits);
+    let hosts = hosts::hosts(environment, tools, &mut misfits);
     let router = slots.as_ref().filter(|_| crew.is_none()).and_then(|slots| {
         let with = routers::Tools {
             http: tools.http.clone(),
@@ -110,6 +116,7 @@ pub fn stage(
             slots: slots.clone(),
             directory: tools.directory.clone(),
             vault: tools.vault.clone(),
+            hosts: hosts.clone(),
         };
         let block = &environment.router.as_ref()?.0;
         fitting("router", build(routers::KINDS, block, &with), &mut misfits)
@@ -118,6 +125,7 @@ pub fn stage(
         http: tools.http.clone(),
         directory: tools.directory.clone(),
         vault: tools.vault.clone(),
+        hosts: hosts.clone(),
         engine: tools.engine.clone(),
     };
     let mut one = |path: &str, block: &TargetBlock| {
@@ -139,13 +147,9 @@ pub fn stage(
         hooks::hooks(environment, tools, &mut misfits),
         hooks::drain(environment, tools, &mut misfits),
     );
-    let smoke = checks("smoke", &environment.smoke, tools, &mut misfits);
-    let health = checks(
-        "health.checks",
-        &environment.health.checks,
-        tools,
-        &mut misfits,
-    );
+    let mut looks = |path, blocks: &[CheckBlock]| checks(path, blocks, tools, &hosts, &mut misfits);
+    let smoke = looks("smoke", &environment.smoke);
+    let health = looks("health.checks", &environment.health.checks);
     let gauges = figures::gauges(environment, slots.as_ref(), tools, &mut misfits);
     let anomaly = figures::sentry(environment, tools, &gauges, &mut misfits);
     match slots {
@@ -157,6 +161,7 @@ pub fn stage(
             crew,
             mark: environment.release.clone(),
             router,
+            hosts,
             target,
             failover,
             hooks,
@@ -276,7 +281,7 @@ pub fn inline_checks(text: &str, tools: &Tools) -> Result<Vec<Check>, Vec<Proble
     let blocks: Vec<CheckBlock> = serde_json::from_value(checked.value)
         .map_err(|failed| vec![Problem::with_input("checks", failed.to_string())])?;
     let mut misfits = Vec::new();
-    let checks = checks("checks", &blocks, tools, &mut misfits);
+    let checks = checks("checks", &blocks, tools, &Hosts::default(), &mut misfits);
     if misfits.is_empty() {
         return Ok(checks);
     }
@@ -290,12 +295,14 @@ fn checks(
     path: &str,
     blocks: &[CheckBlock],
     tools: &Tools,
+    hosts: &Hosts,
     misfits: &mut Vec<Misfit>,
 ) -> Vec<Check> {
     let with = probes::Tools {
         http: tools.http.clone(),
         directory: tools.directory.clone(),
         vault: tools.vault.clone(),
+        hosts: hosts.clone(),
     };
     let one = |(i, block): (usize, &CheckBlock)| {
         let mut block = block.0.clone();

@@ -9,7 +9,7 @@
 //! | 5 | [`app`], [`cast`], [`modes`] | everybody; each mode tells its own story |
 //! | 4 | [`report`] | events, and who wants to hear of them |
 //! | 3 | [`rollout`], [`rehearsal`] | how to change things safely; traits, never a vendor |
-//! | 2 | [`targets`] [`hooks`] [`routers`] [`probes`] [`metrics`] [`notifiers`] [`exporters`] [`github`] [`actions`] | one outside party each |
+//! | 2 | [`targets`] [`hooks`] [`routers`] [`hosts`] [`probes`] [`metrics`] [`notifiers`] [`exporters`] [`github`] [`actions`] | one outside party each |
 //! | 1 | [`judge`] [`config`] [`model`] | pure words and decisions; no I/O |
 //! | 0 | [`platform`] | time, text, secrets, files, HTTP |
 //!
@@ -36,6 +36,8 @@ pub mod targets;
 pub mod hooks;
 
 pub mod routers;
+
+pub mod hosts;
 
 pub mod probes;
 

@@ -60,6 +60,8 @@ pub struct Context {
     pub runner_environment: Option<String>,
     /// Who is logged in, for runs outside of a workflow.
     pub user: Option<String>,
+    /// Where the ssh agent listens.
+    pub ssh_agent: Option<PathBuf>,
     /// The run's id; the same for all its attempts.
     pub run_id: Option<u64>,
     /// Which attempt this is, from 1.
@@ -141,6 +143,7 @@ impl Context {
             runner: text("RUNNER_NAME"),
             runner_environment: text("RUNNER_ENVIRONMENT"),
             user: text("USER"),
+            ssh_agent: path("SSH_AUTH_SOCK"),
             run_id,
             run_attempt,
             job: text("GITHUB_JOB"),
@@ -186,6 +189,7 @@ mod tests {
         ("RUNNER_TEMP", "/github/runner_temp"),
         ("RUNNER_NAME", "web-1"),
         ("USER", "runner"),
+        ("SSH_AUTH_SOCK", "/run/agent"),
         ("GITHUB_OUTPUT", "/github/file_commands/output"),
         ("GITHUB_STEP_SUMMARY", "/github/file_commands/summary"),
         ("GITHUB_STATE", "/github/file_commands/state"),

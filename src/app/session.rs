@@ -164,6 +164,7 @@ impl Session {
             vault: self.vault.clone(),
             engine: self.engine(),
             say: self.say.clone(),
+            agent: self.context.ssh_agent.clone(),
             cancelled: self.cancelled.clone(),
         }
     }

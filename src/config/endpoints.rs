@@ -75,6 +75,10 @@ pub fn endpoints(environment: &Environment) -> Vec<Endpoint> {
 
 fn named_by(block: &Block) -> Vec<String> {
     let mut found = Vec::new();
+    // What is reached from another machine need not be reachable from this one.
+    if block.options.contains_key("host") {
+        return found;
+    }
     for (key, value) in &block.options {
         walk(key, value, &mut found);
     }

@@ -25,7 +25,7 @@ use super::failover::Failover;
 use super::hooks::Hooks;
 use super::interpolate::{Lookup, interpolate};
 use super::kinds::{
-    CheckBlock, ExporterBlock, MetricBlock, NotifierBlock, RouterBlock, TargetBlock,
+    CheckBlock, ExporterBlock, HostBlock, MetricBlock, NotifierBlock, RouterBlock, TargetBlock,
 };
 use super::ladder::Rung;
 use super::lock::Lock;
@@ -67,6 +67,9 @@ pub struct Environment {
     pub members: IndexMap<String, SlotOptions>,
     /// How an answer says which release it comes from.
     pub release: Mark,
+    /// The machines that targets, routers and checks name as their `host`.
+    #[serde(default)]
+    pub hosts: IndexMap<String, HostBlock>,
     /// How a release gets into a slot. `deploy-slot` and `rollout` need it.
     pub target: Option<TargetBlock>,
     /// Who puts it there when the target cannot. Default: nobody.

@@ -156,6 +156,7 @@ macro_rules! seam {
     };
 }
 
+seam!(HostBlock, "host", "Where commands run and files live.");
 seam!(TargetBlock, "target", "How a release gets into a slot.");
 seam!(
     RouterBlock,

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-use crate::platform::secret::Secret;
+use crate::platform::secret::{Secret, Vault};
+
+/// Names and values.
+pub type Pairs = Vec<(String, String)>;
 
 /// Variables for a command. Their values may be secrets and are never shown.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -15,16 +18,25 @@ pub struct Variables(BTreeMap<String, Secret>);
 
 impl Variables {
     /// Names and values, followed by `more`, which win where a name is in both.
-    pub fn and<'a>(
-        &self,
-        more: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Vec<(String, String)> {
-        let owned = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    pub fn and<'a>(&self, more: impl IntoIterator<Item = (&'a str, &'a str)>) -> Pairs {
         let own = self.0.iter();
-        own.map(|(name, value)| owned(name, value.expose()))
-            .chain(more.into_iter().map(|(name, value)| owned(name, value)))
-            .collect()
+        let own = own.map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        and(own.collect(), more)
     }
+
+    /// Names and values: those with a secret in them, then the others.
+    pub fn split(&self, vault: &Vault) -> (Pairs, Pairs) {
+        let all = self.0.iter();
+        let all = all.map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        all.partition(|(_, value)| vault.redact(value) != *value)
+    }
+}
+
+/// Variables followed by `more`, which win where a name is in both.
+pub fn and<'a>(mut variables: Pairs, more: impl IntoIterator<Item = (&'a str, &'a str)>) -> Pairs {
+    let more = more.into_iter();
+    variables.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    variables
 }
 
 impl TryFrom<BTreeMap<String, Secret>> for Variables {
@@ -76,7 +88,11 @@ mod tests {
         let read = |json| serde_json::from_value::<Variables>(json);
         let env = read(json!({ "SLOT": "x", "A_1": "s3cr3t" })).unwrap();
         assert!(!format!("{env:?}").contains("s3cr3t"));
-        let all = env.and([("SLOT", "blue")]);
+        let vault = Vault::default();
+        vault.keep("s3cr3t");
+        let (hidden, open) = env.split(&vault);
+        assert_eq!(hidden[0].0, "A_1");
+        let all = and(open, [("SLOT", "blue")]);
         assert_eq!(all.last().unwrap().1, "blue");
         for odd in ["", "A=B", "1A", "a-b"] {
             assert!(read(json!({ odd: "s3cr3t" })).is_err(), "{odd}");

@@ -5,6 +5,9 @@
 
 pub mod atomic_file;
 pub mod certificate;
+pub mod copy;
+pub mod folder;
+pub mod host;
 pub mod http;
 pub mod machine;
 pub mod names;

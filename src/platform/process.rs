@@ -39,14 +39,14 @@ const LINE_HELD: usize = 2 * LINE_CAP;
 pub const GRACE: Duration = Duration::from_secs(2);
 
 /// The same after a cancellation: the runner does not wait long.
-const GRACE_WHEN_CANCELLED: Duration = Duration::from_secs(1);
+pub(crate) const GRACE_WHEN_CANCELLED: Duration = Duration::from_secs(1);
 
 /// How long the output is read on after the shell has ended: a process in the background may
 /// hold it open for ever.
-const DRAIN: Duration = Duration::from_millis(500);
+pub(crate) const DRAIN: Duration = Duration::from_millis(500);
 
 /// How long the kernel may take to end a killed group.
-const BURIAL: Duration = Duration::from_secs(1);
+pub(crate) const BURIAL: Duration = Duration::from_secs(1);
 
 /// A command for `sh -c`.
 #[derive(Clone, Copy, Debug)]
@@ -137,11 +137,10 @@ pub async fn run(
         let _ = timeout(DRAIN, running.drain(&mut lines)).await;
         end
     };
-    lines.finish();
     Ok(Ran {
         end,
+        last_lines: lines.end(),
         took: began.elapsed(),
-        last_lines: lines.last.into(),
     })
 }
 
@@ -296,7 +295,7 @@ impl Drop for Group {
 }
 
 /// Makes lines of what is read, hands them on and keeps the last ones.
-struct Lines<'a> {
+pub(crate) struct Lines<'a> {
     say: Sink<'a>,
     vault: &'a Vault,
     begun: Vec<u8>,
@@ -304,7 +303,8 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn new(say: Sink<'a>, vault: &'a Vault) -> Self {
+    /// Lines for somebody, without secrets.
+    pub(crate) fn new(say: Sink<'a>, vault: &'a Vault) -> Self {
         Self {
             say,
             vault,
@@ -313,7 +313,8 @@ impl<'a> Lines<'a> {
         }
     }
 
-    fn feed(&mut self, bytes: &[u8]) {
+    /// Takes what was read next.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, ends) = match piece.split_last() {
                 Some((b'\n', text)) => (text, true),
@@ -344,9 +345,11 @@ impl<'a> Lines<'a> {
         (self.say)(line);
     }
 
-    fn finish(&mut self) {
+    /// The last lines, when nothing more comes.
+    pub(crate) fn end(mut self) -> Vec<String> {
         if !self.begun.is_empty() {
             self.end_line();
         }
+        self.last.into()
     }
 }

@@ -4,6 +4,7 @@
 //! like) in its environment. Its last line is what it has to say.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -12,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Ailment, Probe, Pulse, Subject, Tools};
 use crate::config::kinds::{Kind, plain_schema};
-use crate::config::script::Variables;
+use crate::config::script::{Variables, and};
 use crate::config::units::Span;
-use crate::platform::process::{self, End, Script};
+use crate::platform::host::{Host, HostError, on};
+use crate::platform::process::{End, Script};
 use crate::platform::secret::Vault;
 use crate::platform::text;
 
@@ -28,9 +30,15 @@ pub(super) const KIND: Kind<dyn Probe, Tools> = Kind {
         if options.run.trim().is_empty() {
             return Err("run: there is no command".to_owned());
         }
+        let host = tools.hosts.named(options.host.as_deref())?;
+        let run = text::excerpt(&tools.vault.redact(&options.run), 60);
         Ok(Box::new(Command {
-            told: text::excerpt(&tools.vault.redact(&options.run), 60),
-            directory: tools.directory.clone(),
+            told: format!("{run}{}", on(&*host)),
+            host,
+            directory: match options.host {
+                None => tools.directory.clone(),
+                Some(_) => PathBuf::new(),
+            },
             vault: tools.vault.clone(),
             options,
         }))
@@ -44,10 +52,13 @@ struct Options {
     /// as they are known, in its environment.
     #[schemars(length(min = 1))]
     run: String,
+    /// The machine on which it runs, one of `hosts`. Default: this one.
+    host: Option<String>,
     /// How long it may take before it is killed with all its children. Default 30s.
     #[serde(default = "thirty_seconds")]
     timeout: Span,
-    /// More variables.
+    /// More variables. On a `host` those with a secret in them are variables of the shell alone:
+    /// `export NAME` in `run` hands one on to a program, and to those who may look at its environment.
     #[serde(default)]
     env: Variables,
 }
@@ -59,6 +70,7 @@ fn thirty_seconds() -> Span {
 struct Command {
     options: Options,
     told: String,
+    host: Arc<dyn Host>,
     directory: PathBuf,
     vault: Vault,
 }
@@ -71,13 +83,12 @@ impl Probe for Command {
 
     async fn look(&self, at: &Subject) -> Result<Pulse, Ailment> {
         let known = at.variables.iter();
+        let known = known.map(|(name, value)| (&**name, &**value));
+        let (hidden, open) = self.options.env.split(&self.vault);
         let script = Script {
             run: &self.options.run,
             directory: &self.directory,
-            variables: &self
-                .options
-                .env
-                .and(known.map(|(name, value)| (&**name, &**value))),
+            variables: &and(open, known),
             timeout: self.options.timeout.get(),
             // A look has no effect that could be put in order, and no time for it.
             grace: std::time::Duration::ZERO,
@@ -86,7 +97,7 @@ impl Probe for Command {
         // Whoever has enough drops the look, which kills the command.
         let never = CancellationToken::new();
         let began = std::time::Instant::now();
-        let ran = process::run(&script, &|_| {}, &never).await;
+        let ran = self.host.run(&script, &hidden, &|_| {}, &never).await;
         let wanted = format!(
             "{} to end with 0 within {}",
             self.told, self.options.timeout
@@ -95,7 +106,10 @@ impl Probe for Command {
             Ok(ran) => ran,
             Err(failed) => {
                 return Err(Ailment {
-                    measured: format!("it could not be begun: {failed}"),
+                    measured: match failed {
+                        HostError::Lost { said, .. } => said,
+                        failed => format!("it could not be begun: {failed}"),
+                    },
                     wanted,
                     took: began.elapsed(),
                     silent: true,

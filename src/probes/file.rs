@@ -2,10 +2,9 @@
 //!
 //! Only regular files are read, and no more than their first mebibyte.
 
-use std::fs;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -14,21 +13,27 @@ use serde::Deserialize;
 use super::{Ailment, Probe, Pulse, Subject, Tools};
 use crate::config::kinds::{Kind, plain_schema};
 use crate::config::units::Span;
+use crate::platform::host::{Host, on};
 use crate::platform::secret::Vault;
 use crate::platform::text;
 
 /// The kind's entry in the table.
 pub(super) const KIND: Kind<dyn Probe, Tools> = Kind {
     name: "file",
-    about: "Looks at a file on this machine.",
+    about: "Looks at a file on this machine or a host.",
     schema: plain_schema::<Options>,
     build: |block, tools| {
         let options: Options = block.options()?;
         if options.path.trim().is_empty() {
             return Err("path: there is no path".to_owned());
         }
+        let host = tools.hosts.named(options.host.as_deref())?;
         Ok(Box::new(File {
-            path: tools.directory.join(&options.path),
+            path: match options.host {
+                None => tools.directory.join(&options.path),
+                Some(_) => PathBuf::from(&options.path),
+            },
+            host,
             vault: tools.vault.clone(),
             options,
         }))
@@ -41,12 +46,17 @@ const CAP: u64 = 1 << 20;
 /// How long the file system may take; one on the network may never answer.
 const TIMEOUT: Span = Span::secs(5);
 
+/// The same for a file on another machine.
+const FAR_AWAY: Span = Span::secs(30);
+
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Options {
     /// The file.
     #[schemars(length(min = 1))]
     path: String,
+    /// The machine that has it, one of `hosts`. Default: this one.
+    host: Option<String>,
     /// A text that must be in it.
     contains: Option<String>,
     /// It must have been written within that time.
@@ -55,30 +65,28 @@ struct Options {
 
 struct File {
     options: Options,
+    host: Arc<dyn Host>,
     path: PathBuf,
     vault: Vault,
-}
-
-/// What a file is.
-struct Seen {
-    age: Duration,
-    content: String,
 }
 
 #[async_trait]
 impl Probe for File {
     fn told(&self) -> String {
-        format!("file {}", self.options.path)
+        format!("file {}{}", self.options.path, on(&*self.host))
     }
 
     async fn look(&self, _: &Subject) -> Result<Pulse, Ailment> {
         let began = Instant::now();
-        let path = self.path.clone();
-        let reading = tokio::task::spawn_blocking(move || read(&path));
-        let seen = match tokio::time::timeout(TIMEOUT.get(), reading).await {
-            Ok(Ok(seen)) => seen.map_err(|failed| failed.to_string()),
-            Ok(Err(broken)) => Err(broken.to_string()),
-            Err(_) => Err(format!("no answer of the file system within {TIMEOUT}")),
+        // One that is far away has deadlines of its own, and a connection to make.
+        let limit = match self.host.name() {
+            None => TIMEOUT,
+            Some(_) => FAR_AWAY,
+        };
+        let reading = self.host.read(&self.path, CAP);
+        let seen = match tokio::time::timeout(limit.get(), reading).await {
+            Ok(seen) => seen.map_err(|failed| failed.to_string()),
+            Err(_) => Err(format!("no answer of the file system within {limit}")),
         };
         let took = began.elapsed();
         let path = self.path.display();
@@ -103,9 +111,10 @@ impl Probe for File {
             return ail(measured, format!("at most {limit} ago"), false);
         }
         if let Some(part) = &self.options.contains
-            && !seen.content.contains(part.as_str())
+            && let content = String::from_utf8_lossy(&seen.content)
+            && !content.contains(part.as_str())
         {
-            let begin = text::excerpt(&self.vault.redact(&seen.content), 200);
+            let begin = text::excerpt(&self.vault.redact(&content), 200);
             let measured = format!("{path} begins with \"{begin}\"");
             return ail(measured, format!("\"{part}\" in it"), false);
         }
@@ -114,19 +123,4 @@ impl Probe for File {
             took,
         })
     }
-}
-
-fn read(path: &Path) -> io::Result<Seen> {
-    let about = fs::metadata(path)?;
-    if !about.is_file() {
-        // To open a pipe would be to wait for its other end.
-        return Err(io::Error::other("this is not a regular file"));
-    }
-    let mut content = Vec::new();
-    fs::File::open(path)?.take(CAP).read_to_end(&mut content)?;
-    Ok(Seen {
-        // Written in the future is a clock that was set, and as fresh as can be.
-        age: about.modified()?.elapsed().unwrap_or_default(),
-        content: String::from_utf8_lossy(&content).into_owned(),
-    })
 }

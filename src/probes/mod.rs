@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use url::Url;
 
 use crate::config::kinds::Kind;
+use crate::platform::host::Hosts;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 
@@ -46,6 +47,8 @@ pub struct Tools {
     /// What must not be shown: text is cleaned before it is cut, for half a secret is not
     /// known as one.
     pub vault: Vault,
+    /// The machines that a block may name as its host.
+    pub hosts: Hosts,
 }
 
 /// What is looked at.

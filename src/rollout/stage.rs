@@ -12,6 +12,7 @@ use crate::model::fault::Fault;
 use crate::model::release::{Mark, Release};
 use crate::model::slot::{Side, Slot, Slots};
 use crate::model::split::Split;
+use crate::platform::host::Hosts;
 use crate::platform::http::Http;
 use crate::probes::Subject;
 use crate::routers::Router;
@@ -48,6 +49,8 @@ pub struct Stage {
     pub mark: Mark,
     /// Who decides which slot gets traffic.
     pub router: Option<Box<dyn Router>>,
+    /// The machines that the config names.
+    pub hosts: Hosts,
     /// How a release gets into a slot.
     pub target: Option<Box<dyn Target>>,
     /// Who puts it there when the target cannot.

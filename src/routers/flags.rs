@@ -5,9 +5,8 @@
 //! comparison: where somebody else moved it, there is nothing to rename. Nothing is reloaded,
 //! so no connection is closed. What the proxy does with the file is written by its own kind.
 
-use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +14,7 @@ use async_trait::async_trait;
 use super::access_log::Log;
 use crate::model::slot::{Side, Slots};
 use crate::model::split::{Split, Weight};
-use crate::platform::atomic_file::{sync_directory, sync_directory_aside};
+use crate::platform::host::{Host, HostError, Kind, on};
 use crate::platform::text::shell_word;
 use crate::routers::{
     Change, Confirmed, Counting, InFlight, Reading, Router, RouterError, Testers,
@@ -45,6 +44,8 @@ pub(super) struct Flags {
     pub(super) kind: &'static str,
     /// The proxy's name.
     pub(super) proxy: &'static str,
+    /// The machine on which the proxy is.
+    pub(super) host: Arc<dyn Host>,
     pub(super) directory: PathBuf,
     /// The weights between 0 and 100 that the proxy has lines for, rising.
     pub(super) weights: Vec<Weight>,
@@ -99,19 +100,17 @@ impl Flags {
         self.directory.join(flag(weight))
     }
 
-    fn list(&self) -> Result<Listing, RouterError> {
-        let out_of_reach = |failed: io::Error| {
+    async fn list(&self) -> Result<Listing, RouterError> {
+        let listed = self.host.list(&self.directory).await;
+        let listed = listed.map_err(|failed| {
             let directory = self.directory.display();
             RouterError::OutOfReach(format!("the directory of flags {directory}: {failed}"))
-        };
+        })?;
         let mut listing = Listing::default();
-        for entry in fs::read_dir(&self.directory).map_err(out_of_reach)? {
-            let entry = entry.map_err(out_of_reach)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            // A proxy that looks for a file does not see a directory, so one is no flag.
-            let plain = entry.file_type().map_err(out_of_reach)?.is_file();
+        for (name, kind) in listed {
             match weight_of(&name) {
-                Some(weight) if plain => listing.flags.push(weight),
+                // A proxy that looks for a file does not see a directory, so one is no flag.
+                Some(weight) if kind == Kind::File => listing.flags.push(weight),
                 _ if name.starts_with('w') => listing.strangers.push(name),
                 _ => {}
             }
@@ -122,13 +121,13 @@ impl Flags {
 
     /// The one weight that is flagged.
     async fn now(&self) -> Result<Weight, RouterError> {
-        let mut listing = self.list()?;
+        let mut listing = self.list().await?;
         for _ in 1..LISTINGS {
             if listing.flags.len() == 1 {
                 break;
             }
             tokio::time::sleep(BETWEEN_LISTINGS).await;
-            listing = self.list()?;
+            listing = self.list().await?;
         }
         if !listing.strangers.is_empty() {
             return Err(RouterError::Refused(format!(
@@ -195,8 +194,8 @@ impl Flags {
     }
 
     /// The flags that are there, for a message.
-    fn found(&self) -> String {
-        match self.list() {
+    async fn found(&self) -> String {
+        match self.list().await {
             Ok(listing) if listing.flags.is_empty() => "no flag".to_owned(),
             Ok(listing) => {
                 let names: Vec<_> = listing.flags.into_iter().map(flag).collect();
@@ -231,41 +230,50 @@ impl Flags {
         )))
     }
 
-    fn rename(&self, from: Weight, to: Weight) -> io::Result<()> {
-        fs::rename(self.path(from), self.path(to))
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        sync_directory(&self.directory)
+    async fn rename(&self, from: Weight, to: Weight) -> Result<bool, HostError> {
+        self.host.rename(&self.path(from), &self.path(to)).await
     }
 
     /// One step towards `wanted` as the only flag; whether it is that now.
-    fn settle(&self, wanted: Weight) -> Result<bool, RouterError> {
-        let failed = |failed| refused("restoring", &self.path(wanted), &failed);
-        let flags = self.list()?.flags;
+    async fn settle(&self, wanted: Weight) -> Result<bool, RouterError> {
+        let path = self.path(wanted);
+        let failed = |failed| refused("restoring", &path, &failed);
+        let flags = self.list().await?.flags;
         match flags.as_slice() {
             [one] if *one == wanted => {
-                self.sync().map_err(failed)?;
-                return Ok(true);
+                // Onto itself: what an earlier run renamed may not be on the disk yet.
+                return self.rename(wanted, wanted).await.map_err(failed);
             }
-            [] => drop(File::create(self.path(wanted)).map_err(failed)?),
-            // Each rename takes one flag away and leaves the wanted one.
-            [first, .., last] if *last == wanted => self.rename(*first, wanted).map_err(failed)?,
-            [.., last] => self.rename(*last, wanted).map_err(failed)?,
+            // A flag has nothing in it.
+            [] => self.host.replace(&path, b"").await.map_err(failed)?,
+            // Each rename takes one flag away and leaves the wanted one. One that is gone meanwhile
+            // is looked for again.
+            [first, .., last] if *last == wanted => {
+                self.rename(*first, wanted).await.map_err(failed)?;
+            }
+            [.., last] => {
+                self.rename(*last, wanted).await.map_err(failed)?;
+            }
         }
         Ok(false)
     }
 }
 
 /// What a file system's refusal is to a person.
-fn refused(doing: &str, at: &Path, failed: &io::Error) -> RouterError {
-    RouterError::Refused(format!("{doing} {}: {failed}", at.display()))
+fn refused(doing: &str, at: &Path, failed: &HostError) -> RouterError {
+    let said = format!("{doing} {}: {failed}", at.display());
+    match failed {
+        HostError::Lost { .. } => RouterError::Lost(said),
+        HostError::OutOfReach(_) => RouterError::OutOfReach(said),
+        HostError::Refused(_) => RouterError::Refused(said),
+    }
 }
 
 #[async_trait]
 impl Router for Flags {
     fn told(&self) -> String {
-        format!("{} flags {}", self.kind, self.directory.display())
+        let on = on(&*self.host);
+        format!("{} flags {}{on}", self.kind, self.directory.display())
     }
 
     fn known_loss(&self) -> Option<String> {
@@ -308,10 +316,8 @@ impl Router for Flags {
     async fn prepare(&self, change: &Change) -> Result<(), RouterError> {
         self.can_flag(change.to)?;
         self.as_read(&change.from).await?;
-        // A file without a name: who may make one may rename one, and nobody sees it.
-        tempfile::tempfile_in(&self.directory)
-            .map_err(|failed| refused("renaming a file in", &self.directory, &failed))?;
-        Ok(())
+        let writable = self.host.writable(&self.directory).await;
+        writable.map_err(|failed| refused("renaming a file in", &self.directory, &failed))
     }
 
     async fn apply(&self, change: &Change) -> Result<(), RouterError> {
@@ -320,22 +326,22 @@ impl Router for Flags {
         if now == wanted {
             return Ok(());
         }
-        match self.rename(now, wanted) {
-            Ok(()) => {}
-            Err(gone) if gone.kind() == io::ErrorKind::NotFound => {
-                return Err(RouterError::Conflict {
-                    expected: flag(now),
-                    found: self.found(),
-                });
+        match self.rename(now, wanted).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(RouterError::Conflict {
+                expected: flag(now),
+                found: self.found().await,
+            }),
+            // The change is in force; what failed is only that it would outlive a power cut. Or
+            // it is not known whether it is.
+            Err(HostError::Lost { said, .. }) => {
+                let (now, wanted) = (flag(now), flag(wanted));
+                Err(RouterError::Lost(format!(
+                    "{now} was to be renamed to {wanted}, and then: {said}"
+                )))
             }
-            Err(failed) => return Err(refused("renaming", &self.path(now), &failed)),
+            Err(failed) => Err(refused("renaming", &self.path(now), &failed)),
         }
-        // The change is in force; what failed is only that it would outlive a power cut.
-        let synced = sync_directory_aside(&self.directory).await;
-        synced.map_err(|failed| {
-            let (now, wanted) = (flag(now), flag(wanted));
-            RouterError::Lost(format!("{now} was renamed to {wanted}, and then: {failed}"))
-        })
     }
 
     async fn confirm(&self, split: Split) -> Result<Confirmed, RouterError> {
@@ -362,16 +368,19 @@ impl Router for Flags {
         // There may be several flags, and somebody else may be moving them at the same time.
         let mut last = None;
         for _ in 0..STEPS_BACK {
-            match self.settle(wanted) {
+            match self.settle(wanted).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 Err(failed) => last = Some(failed),
             }
         }
-        Err(last.unwrap_or_else(|| RouterError::Conflict {
-            expected: flag(wanted),
-            found: self.found(),
-        }))
+        match last {
+            Some(failed) => Err(failed),
+            None => Err(RouterError::Conflict {
+                expected: flag(wanted),
+                found: self.found().await,
+            }),
+        }
     }
 }
 

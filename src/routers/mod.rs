@@ -29,6 +29,7 @@ use crate::config::kinds::Kind;
 use crate::model::arms::Stand;
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
+use crate::platform::host::Hosts;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 
@@ -60,6 +61,8 @@ pub struct Tools {
     pub directory: PathBuf,
     /// What must not be shown of what a command prints.
     pub vault: Vault,
+    /// The machines that a block may name as its host.
+    pub hosts: Hosts,
 }
 
 /// What a router said: the split, and what is needed to change it and to put it back.

@@ -4,6 +4,7 @@
 //! and `FENCE` in its environment. What it does is its own matter; here it is run, heard and ended.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -11,8 +12,9 @@ use serde::Deserialize;
 
 use super::{Desk, Order, Target, TargetError, Tools};
 use crate::config::kinds::{Kind, plain_schema};
-use crate::config::script::Variables;
+use crate::config::script::{Variables, and};
 use crate::config::units::Span;
+use crate::platform::host::{Host, HostError, Kind as At, on};
 use crate::platform::process::{self, End, Script};
 use crate::platform::secret::Vault;
 use crate::platform::text;
@@ -27,11 +29,17 @@ pub(super) const KIND: Kind<dyn Target, Tools> = Kind {
         if options.run.trim().is_empty() {
             return Err("run: there is no command".to_owned());
         }
+        let host = tools.hosts.named(options.host.as_deref())?;
+        let run = text::excerpt(&tools.vault.redact(&options.run), 60);
         Ok(Box::new(Command {
-            told: text::excerpt(&tools.vault.redact(&options.run), 60),
-            directory: tools
-                .directory
-                .join(options.directory.as_deref().unwrap_or(".")),
+            told: format!("{run}{}", on(&*host)),
+            host,
+            directory: match options.host {
+                None => tools
+                    .directory
+                    .join(options.directory.as_deref().unwrap_or(".")),
+                Some(_) => options.directory.clone().unwrap_or_default().into(),
+            },
             vault: tools.vault.clone(),
             options,
         }))
@@ -48,9 +56,12 @@ struct Options {
     /// How long it may take before it is ended with all its children. Default 10m.
     #[serde(default = "ten_minutes")]
     timeout: Span,
-    /// Where it runs. Default: the workspace.
+    /// The machine on which it runs, one of `hosts`. Default: this one.
+    host: Option<String>,
+    /// Where it runs. Default: the workspace; on a `host` where its logins begin.
     directory: Option<String>,
-    /// More variables.
+    /// More variables. On a `host` those with a secret in them are variables of the shell alone:
+    /// `export NAME` in `run` hands one on to a program, and to those who may look at its environment.
     #[serde(default)]
     env: Variables,
 }
@@ -61,6 +72,7 @@ fn ten_minutes() -> Span {
 
 struct Command {
     options: Options,
+    host: Arc<dyn Host>,
     told: String,
     directory: PathBuf,
     vault: Vault,
@@ -77,7 +89,8 @@ impl Target for Command {
     }
 
     async fn prepare(&self, _: &Order) -> Result<(), TargetError> {
-        if self.directory.is_dir() {
+        let found = self.host.kind(&self.directory).await;
+        if found.map_err(out_of_reach)? == Some(At::Directory) {
             return Ok(());
         }
         Err(TargetError::OutOfReach(format!(
@@ -89,19 +102,26 @@ impl Target for Command {
 
     async fn deploy(&self, order: &Order, desk: &Desk<'_>) -> Result<String, TargetError> {
         self.prepare(order).await?;
+        let (hidden, open) = self.options.env.split(&self.vault);
+        let variables = and(open, order.variables());
         let script = Script {
             run: &self.options.run,
             directory: &self.directory,
-            variables: &self.options.env.and(order.variables()),
+            variables: &variables,
             timeout: self.options.timeout.get(),
             grace: process::GRACE,
             vault: &self.vault,
         };
-        let ran = process::run(&script, desk.say, desk.cancelled)
-            .await
-            .map_err(|failed| {
+        let ran = self.host.run(&script, &hidden, desk.say, desk.cancelled);
+        let ran = ran.await.map_err(|failed| match failed {
+            HostError::Lost { said, last_lines } => TargetError::Lost {
+                said: format!("{}: {said}", self.told),
+                last_words: last_lines,
+            },
+            failed => {
                 TargetError::OutOfReach(format!("{} could not be begun: {failed}", self.told))
-            })?;
+            }
+        })?;
         match ran.end {
             End::Code(0) => Ok(format!("{} ended with 0", self.told)),
             End::Code(_) | End::Signal(_) => Err(TargetError::Failed {
@@ -126,4 +146,8 @@ impl Target for Command {
             End::Cancelled => Err(TargetError::Cancelled),
         }
     }
+}
+
+fn out_of_reach(failed: HostError) -> TargetError {
+    TargetError::OutOfReach(failed.to_string())
 }

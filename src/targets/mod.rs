@@ -5,7 +5,6 @@
 //! here; the story looks at the slot itself.
 
 mod command;
-mod copy;
 mod directory;
 mod docker;
 mod fleet;
@@ -20,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::docker_host::Engine;
 use crate::config::kinds::Kind;
 use crate::model::release::Release;
+use crate::platform::host::Hosts;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 
@@ -41,6 +41,8 @@ pub struct Tools {
     /// What must not be shown: text is cleaned before it is cut, for half a secret is not
     /// known as one.
     pub vault: Vault,
+    /// The machines that a block may name as its host.
+    pub hosts: Hosts,
     /// The Docker engine, as the environment names it.
     pub engine: Engine,
 }

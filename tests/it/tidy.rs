@@ -18,6 +18,7 @@ const FLOORS: [&[&str]; 6] = [
     &[
         "routers",
         "targets",
+        "hosts",
         "hooks",
         "probes",
         "metrics",
@@ -183,6 +184,7 @@ fn every_seam_lists_its_files() {
     for seam in [
         "routers",
         "targets",
+        "hosts",
         "hooks",
         "probes",
         "metrics",
@@ -251,6 +253,7 @@ fn the_readme_lists_what_there_is() {
     let outputs: Vec<&str> = OUTPUTS.iter().map(|(name, _)| *name).collect();
     assert_eq!(first_column(&readme, "## Outputs"), names(&outputs));
     for (heading, kinds) in [
+        ("### Hosts", kinds(cutover::hosts::KINDS)),
         ("### Targets", kinds(cutover::targets::KINDS)),
         ("### Hooks", kinds(cutover::hooks::KINDS)),
         ("### Routers", kinds(cutover::routers::KINDS)),

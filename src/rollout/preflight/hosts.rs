@@ -1,8 +1,9 @@
-//! Whether the named hosts have room: each is reached by the command that the config gives, and
-//! measured there by a script that changes nothing.
+//! Whether hosts can be reached and have room. The environment's own are logged in to; those that
+//! `preflight` names are reached by the command that it gives, and measured there by a script
+//! that changes nothing.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
@@ -14,9 +15,30 @@ use crate::platform::remote_machine::{self, Figures};
 use crate::platform::text;
 
 use super::{Circumstances, machine};
+use crate::rollout::stage::Stage;
 
 /// A host that prints more than this has something else to say than figures.
 const LINES: usize = 200;
+
+/// Whether each of the environment's own hosts can be reached, and is who it should be. The
+/// connections stay open for what comes after.
+pub(super) async fn reach(stage: &Stage) -> Vec<Finding> {
+    let reach = stage.hosts.all().map(async |(name, host)| {
+        let began = Instant::now();
+        let name = &format!("host {name}");
+        match host.reach().await {
+            Ok(told) => {
+                let said = format!("{told}, logged in after {}", text::duration(began.elapsed()));
+                Finding::passed(Group::Network, name, said)
+            }
+            Err(failed) => {
+                let next = "is it up, may this machine go there, and are its address, its key and ours right in `hosts`?";
+                Finding::failed(Group::Network, name, failed.to_string(), "a login", next)
+            }
+        }
+    });
+    join_all(reach).await
+}
 
 pub(super) async fn look(with: &Circumstances) -> Vec<Finding> {
     if !with.machine {

@@ -205,7 +205,7 @@ pub async fn preflight(saga: &Saga<'_>, with: &Circumstances) -> Result<String, 
 
 async fn look(stage: &Stage, with: &Circumstances) -> Vec<Finding> {
     let environment = stage.environment.as_str();
-    let here = async { tokio::join!(machine::look(with), hosts::look(with)) };
+    let here = async { tokio::join!(machine::look(with), hosts::look(with), hosts::reach(stage)) };
     let asked = async {
         tokio::join!(
             secrets::look(environment, with),
@@ -223,13 +223,13 @@ async fn look(stage: &Stage, with: &Circumstances) -> Vec<Finding> {
         protected::look(with),
         router::look(stage, with),
     );
-    let ((machine, hosts), (secrets, commit, approval)) = (here, asked);
+    let ((machine, hosts, logins), (secrets, commit, approval)) = (here, asked);
     let network = network::findings(reached, idle.as_deref(), with);
     let mut decided = guardrails::look(stage, with);
     decided.extend(commit);
     decided.extend(approval);
     let all = [
-        machine, hosts, docker, network, others, secrets, decided, protected, after, router,
+        machine, hosts, docker, network, logins, others, secrets, decided, protected, after, router,
     ];
     all.into_iter().flatten().collect()
 }

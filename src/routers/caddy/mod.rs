@@ -29,6 +29,7 @@ use super::testers::{self, Testers};
 use super::{InFlight, Router, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::model::slot::{Side, Slot};
+use crate::platform::host::Local;
 
 /// The entry in the table.
 pub const KIND: Kind<dyn Router, Tools> = Kind {
@@ -92,6 +93,7 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
             quotable("flags", &directory)?;
             let weights = weights(options.weights.as_deref())?;
             Ok(Box::new(Flags {
+                host: std::sync::Arc::new(Local),
                 kind: "caddy",
                 proxy: "Caddy",
                 lines: lines::for_flags(&directory, &weights, &dialled, &log, &route),

@@ -6,12 +6,13 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
+use crate::platform::host::{Host, Socket, on};
 use crate::platform::text::{duration, excerpt};
 use crate::routers::RouterError;
 
@@ -67,6 +68,18 @@ impl std::fmt::Display for Address {
 }
 
 impl Address {
+    fn socket(&self) -> Socket {
+        match self {
+            Self::Unix(path) => Socket::Unix(path.clone()),
+            Self::Tcp(endpoint) => {
+                // Its form was looked at when it was read.
+                let (host, port) = endpoint.rsplit_once(':').unwrap_or_default();
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                Socket::Tcp(host.to_owned(), port.parse().unwrap_or_default())
+            }
+        }
+    }
+
     /// A shell command that sends a line of commands, for a person.
     pub(super) fn by_hand(&self, commands: &str) -> String {
         let to = match self {
@@ -113,9 +126,16 @@ pub(super) fn plain(option: &str, word: &str) -> Result<(), String> {
 pub(super) struct Cli {
     /// Where it is.
     pub(super) address: Address,
+    /// From which machine it is asked.
+    pub(super) host: Arc<dyn Host>,
 }
 
 impl Cli {
+    /// Where it is: `unix:/run/haproxy/admin.sock on web1`.
+    pub(super) fn told(&self) -> String {
+        format!("{}{}", self.address, on(&*self.host))
+    }
+
     /// Asks questions in one line and returns their answers, each without its last line's end.
     /// Nothing is changed by a question, so a lost answer is no more than out of reach.
     pub(super) async fn ask<const N: usize>(
@@ -158,17 +178,11 @@ impl Cli {
         let until = Instant::now() + DEADLINE;
         let no_way = |said: String| RouterError::OutOfReach(format!("{}: {said}", self.address));
         let late = || no_way(format!("no connection within {}", duration(DEADLINE)));
-        match &self.address {
-            Address::Unix(path) => match timeout_at(until, UnixStream::connect(path)).await {
-                Ok(Ok(stream)) => self.talk(stream, commands, until).await,
-                Ok(Err(failed)) => Err(no_way(failed.to_string())),
-                Err(_) => Err(late()),
-            },
-            Address::Tcp(endpoint) => match timeout_at(until, TcpStream::connect(endpoint)).await {
-                Ok(Ok(stream)) => self.talk(stream, commands, until).await,
-                Ok(Err(failed)) => Err(no_way(failed.to_string())),
-                Err(_) => Err(late()),
-            },
+        let to = self.address.socket();
+        match timeout_at(until, self.host.connect(&to)).await {
+            Ok(Ok(stream)) => self.talk(stream, commands, until).await,
+            Ok(Err(failed)) => Err(no_way(failed.to_string())),
+            Err(_) => Err(late()),
         }
     }
 

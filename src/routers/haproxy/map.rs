@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::cli::{Cli, harmless, refused};
 use super::counted::{Rows, counted, in_flight};
 use super::entries::{Entry, Versions, filed, only_weight, shown, versions, with_entry};
-use super::state_file::StateFile;
+use super::state_file::{StateFile, lock};
 use crate::model::slot::Side;
 use crate::model::split::{Split, Weight};
 use crate::routers::{
@@ -77,7 +77,7 @@ impl MapEntry {
         let memory = self.memory().await?;
         let running = only_weight(&memory.entries, &self.key);
         let text = match &self.file {
-            Some(file) => Some(file.text()?.ok_or_else(|| no_file(file))?),
+            Some(file) => Some(file.text().await?.ok_or_else(|| file.missing())?),
             None => None,
         };
         let filed = text.as_deref().map(filed);
@@ -248,18 +248,11 @@ impl MapEntry {
     }
 }
 
-fn no_file(file: &StateFile) -> RouterError {
-    RouterError::OutOfReach(format!(
-        "there is no file {}; where HAProxy's map file is not on this machine, say `state-file: none`",
-        file.path.display()
-    ))
-}
-
 #[async_trait]
 impl Router for MapEntry {
     fn told(&self) -> String {
-        let (map, key) = (&self.map, &self.key);
-        format!("haproxy map {map} {key} at {}", self.cli.address)
+        let at = self.cli.told();
+        format!("haproxy map {} {} at {at}", self.map, self.key)
     }
 
     fn known_loss(&self) -> Option<String> {
@@ -303,16 +296,13 @@ impl Router for MapEntry {
     async fn prepare(&self, change: &Change) -> Result<(), RouterError> {
         self.expect(change).await?;
         match &self.file {
-            Some(file) => file.prepare(),
+            Some(file) => file.prepare().await,
             None => Ok(()),
         }
     }
 
     async fn apply(&self, change: &Change) -> Result<(), RouterError> {
-        let _lock = match &self.file {
-            Some(file) => Some(file.lock().await?),
-            None => None,
-        };
+        let _lock = lock(self.file.as_ref()).await?;
         let now = self.expect(change).await?;
         let wanted = change.to.second;
         if now.weight == wanted {
@@ -378,14 +368,15 @@ impl Router for MapEntry {
         let saved: Saved = serde_json::from_str(&saved.saved).map_err(|failed| {
             RouterError::Refused(format!("this is not the saved state of a map: {failed}"))
         })?;
-        let _lock = match &self.file {
-            Some(file) => Some(file.lock().await?),
-            None => None,
-        };
+        let _lock = lock(self.file.as_ref()).await?;
         if let Some(file) = &self.file {
             let text = match saved.file {
                 Some(text) => text,
-                None => with_entry(&file.text()?.unwrap_or_default(), &self.key, saved.weight),
+                None => with_entry(
+                    &file.text().await?.unwrap_or_default(),
+                    &self.key,
+                    saved.weight,
+                ),
             };
             file.write(&text).await?;
         }

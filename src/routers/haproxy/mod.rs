@@ -17,6 +17,7 @@ mod table;
 mod weights;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -58,6 +59,8 @@ pub struct Options {
     /// The stats socket: `unix:/run/haproxy/admin.sock` or `tcp:127.0.0.1:9999`.
     #[schemars(length(min = 1))]
     pub address: String,
+    /// The machine on which HAProxy is, one of `hosts`. Default: this one.
+    pub host: Option<String>,
     /// The map file, as haproxy.cfg names it.
     pub map: Option<String>,
     /// The key of the map's one entry; its value is the weight of the second slot.
@@ -68,7 +71,7 @@ pub struct Options {
     pub backend: Option<String>,
     /// The server of each slot or member. Default: named like it.
     pub servers: Option<IndexMap<String, String>>,
-    /// With `map`: where the map file is on this machine, or `none` if it is out of reach;
+    /// With `map`: where the map file is on that machine, or `none` if it is out of reach;
     /// default: the path in `map`. With `backend`: the `server-state-file` of haproxy.cfg.
     pub state_file: Option<String>,
     /// Who is sent to the slot that they name, whatever its weight.
@@ -79,6 +82,7 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     let options: Options = block.options()?;
     let cli = Cli {
         address: options.address.parse::<Address>()?,
+        host: tools.hosts.named(options.host.as_deref())?,
     };
     let by_map = options.map.is_some() || options.key.is_some() || options.backends.is_some();
     let by_weights = options.backend.is_some() || options.servers.is_some();
@@ -107,8 +111,8 @@ fn map_entry(options: Options, cli: Cli, tools: &Tools) -> Result<MapEntry, Stri
     }
     let file = match options.state_file.as_deref() {
         Some(NO_FILE) => None,
-        Some(path) => Some(state_file(path, &tools.directory)?),
-        None if Path::new(&map).is_absolute() => Some(state_file(&map, &tools.directory)?),
+        Some(path) => Some(state_file(path, &cli, tools)?),
+        None if Path::new(&map).is_absolute() => Some(state_file(&map, &cli, tools)?),
         None => {
             return Err(format!(
                 "`map` is not an absolute path, so say in `state-file` where {map} is on this machine, or `none`"
@@ -135,7 +139,7 @@ fn server_weights(options: Options, cli: Cli, tools: &Tools) -> Result<ServerWei
     let servers = of_slots("servers", options.servers, tools)?;
     let file = match options.state_file.as_deref() {
         Some(NO_FILE) | None => None,
-        Some(path) => Some(state_file(path, &tools.directory)?),
+        Some(path) => Some(state_file(path, &cli, tools)?),
     };
     Ok(ServerWeights {
         cli,
@@ -205,10 +209,16 @@ fn of_slots(
     Ok(both)
 }
 
-fn state_file(path: &str, directory: &Path) -> Result<StateFile, String> {
-    let path = directory.join(path);
+fn state_file(path: &str, cli: &Cli, tools: &Tools) -> Result<StateFile, String> {
+    let path = match cli.host.name() {
+        None => tools.directory.join(path),
+        Some(_) => path.into(),
+    };
     plain("state-file", &path.to_string_lossy())?;
-    Ok(StateFile { path })
+    Ok(StateFile {
+        host: Arc::clone(&cli.host),
+        path,
+    })
 }
 
 #[cfg(test)]
@@ -226,6 +236,7 @@ mod tests {
             url: format!("http://{name}.test").parse().unwrap(),
         };
         let tools = Tools {
+            hosts: crate::platform::host::Hosts::default(),
             vault: crate::platform::secret::Vault::default(),
             http: crate::platform::http::Http::default(),
             app: "shop".to_owned(),

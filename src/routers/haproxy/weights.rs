@@ -11,7 +11,7 @@ use super::cli::{Cli, refused};
 use super::counted::{Rows, counted, in_flight};
 use super::lines;
 use super::pair::{Pair, pair_of, split_of, steps};
-use super::state_file::StateFile;
+use super::state_file::{StateFile, lock};
 use super::table::{Table, saved_weight};
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
@@ -99,11 +99,11 @@ impl ServerWeights {
     }
 
     /// Whether the file that a reload reads says the same.
-    fn same_in_file(&self, pair: Pair) -> Result<(), RouterError> {
+    async fn same_in_file(&self, pair: Pair) -> Result<(), RouterError> {
         let Some(file) = &self.file else {
             return Ok(());
         };
-        let Some(text) = file.text()? else {
+        let Some(text) = file.text().await? else {
             return Ok(());
         };
         let saved = [0, 1].map(|server| saved_weight(&text, &self.backend, &self.servers[server]));
@@ -129,7 +129,7 @@ impl ServerWeights {
 
     async fn expect(&self, change: &Change) -> Result<Pair, RouterError> {
         let (now, _) = self.state().await?;
-        self.same_in_file(now)?;
+        self.same_in_file(now).await?;
         if revision(now) == change.from.revision {
             Ok(now)
         } else {
@@ -193,24 +193,13 @@ impl ServerWeights {
         }
         file.write(&format!("{state}\n")).await
     }
-
-    async fn lock(&self) -> Result<Option<std::fs::File>, RouterError> {
-        match &self.file {
-            Some(file) => file.lock().await.map(Some),
-            None => Ok(None),
-        }
-    }
 }
 
 #[async_trait]
 impl Router for ServerWeights {
     fn told(&self) -> String {
-        format!(
-            "haproxy weights {} {} at {}",
-            self.name(0),
-            self.name(1),
-            self.cli.address
-        )
+        let at = self.cli.told();
+        format!("haproxy weights {} {} at {at}", self.name(0), self.name(1))
     }
 
     fn known_loss(&self) -> Option<String> {
@@ -249,7 +238,7 @@ impl Router for ServerWeights {
 
     async fn read(&self) -> Result<Reading, RouterError> {
         let (pair, split) = self.state().await?;
-        self.same_in_file(pair)?;
+        self.same_in_file(pair).await?;
         Ok(Reading {
             split,
             revision: revision(pair),
@@ -278,13 +267,13 @@ impl Router for ServerWeights {
             )));
         }
         match &self.file {
-            Some(file) => file.prepare(),
+            Some(file) => file.prepare().await,
             None => Ok(()),
         }
     }
 
     async fn apply(&self, change: &Change) -> Result<(), RouterError> {
-        let _lock = self.lock().await?;
+        let _lock = lock(self.file.as_ref()).await?;
         let from = self.expect(change).await?;
         let to = pair_of(change.to);
         if from == to {
@@ -303,7 +292,7 @@ impl Router for ServerWeights {
 
     async fn confirm(&self, split: Split) -> Result<Confirmed, RouterError> {
         let (pair, found) = self.state().await?;
-        self.same_in_file(pair)?;
+        self.same_in_file(pair).await?;
         if found == split {
             Ok(Confirmed::ByState(self.told_pair(pair)))
         } else {
@@ -324,7 +313,7 @@ impl Router for ServerWeights {
         if to == [0, 0] {
             return Err(RouterError::Refused("both weights would be 0".to_owned()));
         }
-        let _lock = self.lock().await?;
+        let _lock = lock(self.file.as_ref()).await?;
         self.go(self.weights().await?, to).await?;
         self.save(to).await
     }

@@ -62,6 +62,8 @@ const EACH_REQUEST: &str = "$request_id";
 struct Options {
     /// The directory whose only file, `w0` to `w100`, is the weight of the second slot.
     flags: Option<String>,
+    /// With `flags`: the machine on which nginx is, one of `hosts`. Default: this one.
+    host: Option<String>,
     /// With `flags`: the weights between 0 and 100 that the lines in nginx have; 10, 25, 50, 75
     /// and 90 if not given.
     #[schemars(inner(range(min = 0, max = 100)))]
@@ -111,11 +113,20 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     match (&options.flags, &options.include) {
         (Some(directory), None) => {
             only_with("include", &options.of_include())?;
-            let directory = tools.directory.join(directory);
+            let host = tools.hosts.named(options.host.as_deref())?;
+            let directory = match host.name() {
+                None => tools.directory.join(directory),
+                Some(_) if Path::new(directory).is_absolute() => directory.into(),
+                Some(_) => return Err("flags: on a `host` the path must begin with /".to_owned()),
+            };
+            if options.host.is_some() && options.access_log.is_some() {
+                return Err("access-log: it is read on this machine, and nginx is on a `host`".to_owned());
+            }
             quotable("flags", &directory)?;
             let weights = weights(options.weights.as_deref())?;
             let split_by = split_by(options.split_by)?;
             Ok(Box::new(Flags {
+                host,
                 kind: "nginx",
                 proxy: "nginx",
                 lines: lines::for_flags(
@@ -133,7 +144,11 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
             }))
         }
         (None, Some(file)) => {
-            only_with("flags", &[("weights", options.weights.is_some())])?;
+            let of_flags = [
+                ("weights", options.weights.is_some()),
+                ("host", options.host.is_some()),
+            ];
+            only_with("flags", &of_flags)?;
             Ok(Box::new(Include {
                 loader: loader(&options, file, &tools.http, &tools.directory, &tools.vault)?,
                 split_by: split_by(options.split_by)?,

@@ -144,6 +144,7 @@ fn the_configs_of_the_examples_are_right() {
             .env("SLACK_WEBHOOK", "https://hooks.slack.com/services/x")
             .env("PAGERDUTY_KEY", "0123456789abcdef0123456789abcdef")
             .env("DEPLOY_TOKEN", "the-token-of-the-test")
+            .env("SSH_KEY", "the/key/of/the/test")
             .output()
             .unwrap();
         let told = String::from_utf8_lossy(&said.stdout);

@@ -27,6 +27,7 @@ environments:
     let config = read(&text, &cast::schema(), &|_| None, &vault).unwrap();
     let environment: &Environment = &config.file.environments["production"];
     let tools = Tools {
+        agent: None,
         http: Http::default(),
         directory: "/tmp".into(),
         vault,

@@ -224,6 +224,7 @@ fn url_of(relay: &Relay) -> HttpUrl {
 fn tools(orders: &Orders, said: &Arc<Mutex<Vec<String>>>, http: &Http) -> Tools {
     let (hearing, said) = (orders.clone(), Arc::clone(said));
     Tools {
+        agent: None,
         http: http.clone(),
         directory: "/".into(),
         vault: Vault::default(),

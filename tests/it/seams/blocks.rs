@@ -75,6 +75,7 @@ fn what_is_written_by_the_book_is_built() {
         let (config, vault) = config(target, CHECKS).unwrap();
         let production = &config.file.environments["production"];
         let tools = targets::Tools {
+            hosts: cutover::platform::host::Hosts::default(),
             http: Http::default(),
             directory: PathBuf::from("/"),
             vault: vault.clone(),
@@ -84,6 +85,7 @@ fn what_is_written_by_the_book_is_built() {
         let told = build(targets::KINDS, block, &tools).unwrap().told();
         assert!(!told.contains("s3cr3t"), "{told}");
         let tools = probes::Tools {
+            hosts: cutover::platform::host::Hosts::default(),
             http: Http::default(),
             directory: PathBuf::from("/"),
             vault,

@@ -12,6 +12,7 @@ use crate::world::app::App;
 
 pub(super) fn tools(directory: impl Into<PathBuf>) -> Tools {
     Tools {
+        hosts: cutover::platform::host::Hosts::default(),
         http: Http::default(),
         directory: directory.into(),
         vault: Vault::default(),

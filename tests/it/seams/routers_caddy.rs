@@ -41,6 +41,7 @@ pub(super) struct OnCaddy {
 
 fn tools(slots: &Nginx) -> Tools {
     Tools {
+        hosts: cutover::platform::host::Hosts::default(),
         vault: Vault::default(),
         http: Http::default(),
         app: "shop".to_owned(),

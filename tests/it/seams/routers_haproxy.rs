@@ -141,6 +141,7 @@ pub(crate) fn tools_at(directory: &Path, [blue, green]: [String; 2]) -> Tools {
         url: url.parse().unwrap(),
     };
     Tools {
+        hosts: cutover::platform::host::Hosts::default(),
         vault: cutover::platform::secret::Vault::default(),
         http: Http::default(),
         app: "shop".to_owned(),

@@ -84,6 +84,7 @@ fn router(mut options: Value) -> Result<Box<dyn Router>, String> {
         url: format!("http://{name}.test").parse().unwrap(),
     };
     let tools = Tools {
+        hosts: cutover::platform::host::Hosts::default(),
         vault: cutover::platform::secret::Vault::default(),
         http: Http::default(),
         app: "shop".to_owned(),

@@ -41,6 +41,7 @@ pub(super) struct OnNginx {
 
 pub(crate) fn tools(site: &Site) -> Tools {
     Tools {
+        hosts: cutover::platform::host::Hosts::default(),
         vault: Vault::default(),
         http: Http::default(),
         app: "shop".to_owned(),

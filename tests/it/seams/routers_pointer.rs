@@ -61,6 +61,7 @@ impl Fixture for Pointer {
             url: "http://127.0.0.1:9/".parse().unwrap(),
         };
         let tools = Tools {
+            hosts: cutover::platform::host::Hosts::default(),
             vault: cutover::platform::secret::Vault::default(),
             http: Http::default(),
             app: "shop".to_owned(),

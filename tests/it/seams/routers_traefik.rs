@@ -36,6 +36,7 @@ struct OnTraefik {
 
 pub(super) fn tools(place: &Place, slots: &Nginx) -> Tools {
     Tools {
+        hosts: cutover::platform::host::Hosts::default(),
         vault: Vault::default(),
         http: Http::default(),
         app: "shop".to_owned(),

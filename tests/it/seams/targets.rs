@@ -23,6 +23,7 @@ use crate::world::registry::import;
 
 pub(crate) fn tools(directory: &Path) -> Tools {
     Tools {
+        hosts: cutover::platform::host::Hosts::default(),
         http: Http::default(),
         directory: directory.to_owned(),
         vault: Vault::default(),

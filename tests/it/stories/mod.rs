@@ -19,6 +19,8 @@ mod hooks;
 mod hooks_end;
 mod hosts;
 pub(crate) mod load;
+mod over_ssh;
+mod over_ssh_figures;
 mod preflight;
 mod records;
 mod refusals;

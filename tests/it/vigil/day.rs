@@ -163,6 +163,7 @@ environments:
             ear.lock().unwrap().push(line);
         });
         let tools = Tools {
+            agent: None,
             http: Http::default(),
             directory: home.path().to_owned(),
             vault,

@@ -1,5 +1,6 @@
 //! A real sshd on a port of its own, with keys of its own: one that gets a shell, one whose
-//! login greets first, one whose login may do nothing. It ends with its owner.
+//! login greets first, one whose login may do nothing. It ends with its owner, and so does
+//! everybody who is logged in.
 
 use std::fs;
 use std::path::Path;
@@ -33,18 +34,17 @@ const KEYS: [(&str, &str); 3] = [
 impl Sshd {
     /// Makes the keys and waits until it listens.
     pub(crate) fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same with more lines in its settings; `DIR` in them is its folder.
+    pub(crate) fn start_with(more: &str) -> Self {
         let mut tries = 0;
         loop {
             let folder = tempfile::tempdir().unwrap();
             let port = ports::free();
-            furnish(folder.path(), port);
-            let server = Command::new("/usr/sbin/sshd")
-                .args(["-D", "-e", "-f"])
-                .arg(folder.path().join("sshd_config"))
-                .stdin(Stdio::null())
-                .stderr(fs::File::create(folder.path().join("log")).unwrap())
-                .spawn()
-                .unwrap();
+            furnish(folder.path(), port, more);
+            let server = serve(folder.path());
             let mut sshd = Self {
                 folder,
                 port,
@@ -56,6 +56,63 @@ impl Sshd {
             tries += 1;
             assert!(tries < 3, "sshd did not start: {}", sshd.log());
         }
+    }
+
+    /// Where it is, for a host of the config.
+    pub(crate) fn address(&self) -> String {
+        format!("root@127.0.0.1:{}", self.port)
+    }
+
+    /// A file of its own.
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// The fingerprint of the key that it shows.
+    pub(crate) fn fingerprint(&self) -> String {
+        fingerprint(&self.path("host"))
+    }
+
+    /// Makes a key as `ssh-keygen` is told, and lets it in. Returns the path of the private part.
+    pub(crate) fn key(&self, name: &str, how: &[&str]) -> String {
+        let path = self.folder.path().join(name);
+        make_key(&path, how);
+        let public = fs::read_to_string(path.with_extension("pub")).unwrap();
+        self.let_in(&public);
+        path.display().to_string()
+    }
+
+    /// Lets somebody in: a line of `authorized_keys`.
+    pub(crate) fn let_in(&self, line: &str) {
+        let path = self.folder.path().join("authorized_keys");
+        let known = fs::read_to_string(&path).unwrap();
+        fs::write(path, format!("{known}{line}")).unwrap();
+    }
+
+    /// It dies, and with it all connections, at once.
+    pub(crate) fn vanish(&mut self) {
+        for process in below(self.server.id()) {
+            let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+        }
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+
+    /// It cuts all connections and goes on.
+    pub(crate) fn cut(&self) {
+        for process in below(self.server.id()) {
+            let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+        }
+    }
+
+    /// It is back after it vanished, perhaps with another key.
+    pub(crate) fn come_back(&mut self, with_another_key: bool) {
+        if with_another_key {
+            fs::remove_file(self.path("host")).unwrap();
+            make_key(&self.folder.path().join("host"), &[]);
+        }
+        self.server = serve(self.folder.path());
+        assert!(self.is_up(), "{}", self.log());
     }
 
     /// The command that reaches it with one of the keys.
@@ -90,24 +147,66 @@ impl Sshd {
 
 impl Drop for Sshd {
     fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+        self.vanish();
     }
 }
 
-fn furnish(folder: &Path, port: u16) {
+fn serve(folder: &Path) -> Child {
+    Command::new("/usr/sbin/sshd")
+        .args(["-D", "-e", "-f"])
+        .arg(folder.join("sshd_config"))
+        .stdin(Stdio::null())
+        .stderr(fs::File::create(folder.join("log")).unwrap())
+        .spawn()
+        .unwrap()
+}
+
+/// The servers of single connections: sshd's children and their children of the same name.
+fn below(server: u32) -> Vec<rustix::process::Pid> {
+    let mut found = Vec::new();
+    let mut open = vec![server.to_string()];
+    while let Some(parent) = open.pop() {
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let name = stat.split_once('(').map_or("", |(_, rest)| rest);
+            let after = stat.rsplit_once(") ").unwrap_or_default().1;
+            if !name.starts_with("sshd") || after.split(' ').nth(1) != Some(&parent) {
+                continue;
+            }
+            let id = entry.file_name().to_string_lossy().into_owned();
+            let number = id.parse().ok().and_then(rustix::process::Pid::from_raw);
+            found.extend(number);
+            open.push(id);
+        }
+    }
+    found
+}
+
+/// What `ssh-keygen` says of a key.
+pub(crate) fn fingerprint(key: &str) -> String {
+    let said = Command::new("ssh-keygen")
+        .args(["-lf", key])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    said.split(' ').nth(1).unwrap().to_owned()
+}
+
+fn furnish(folder: &Path, port: u16, more: &str) {
     let mut known = String::new();
     for (name, options) in KEYS {
-        make_key(&folder.join(name));
+        make_key(&folder.join(name), &[]);
         let public = fs::read_to_string(folder.join(name).with_extension("pub")).unwrap();
         known += &format!("{options}{public}");
     }
-    make_key(&folder.join("host"));
+    make_key(&folder.join("host"), &[]);
     fs::write(folder.join("authorized_keys"), known).unwrap();
     let at = folder.display();
     let config = format!(
         "ListenAddress 127.0.0.1:{port}\nHostKey {at}/host\nAuthorizedKeysFile {at}/authorized_keys\n\
-         PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
+         PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n\
+         MaxStartups 100\n{}\n",
+        more.replace("DIR", &at.to_string())
     );
     fs::write(folder.join("sshd_config"), config).unwrap();
     // As root it wants this place; the service's own start makes it otherwise.
@@ -116,9 +215,18 @@ fn furnish(folder: &Path, port: u16) {
     }
 }
 
-fn make_key(path: &Path) {
+/// A key, of ed25519 without a passphrase where nothing else is said.
+pub(crate) fn make_key(path: &Path, how: &[&str]) {
+    let usual = |flag: &str, value| match how.contains(&flag) {
+        true => vec![],
+        false => vec![flag.to_owned(), value],
+    };
     let made = Command::new("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg("-q")
+        .args(usual("-t", "ed25519".to_owned()))
+        .args(usual("-N", String::new()))
+        .args(how)
+        .arg("-f")
         .arg(path)
         .status()
         .unwrap();

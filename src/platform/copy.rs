@@ -12,19 +12,21 @@ use tokio_util::sync::CancellationToken;
 
 /// What was copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Copied {
+pub struct Copied {
     /// Files and links.
-    pub(super) files: u64,
+    pub files: u64,
     /// Bytes of files.
-    pub(super) bytes: u64,
+    pub bytes: u64,
 }
 
 /// Why a folder was not copied; a part of the copy may be there.
-#[derive(Debug)]
-pub(super) enum NotCopied {
+#[derive(Debug, thiserror::Error)]
+pub enum NotCopied {
     /// It was cancelled.
+    #[error("cancelled")]
     Cancelled,
     /// What failed, with the path.
+    #[error("{0}")]
     Failed(String),
 }
 
@@ -33,11 +35,7 @@ pub(super) enum NotCopied {
 /// # Errors
 /// When something could not be read or written, is neither file, folder nor link, or when it
 /// was cancelled.
-pub(super) fn copy(
-    from: &Path,
-    to: &Path,
-    cancelled: &CancellationToken,
-) -> Result<Copied, NotCopied> {
+pub fn copy(from: &Path, to: &Path, cancelled: &CancellationToken) -> Result<Copied, NotCopied> {
     let mut copied = Copied::default();
     // A folder gets its mode last: it may be one that nobody may write to.
     let mut modes: Vec<(PathBuf, Permissions)> = Vec::new();

@@ -6,6 +6,8 @@
 //! Releases are numbered: which is newest does not depend on a clock. Starting or reloading
 //! whatever serves the files is not done here.
 
+mod afar;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -16,10 +18,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use super::copy::{Copied, NotCopied, copy};
+use self::afar::Afar;
 use super::{Desk, Order, Target, TargetError, Tools};
 use crate::config::kinds::{Kind, plain_schema};
 use crate::platform::atomic_file::sync_directory;
+use crate::platform::copy::{Copied, NotCopied, copy};
+use crate::platform::host::on;
 use crate::platform::text;
 
 /// The kind's entry in the table.
@@ -37,12 +41,25 @@ pub(super) const KIND: Kind<dyn Target, Tools> = Kind {
         if options.keep == 0 {
             return Err("keep: 0 is too small: 1 is the least".to_owned());
         }
-        Ok(Box::new(Directory {
+        let host = tools.hosts.named(options.host.as_deref())?;
+        let told = format!("{} -> {}{}", options.from, options.to, on(&*host));
+        let here = Directory {
             from: tools.directory.join(&options.from),
-            to: tools.directory.join(&options.to),
+            to: match options.host {
+                None => tools.directory.join(&options.to),
+                Some(_) => options.to.into(),
+            },
             keep: options.keep,
-            told: format!("{} -> {}", options.from, options.to),
-        }))
+            told,
+        };
+        Ok(match options.host {
+            None => Box::new(here),
+            Some(_) => Box::new(Afar {
+                host,
+                vault: tools.vault.clone(),
+                like_here: here,
+            }),
+        })
     },
 };
 
@@ -61,6 +78,8 @@ struct Options {
     /// Where the slots' folders are. The release becomes `TO/SLOT/current`.
     #[schemars(length(min = 1))]
     to: String,
+    /// The machine on which the slots' folders are, one of `hosts`. Default: this one.
+    host: Option<String>,
     /// How many releases are kept in a slot. The one that `current` points to, and the one that it
     /// pointed to before, are kept in any case. Default 3.
     #[serde(default = "three")]
@@ -123,8 +142,8 @@ impl Target for Directory {
 }
 
 impl Directory {
-    /// The slot's folder, if a deployment into it can work.
-    fn slot_folder(&self, order: &Order) -> Result<PathBuf, TargetError> {
+    /// The slot's folder, if there is something to put into it.
+    fn with_something(&self, order: &Order) -> Result<PathBuf, TargetError> {
         let refused = |said: String| Err(TargetError::OutOfReach(said));
         let from = self.from.display();
         if order.slot != name_of(&order.slot) {
@@ -140,7 +159,14 @@ impl Directory {
         if entries.next().is_none() {
             return refused(format!("{from} is empty, wanted the files of the release"));
         }
-        let slot = self.to.join(&order.slot);
+        Ok(self.to.join(&order.slot))
+    }
+
+    /// The slot's folder, if a deployment into it can work.
+    fn slot_folder(&self, order: &Order) -> Result<PathBuf, TargetError> {
+        let slot = self.with_something(order)?;
+        let refused = |said: String| Err(TargetError::OutOfReach(said));
+        let from = self.from.display();
         let (source, target) = (real(&self.from), real(&slot));
         if source.starts_with(&target) || target.starts_with(&source) {
             return refused(format!(
@@ -257,14 +283,17 @@ fn numbered(releases: &Path) -> io::Result<Vec<(u64, String)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(releases)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let number = name.split_once('-').and_then(|(number, _)| {
-            let digits = number.len() >= 6 && number.bytes().all(|b| b.is_ascii_digit());
-            digits.then(|| number.parse().ok())?
-        });
-        found.extend(number.map(|number| (number, name)));
+        found.extend(number_of(&name).map(|number| (number, name)));
     }
     found.sort_unstable_by(|a, b| b.cmp(a));
     Ok(found)
+}
+
+/// The number in a release's name.
+fn number_of(name: &str) -> Option<u64> {
+    let (number, _) = name.split_once('-')?;
+    let digits = number.len() >= 6 && number.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| number.parse().ok())?
 }
 
 /// A text as a part of a folder's name: nothing in it leads elsewhere.
