@@ -106,8 +106,8 @@ pub fn stage(
 ) -> Result<Stage, Vec<Misfit>> {
     let mut misfits = Vec::new();
     let slots = slots(environment, &mut misfits);
-    let crew = crew::of(environment, tools, &mut misfits);
     let hosts = hosts::hosts(environment, tools, &mut misfits);
+    let crew = crew::of(environment, tools, &hosts, &mut misfits);
     let router = slots.as_ref().filter(|_| crew.is_none()).and_then(|slots| {
         let with = routers::Tools {
             http: tools.http.clone(),

@@ -1,6 +1,7 @@
 //! From an environment's `members:` to a crew: who they are, and the router that takes them out.
 
 use crate::config::file::Environment;
+use crate::platform::host::Hosts;
 use crate::rollout::stage::Crew;
 use crate::routers::pool;
 
@@ -10,6 +11,7 @@ use super::{Misfit, Tools, fitting, named};
 pub(super) fn of(
     environment: &Environment,
     tools: &Tools,
+    hosts: &Hosts,
     misfits: &mut Vec<Misfit>,
 ) -> Option<Crew> {
     if environment.members.is_empty() {
@@ -21,6 +23,7 @@ pub(super) fn of(
         members: members.clone(),
         directory: tools.directory.clone(),
         vault: tools.vault.clone(),
+        hosts: hosts.clone(),
     };
     let block = environment.router.as_ref();
     let built = block.map(|block| pool::build(&block.0, &with));

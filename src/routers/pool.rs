@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use crate::config::kinds::{Block, Kind};
 use crate::model::pool::Place;
 use crate::model::slot::Slot;
+use crate::platform::host::Hosts;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 
@@ -30,6 +31,8 @@ pub struct Tools {
     pub directory: PathBuf,
     /// What must not be shown of what a command prints.
     pub vault: Vault,
+    /// The machines that the config names.
+    pub hosts: Hosts,
 }
 
 /// What a router said of its pool.

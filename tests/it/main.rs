@@ -8,6 +8,7 @@ mod approvals;
 mod audit;
 #[cfg(test)]
 mod canary;
+#[cfg(test)]
 mod canary_figures;
 #[cfg(test)]
 mod contract;

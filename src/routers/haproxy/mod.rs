@@ -111,8 +111,8 @@ fn map_entry(options: Options, cli: Cli, tools: &Tools) -> Result<MapEntry, Stri
     }
     let file = match options.state_file.as_deref() {
         Some(NO_FILE) => None,
-        Some(path) => Some(state_file(path, &cli, tools)?),
-        None if Path::new(&map).is_absolute() => Some(state_file(&map, &cli, tools)?),
+        Some(path) => Some(state_file(path, &cli, &tools.directory)?),
+        None if Path::new(&map).is_absolute() => Some(state_file(&map, &cli, &tools.directory)?),
         None => {
             return Err(format!(
                 "`map` is not an absolute path, so say in `state-file` where {map} is on this machine, or `none`"
@@ -139,7 +139,7 @@ fn server_weights(options: Options, cli: Cli, tools: &Tools) -> Result<ServerWei
     let servers = of_slots("servers", options.servers, tools)?;
     let file = match options.state_file.as_deref() {
         Some(NO_FILE) | None => None,
-        Some(path) => Some(state_file(path, &cli, tools)?),
+        Some(path) => Some(state_file(path, &cli, &tools.directory)?),
     };
     Ok(ServerWeights {
         cli,
@@ -167,14 +167,16 @@ fn servers(block: &Block, tools: &pool_seam::Tools) -> Result<Box<dyn Pool>, Str
     for name in &servers {
         plain("servers", name)?;
     }
+    let cli = Cli {
+        host: tools.hosts.named(options.host.as_deref())?,
+        address: options.address.parse::<Address>()?,
+    };
     let file = match options.state_file.as_deref() {
         Some(NO_FILE) | None => None,
-        Some(path) => Some(state_file(path, &tools.directory)?),
+        Some(path) => Some(state_file(path, &cli, &tools.directory)?),
     };
     Ok(Box::new(pool::Servers {
-        cli: Cli {
-            address: options.address.parse::<Address>()?,
-        },
+        cli,
         backend,
         servers,
         file,
@@ -209,9 +211,9 @@ fn of_slots(
     Ok(both)
 }
 
-fn state_file(path: &str, cli: &Cli, tools: &Tools) -> Result<StateFile, String> {
+fn state_file(path: &str, cli: &Cli, directory: &Path) -> Result<StateFile, String> {
     let path = match cli.host.name() {
-        None => tools.directory.join(path),
+        None => directory.join(path),
         Some(_) => path.into(),
     };
     plain("state-file", &path.to_string_lossy())?;

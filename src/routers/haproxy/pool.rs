@@ -172,7 +172,7 @@ impl Pool for Servers {
             )));
         }
         match &self.file {
-            Some(file) => file.prepare(),
+            Some(file) => file.prepare().await,
             None => Ok(()),
         }
     }

@@ -173,9 +173,12 @@ fn upstream(block: &Block, tools: &pool_seam::Tools) -> Result<Box<dyn Pool>, St
         ("weights", options.weights.is_some()),
         ("split-by", options.split_by.is_some()),
         ("access-log", options.access_log.is_some()),
+        ("host", options.host.is_some()),
     ] {
         if given {
-            return Err(format!("`{key}` is for two slots, and there are members"));
+            return Err(format!(
+                "`{key}` goes with `flags`, and so with two slots; there are members"
+            ));
         }
     }
     let name = options.upstream.as_deref().unwrap_or(UPSTREAM);

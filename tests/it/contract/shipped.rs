@@ -145,6 +145,9 @@ fn the_configs_of_the_examples_are_right() {
             .env("PAGERDUTY_KEY", "0123456789abcdef0123456789abcdef")
             .env("DEPLOY_TOKEN", "the-token-of-the-test")
             .env("SSH_KEY", "the/key/of/the/test")
+            .env("IMAGE_DIGEST", format!("sha256:{}", "0".repeat(64)))
+            .env("REGISTRY_PASSWORD", "the-password-of-the-test")
+            .env("DATABASE_URL", "postgres://shop@db.internal/shop")
             .output()
             .unwrap();
         let told = String::from_utf8_lossy(&said.stdout);

@@ -27,6 +27,7 @@ fn pool(crew: &Crew) -> Box<dyn Pool> {
         url: members[name]["url"].as_str().unwrap().parse().unwrap(),
     };
     let tools = Tools {
+        hosts: cutover::platform::host::Hosts::default(),
         http: Http::default(),
         members: NAMES.map(member).into(),
         directory: crew.path(""),
