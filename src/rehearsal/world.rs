@@ -62,9 +62,11 @@ struct State {
     version: u64,
     /// When the marked release got traffic.
     switched: Option<Instant>,
+    /// What the next draw comes from: who is answered by which slot must not hang on whose requests
+    /// take turns.
+    drawn: u64,
     /// Bresenham counters: shares come out exactly, without a random number. Errors are counted for
     /// those who ask a slot by itself, and for users.
-    turn: f64,
     errors: [f64; 2],
     lost_one: bool,
 }
@@ -84,7 +86,7 @@ impl World {
             weight: 0,
             version: 1,
             switched: None,
-            turn: 0.0,
+            drawn: 0,
             errors: [0.0; 2],
             lost_one: false,
         }));
@@ -180,13 +182,14 @@ impl State {
         self.is_marked(slot) && self.switched.is_some()
     }
 
-    /// The slot whose turn it is.
+    /// The slot that is drawn, by the numbers of SplitMix64 (Steele, Lea and Flood, 2014).
     fn take_turn(&mut self) -> usize {
-        self.turn += f64::from(self.weight) / 100.0;
-        let slot = usize::from(self.turn >= 1.0);
-        if slot == 1 {
-            self.turn -= 1.0;
-        }
+        self.drawn = self.drawn.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.drawn;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        let slot = usize::from(mixed % 100 < u64::from(self.weight));
         if self.faults.wrong_version && self.is_marked(slot) {
             return 1 - slot;
         }

@@ -179,7 +179,14 @@ impl Climb<'_> {
         let (plan, slot, release) = (self.plan, self.slot, &self.plan.release);
         let steps = &plan.settings.steps;
         let mut trial = match start.trial {
-            Some(trial) => trial,
+            // What happened while no run was watching is not this one's to judge: an outage that is over
+            // would hold it again.
+            Some(mut trial) => {
+                if let Some(opening) = &self.opening {
+                    trial.begin_at(Some(opening.clone()));
+                }
+                trial
+            }
             None => {
                 let opening = self.opening.clone();
                 let learned = before::calibrated(saga.stage(), plan, self.arms, slot, opening);

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use self::tally::Sum;
 use super::{
@@ -56,8 +56,15 @@ struct Node {
     router: Box<dyn Router>,
 }
 
-/// What the nodes said, by name, as it is kept in a reading.
+/// What the nodes said, by name.
 type Kept = IndexMap<String, Reading>;
+
+/// What is saved of a node. Its revision stands in the reading's own.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    split: Split,
+    saved: String,
+}
 
 fn made(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     let Options { nodes, hosts, each } = block.options()?;
@@ -110,32 +117,50 @@ impl Fleet {
 
     /// What each node said when the fleet was read.
     fn kept(&self, reading: &Reading) -> Result<Kept, RouterError> {
-        let kept: Option<Kept> = serde_json::from_str(&reading.saved).ok();
-        let complete = |kept: &Kept| {
-            kept.len() == self.nodes.len()
-                && self.nodes.iter().all(|it| kept.contains_key(&it.name))
+        let saved: Option<IndexMap<String, Saved>> = serde_json::from_str(&reading.saved).ok();
+        let revisions: Option<IndexMap<String, String>> =
+            serde_json::from_str(&reading.revision).ok();
+        let mut revisions = revisions.unwrap_or_default();
+        let complete = |saved: &IndexMap<String, Saved>| {
+            let known = |node: &Node| saved.contains_key(&node.name);
+            saved.len() == self.nodes.len() && self.nodes.iter().all(known)
         };
-        kept.filter(complete).ok_or_else(|| {
+        let saved = saved.filter(complete).ok_or_else(|| {
             RouterError::Refused(format!(
                 "what was saved is not of these nodes: {}",
                 self.names()
             ))
-        })
+        })?;
+        let of_node = |(name, Saved { split, saved }): (String, Saved)| {
+            let revision = revisions.swap_remove(&name).unwrap_or_default();
+            let reading = Reading {
+                split,
+                revision,
+                saved,
+            };
+            (name, reading)
+        };
+        Ok(saved.into_iter().map(of_node).collect())
     }
 
     /// The fleet as one, with what its nodes said.
-    fn together(kept: &Kept, split: Split) -> Result<Reading, RouterError> {
+    fn together(kept: Kept, split: Split) -> Result<Reading, RouterError> {
         let written = |what: Result<String, serde_json::Error>| {
             what.map_err(|failed| RouterError::Refused(failed.to_string()))
         };
-        let revisions: IndexMap<&str, &str> = kept
-            .iter()
-            .map(|(name, of)| (name.as_str(), of.revision.as_str()))
-            .collect();
+        let (mut revisions, mut saved) = (IndexMap::new(), IndexMap::new());
+        for (name, reading) in kept {
+            revisions.insert(name.clone(), reading.revision);
+            let of_node = Saved {
+                split: reading.split,
+                saved: reading.saved,
+            };
+            saved.insert(name, of_node);
+        }
         Ok(Reading {
             split,
             revision: written(serde_json::to_string(&revisions))?,
-            saved: written(serde_json::to_string(kept))?,
+            saved: written(serde_json::to_string(&saved))?,
         })
     }
 
@@ -265,7 +290,7 @@ impl Router for Fleet {
         };
         let everybody = silent.is_empty();
         if everybody && splits.iter().all(|split| *split == most) {
-            return Self::together(&kept, most);
+            return Self::together(kept, most);
         }
         let repair = if everybody {
             self.repair()
@@ -281,7 +306,7 @@ impl Router for Fleet {
                 self.repair()
             )
         };
-        let reading = everybody.then(|| Self::together(&kept, most)).transpose()?;
+        let reading = everybody.then(|| Self::together(kept, most)).transpose()?;
         Err(RouterError::Divergent(Box::new(Divergence {
             said: told.join("; "),
             splits,

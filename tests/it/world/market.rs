@@ -114,6 +114,28 @@ impl Market {
         self.configure("\"metrics\":[]", &format!("\"metrics\": [{source}]"));
     }
 
+    /// Waits until Prometheus knows of all errors that there were, also where it is asked for a second ago.
+    pub(crate) async fn errors_are_known(&self) {
+        let url = &self.prometheus.as_ref().unwrap().url;
+        let known = async |slot: &str| {
+            let query = format!("sum(requests_total{{slot=\"{slot}\",code=~\"5..\"}} offset 1s)");
+            let asked = reqwest::Client::new()
+                .get(format!("{url}/api/v1/query"))
+                .query(&[("query", query)])
+                .send();
+            let answer: Value = asked.await.unwrap().json().await.unwrap();
+            let number = answer["data"]["result"][0]["value"][1].as_str();
+            number.and_then(|number| number.parse::<u64>().ok())
+        };
+        let began = Instant::now();
+        for (slot, backend) in [("blue", &self.blue), ("green", &self.green)] {
+            while known(slot).await != Some(backend.counted().1) {
+                assert!(began.elapsed() < Duration::from_secs(60), "not known");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
     /// Changes a line of the config.
     pub(crate) fn configure(&self, from: &str, to: &str) {
         let path = self.haproxy.ground.path("cutover.yml");
@@ -156,6 +178,18 @@ impl Market {
 
     /// The slot that answers users; both with a `/`.
     pub(crate) async fn who(&self) -> String {
+        // A slow request may have been on its way when traffic moved, and be counted afterwards.
+        let mut who = self.asked().await;
+        for _ in 0..5 {
+            if !who.contains('/') {
+                break;
+            }
+            who = self.asked().await;
+        }
+        who
+    }
+
+    async fn asked(&self) -> String {
         let before = self.counted();
         // Enough for both to be drawn, where both have a share.
         let began = Instant::now();
