@@ -36,7 +36,8 @@ SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 # Perl that every Debian has do the same. Then what nobody uses here: what wants a screen or a browser,
 # completions, plug-ins for crypto engines and for Kerberos' log-in, what only builders of packages read, and
 # the libraries of what is left out: expat of git's push by WebDAV, fido2 of ssh's keys in hardware, editline
-# of sftp's prompt (`scp` does the same for a script). dpkg is told and stays in order, so that a script can still `apt-get install` what it needs.
+# of sftp's prompt (`scp` does the same for a script). `openssl`, which only the roots' own installation calls,
+# is back with `apt-get install --reinstall openssl`. dpkg is told and stays in order, so that a script can still `apt-get install` what it needs.
 # hadolint ignore=DL3008,SC2016
 RUN printf 'path-exclude %s\n' /usr/bin/scalar /usr/bin/git-shell '/usr/share/gitweb/*' \
         /usr/lib/git-core/git-daemon /usr/lib/git-core/git-http-backend /usr/lib/git-core/git-http-fetch \
@@ -60,7 +61,8 @@ RUN printf 'path-exclude %s\n' /usr/bin/scalar /usr/bin/git-shell '/usr/share/gi
     chmod +x /usr/local/bin/git-sh-i18n--envsubst; \
     git --version; \
     apt-get clean; \
-    find /var/lib/dpkg/info -name '*.symbols' -cnewer /etc/dpkg/dpkg.cfg.d/cutover -delete; \
+    find /var/lib/dpkg/info '(' -name '*.symbols' -o -name '*.md5sums' ')' -cnewer /etc/dpkg/dpkg.cfg.d/cutover -delete; \
+    rm -rf /usr/bin/openssl /usr/lib/*/ossl-modules/legacy.so /usr/share/perl5/Git*; \
     rm -rf /var/lib/apt/lists/* /var/cache/debconf/* /var/cache/ldconfig/* /var/log/* /var/lib/dpkg/*-old
 
 # The program and the roots, as they shall lie in an image.

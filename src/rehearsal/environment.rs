@@ -24,6 +24,10 @@ const LOOK: Span = Span::millis(250);
 /// Load has to be felt within a short watch.
 const LEAST_RATE: u32 = 50;
 
+/// Requests a second to each slot for a comparison: enough for eight errors in a hundred to be proved
+/// within a step.
+const COMPARED_AT: u32 = 100;
+
 /// What a rehearsal leaves out of a config, for people to know.
 pub struct Script {
     /// The release mark that the stand-in can answer with.
@@ -125,7 +129,7 @@ impl Script {
         };
         if counts {
             // The stand-in's slots count nothing, but they can be asked.
-            let options = json!({ "path": self.mark.path(), "rate": LEAST_RATE });
+            let options = json!({ "path": self.mark.path(), "rate": COMPARED_AT });
             staged.metrics = vec![MetricBlock(block("prober", options))];
             staged.health.thresholds.clear();
         }

@@ -295,12 +295,8 @@ impl Router for Flags {
     async fn in_flight(&self, slot: Side) -> InFlight {
         match (&self.busy, self.kind) {
             (Some(busy), _) => busy.in_flight(slot).await,
-            (None, "caddy") => InFlight::NotCounted(
-                "Caddy is not asked for requests in flight, because the router has no `admin`",
-            ),
-            (None, _) => {
-                InFlight::NotCounted("nginx does not say how many requests an upstream has")
-            }
+            (None, "caddy") => InFlight::NotCounted("Caddy is not asked without `admin`"),
+            (None, _) => InFlight::NotCounted("nginx does not say what an upstream has"),
         }
     }
 

@@ -99,11 +99,7 @@ pub async fn canary(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
     let found = saga
         .step(ReadTraffic {
             expected: plan.expect_active.as_deref(),
-            heed: if plan.kept.is_none() {
-                Heed::Record
-            } else {
-                Heed::Router
-            },
+            heed: Heed::unless(plan.kept.is_some()),
         })
         .await?;
     let start = FindStart { now: &found, plan };
@@ -179,11 +175,10 @@ impl Climb<'_> {
         let (plan, slot, release) = (self.plan, self.slot, &self.plan.release);
         let steps = &plan.settings.steps;
         let mut trial = match start.trial {
-            // What happened while no run was watching is not this one's to judge: an outage that is over
-            // would hold it again.
+            // An outage that is over, and that no run watched, would hold it again.
             Some(mut trial) => {
-                if let Some(opening) = &self.opening {
-                    trial.begin_at(Some(opening.clone()));
+                if self.opening.is_some() {
+                    trial.begin_at(self.opening.clone());
                 }
                 trial
             }

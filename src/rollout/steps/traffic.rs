@@ -36,6 +36,13 @@ pub enum Heed {
     User,
 }
 
+impl Heed {
+    /// The record stops a run, unless something else is known of how it came to be.
+    pub(crate) const fn unless(known: bool) -> Self {
+        if known { Self::Router } else { Self::Record }
+    }
+}
+
 impl Step for ReadTraffic<'_> {
     type Value = Reading;
     const NAME: &'static str = "traffic";

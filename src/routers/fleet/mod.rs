@@ -5,14 +5,16 @@
 //! Nodes that do not agree are told node by node, and nothing is guessed. What a node is, is its
 //! own kind's matter; here is only what several of them are together.
 
+mod kept;
 mod tally;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use self::kept::{Kept, of_node};
 use self::tally::Sum;
 use super::{
     Change, Confirmed, Counting, Divergence, InFlight, KINDS, Reading, Router, RouterError,
@@ -54,16 +56,6 @@ struct Fleet {
 struct Node {
     name: String,
     router: Box<dyn Router>,
-}
-
-/// What the nodes said, by name.
-type Kept = IndexMap<String, Reading>;
-
-/// What is saved of a node. Its revision stands in the reading's own.
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    split: Split,
-    saved: String,
 }
 
 fn made(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
@@ -117,51 +109,8 @@ impl Fleet {
 
     /// What each node said when the fleet was read.
     fn kept(&self, reading: &Reading) -> Result<Kept, RouterError> {
-        let saved: Option<IndexMap<String, Saved>> = serde_json::from_str(&reading.saved).ok();
-        let revisions: Option<IndexMap<String, String>> =
-            serde_json::from_str(&reading.revision).ok();
-        let mut revisions = revisions.unwrap_or_default();
-        let complete = |saved: &IndexMap<String, Saved>| {
-            let known = |node: &Node| saved.contains_key(&node.name);
-            saved.len() == self.nodes.len() && self.nodes.iter().all(known)
-        };
-        let saved = saved.filter(complete).ok_or_else(|| {
-            RouterError::Refused(format!(
-                "what was saved is not of these nodes: {}",
-                self.names()
-            ))
-        })?;
-        let of_node = |(name, Saved { split, saved }): (String, Saved)| {
-            let revision = revisions.swap_remove(&name).unwrap_or_default();
-            let reading = Reading {
-                split,
-                revision,
-                saved,
-            };
-            (name, reading)
-        };
-        Ok(saved.into_iter().map(of_node).collect())
-    }
-
-    /// The fleet as one, with what its nodes said.
-    fn together(kept: Kept, split: Split) -> Result<Reading, RouterError> {
-        let written = |what: Result<String, serde_json::Error>| {
-            what.map_err(|failed| RouterError::Refused(failed.to_string()))
-        };
-        let (mut revisions, mut saved) = (IndexMap::new(), IndexMap::new());
-        for (name, reading) in kept {
-            revisions.insert(name.clone(), reading.revision);
-            let of_node = Saved {
-                split: reading.split,
-                saved: reading.saved,
-            };
-            saved.insert(name, of_node);
-        }
-        Ok(Reading {
-            split,
-            revision: written(serde_json::to_string(&revisions))?,
-            saved: written(serde_json::to_string(&saved))?,
-        })
+        let names: Vec<&str> = self.nodes.iter().map(|node| node.name.as_str()).collect();
+        kept::apart(reading, &names)
     }
 
     /// What to run where the nodes differ.
@@ -290,7 +239,7 @@ impl Router for Fleet {
         };
         let everybody = silent.is_empty();
         if everybody && splits.iter().all(|split| *split == most) {
-            return Self::together(kept, most);
+            return kept::together(kept, most);
         }
         let repair = if everybody {
             self.repair()
@@ -306,7 +255,7 @@ impl Router for Fleet {
                 self.repair()
             )
         };
-        let reading = everybody.then(|| Self::together(kept, most)).transpose()?;
+        let reading = everybody.then(|| kept::together(kept, most)).transpose()?;
         Err(RouterError::Divergent(Box::new(Divergence {
             said: told.join("; "),
             splits,
@@ -318,7 +267,7 @@ impl Router for Fleet {
     async fn prepare(&self, change: &Change) -> Result<(), RouterError> {
         let kept = self.kept(&change.from)?;
         self.all(|node| {
-            let change = of_node(&kept, node, change);
+            let change = of_node(&kept, &node.name, change);
             async move { node.router.prepare(&change).await }
         })
         .await?;
@@ -330,7 +279,7 @@ impl Router for Fleet {
         // Once more, for a node may have gone since: nothing is changed yet.
         self.prepare(change).await?;
         let shifted = self
-            .each(|node| Self::shift(node, of_node(&kept, node, change)))
+            .each(|node| Self::shift(node, of_node(&kept, &node.name, change)))
             .await;
         let Some(at) = shifted.iter().position(|(_, answer)| answer.is_err()) else {
             return Ok(());
@@ -402,16 +351,6 @@ impl Router for Fleet {
             "{}; {rest}",
             said.join("; ")
         )))
-    }
-}
-
-/// The change of the fleet as one node's own.
-fn of_node(kept: &Kept, node: &Node, change: &Change) -> Change {
-    let from = kept.get(&node.name).unwrap_or(&change.from).clone();
-    Change {
-        from,
-        to: change.to,
-        reason: change.reason.clone(),
     }
 }
 

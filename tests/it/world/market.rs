@@ -119,11 +119,9 @@ impl Market {
         let url = &self.prometheus.as_ref().unwrap().url;
         let known = async |slot: &str| {
             let query = format!("sum(requests_total{{slot=\"{slot}\",code=~\"5..\"}} offset 1s)");
-            let asked = reqwest::Client::new()
-                .get(format!("{url}/api/v1/query"))
-                .query(&[("query", query)])
-                .send();
-            let answer: Value = asked.await.unwrap().json().await.unwrap();
+            let place = format!("{url}/api/v1/query");
+            let asked = reqwest::Url::parse_with_params(&place, [("query", query)]).unwrap();
+            let answer: Value = reqwest::get(asked).await.unwrap().json().await.unwrap();
             let number = answer["data"]["result"][0]["value"][1].as_str();
             number.and_then(|number| number.parse::<u64>().ok())
         };
