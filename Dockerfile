@@ -37,7 +37,8 @@ SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 # completions, plug-ins for crypto engines and for Kerberos' log-in, what only builders of packages read, and
 # the libraries of what is left out: expat of git's push by WebDAV, fido2 of ssh's keys in hardware, editline
 # of sftp's prompt (`scp` does the same for a script). `openssl`, which only the roots' own installation calls,
-# is back with `apt-get install --reinstall openssl`. dpkg is told and stays in order, so that a script can still `apt-get install` what it needs.
+# is back with `apt-get install --reinstall openssl`. dpkg is told and stays in order, so that a script can
+# still `apt-get install` what it needs.
 # hadolint ignore=DL3008,SC2016
 RUN printf 'path-exclude %s\n' /usr/bin/scalar /usr/bin/git-shell '/usr/share/gitweb/*' \
         /usr/lib/git-core/git-daemon /usr/lib/git-core/git-http-backend /usr/lib/git-core/git-http-fetch \
