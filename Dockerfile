@@ -62,7 +62,8 @@ RUN printf 'path-exclude %s\n' /usr/bin/scalar /usr/bin/git-shell '/usr/share/gi
     chmod +x /usr/local/bin/git-sh-i18n--envsubst; \
     git --version; \
     apt-get clean; \
-    find /var/lib/dpkg/info '(' -name '*.symbols' -o -name '*.md5sums' ')' -cnewer /etc/dpkg/dpkg.cfg.d/cutover -delete; \
+    find /var/lib/dpkg/info -name '*.symbols' -cnewer /etc/dpkg/dpkg.cfg.d/cutover -delete; \
+    find /var/lib/dpkg/info -name '*.md5sums' -cnewer /etc/dpkg/dpkg.cfg.d/cutover -exec truncate -s 0 {} +; \
     rm -rf /usr/bin/openssl /usr/lib/*/ossl-modules/legacy.so /usr/share/perl5/Git*; \
     rm -rf /var/lib/apt/lists/* /var/cache/debconf/* /var/cache/ldconfig/* /var/log/* /var/lib/dpkg/*-old
 
