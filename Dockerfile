@@ -1,8 +1,7 @@
 # The image of the action. Two targets:
 #   (default)  the program, and what people's deploy scripts call: sh, bash, curl, jq, git, ssh
 #   slim       the program and the CA roots, nothing else
-# The base images are arguments, so that the same file builds from mirrors or from local copies.
-# A release names them by digest.
+# The base images are arguments: a release names them by digest.
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
 ARG BASE_IMAGE=debian:bookworm-slim
 
@@ -10,8 +9,10 @@ FROM ${RUST_IMAGE} AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /src
 # Static, so that one binary serves both targets, with its relocations packed, which are a tenth of it
-# otherwise. `--target` keeps the flags away from macros.
+# otherwise. `--target` keeps the flags away from macros. No panic passes through what is written in C, so
+# that needs no tables of how to unwind it.
 ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" \
+    CFLAGS="-fno-asynchronous-unwind-tables -fno-unwind-tables" \
     CARGO_TARGET_DIR=/build
 # The dependencies alone first: this layer changes with Cargo.lock, not with every commit.
 COPY Cargo.toml Cargo.lock ./
@@ -37,8 +38,8 @@ SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 # completions, plug-ins for crypto engines and for Kerberos' log-in, what only builders of packages read, and
 # the libraries of what is left out: expat of git's push by WebDAV, fido2 of ssh's keys in hardware, editline
 # of sftp's prompt (`scp` does the same for a script). `openssl`, which only the roots' own installation calls,
-# is back with `apt-get install --reinstall openssl`. dpkg is told and stays in order, so that a script can
-# still `apt-get install` what it needs.
+# and brotli's encoder, which nothing here links, are back with `apt-get install --reinstall openssl libbrotli1`.
+# dpkg is told and stays in order, so that a script can still `apt-get install` what it needs.
 # hadolint ignore=DL3008,SC2016
 RUN printf 'path-exclude %s\n' /usr/bin/scalar /usr/bin/git-shell '/usr/share/gitweb/*' \
         /usr/lib/git-core/git-daemon /usr/lib/git-core/git-http-backend /usr/lib/git-core/git-http-fetch \
@@ -64,7 +65,7 @@ RUN printf 'path-exclude %s\n' /usr/bin/scalar /usr/bin/git-shell '/usr/share/gi
     apt-get clean; \
     find /var/lib/dpkg/info -name '*.symbols' -cnewer /etc/dpkg/dpkg.cfg.d/cutover -delete; \
     find /var/lib/dpkg/info -name '*.md5sums' -cnewer /etc/dpkg/dpkg.cfg.d/cutover -exec truncate -s 0 {} +; \
-    rm -rf /usr/bin/openssl /usr/lib/*/ossl-modules/legacy.so /usr/share/perl5/Git*; \
+    rm -rf /usr/bin/openssl /usr/lib/*/libbrotlienc.so.1* /usr/lib/*/ossl-modules/legacy.so /usr/share/perl5/Git*; \
     rm -rf /var/lib/apt/lists/* /var/cache/debconf/* /var/cache/ldconfig/* /var/log/* /var/lib/dpkg/*-old
 
 # The program and the roots, as they shall lie in an image.

@@ -107,6 +107,10 @@ pub fn stage(
     let mut misfits = Vec::new();
     let slots = slots(environment, &mut misfits);
     let hosts = hosts::hosts(environment, tools, &mut misfits);
+    let tools = &Tools {
+        http: hosts::http(environment, &hosts, tools, &mut misfits),
+        ..tools.clone()
+    };
     let crew = crew::of(environment, tools, &hosts, &mut misfits);
     let router = slots.as_ref().filter(|_| crew.is_none()).and_then(|slots| {
         let with = routers::Tools {
@@ -144,8 +148,8 @@ pub fn stage(
     let target = environment.target.as_ref();
     let target = target.and_then(|block| one("target", block));
     let (hooks, drain) = (
-        hooks::hooks(environment, tools, &mut misfits),
-        hooks::drain(environment, tools, &mut misfits),
+        hooks::hooks(environment, tools, &hosts, &mut misfits),
+        hooks::drain(environment, tools, &hosts, target.as_deref(), &mut misfits),
     );
     let mut looks = |path, blocks: &[CheckBlock]| checks(path, blocks, tools, &hosts, &mut misfits);
     let smoke = looks("smoke", &environment.smoke);

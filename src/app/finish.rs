@@ -17,6 +17,7 @@ impl Session {
     /// The post step.
     pub(super) async fn finish(&self, inputs: &Inputs) -> Result<Option<Ending>, Refusal> {
         let mut last = None;
+        let mut refused = None;
         for (path, note) in self.open_ledgers(inputs) {
             let inputs = Inputs {
                 config: note.config.clone(),
@@ -25,11 +26,26 @@ impl Session {
                 ..inputs.clone()
             };
             let ledger = Ledger::resume(path.clone(), note.clone());
-            let ending = self.finish_one(&note, &ledger, &inputs).await?;
-            if ending.is_good() {
-                Ledger::discard(&path);
+            // One that cannot be finished is not in the way of the others.
+            match self.finish_one(&note, &ledger, &inputs).await {
+                Ok(ending) => {
+                    if ending.is_good() {
+                        Ledger::discard(&path);
+                    }
+                    last = worse(last, ending);
+                }
+                Err(refusal) => {
+                    let said = format!("{} was not finished", note.environment);
+                    (self.say)(Event::Warned(said));
+                    match refused {
+                        None => refused = Some(refusal),
+                        Some(_) => drop(refusal.tell(&self.say)),
+                    }
+                }
             }
-            last = Some(ending);
+        }
+        if let Some(refusal) = refused {
+            return Err(refusal);
         }
         if last.is_none() {
             self.clear_drafts();
@@ -62,7 +78,10 @@ impl Session {
         let ending = finish::run(&stage, note).await;
         if let Some(owed) = &note.owed {
             stage.hooks.tell(owed.about.clone());
-            let went_back = hooks::went_back("finish", &ending);
+            // Cut off when traffic was back and before its hooks, it left nothing to be put back.
+            let is_back =
+                ending.is_good() && owed.back.is_some() && stage.split_now().await == owed.back;
+            let went_back = is_back || hooks::went_back("finish", &ending);
             hooks::at_the_end(&stage, ledger, &ending, went_back).await;
         }
         if let Err(said) = stage.lock.release().await {
@@ -125,5 +144,19 @@ impl Session {
         if let Err(failed) = closed.await {
             (self.say)(Event::Warned(failed.told()));
         }
+    }
+}
+
+/// Of two endings the one that a person must know of; of two alike the later.
+fn worse(one: Option<Ending>, other: Ending) -> Option<Ending> {
+    let rank = |ending: &Ending| match ending.decision {
+        Decision::Stuck => 3,
+        Decision::Held => 2,
+        _ if !ending.is_good() => 1,
+        _ => 0,
+    };
+    match one {
+        Some(one) if rank(&one) > rank(&other) => Some(one),
+        _ => Some(other),
     }
 }

@@ -3,6 +3,7 @@
 //! The runner hands the path on as state. act does not, so the name says whose it is, and the
 //! folder is one that both containers of a step see.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::actions::context::Context;
@@ -92,7 +93,17 @@ impl Session {
         paths
             .into_iter()
             .filter_map(|path| {
-                let note = Ledger::read(&path).ok().filter(wanted)?;
+                let note = match Ledger::read(&path) {
+                    Ok(note) => Some(note).filter(wanted)?,
+                    Err(failed) if failed.kind() == ErrorKind::NotFound => return None,
+                    Err(failed) => {
+                        (self.say)(Event::Warned(format!(
+                            "{} cannot be read ({failed}), so what its run has left open is not known; see where traffic is",
+                            path.display()
+                        )));
+                        return None;
+                    }
+                };
                 Some((path, note))
             })
             .collect()

@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 
 use crate::actions::commands;
 use crate::cast::Audience;
-use crate::config::file::Records;
 use crate::config::inputs::Inputs;
+use crate::config::records::Records;
 use crate::github::Repository;
 use crate::github::access::Access;
 use crate::github::deployments::Deployments;

@@ -36,7 +36,7 @@ use super::{COMMANDS, Variables, secrets, trace};
 
 /// How long a cancelled run has. The runner sends SIGINT, 7.5 s later SIGTERM, and 2.5 s after
 /// that the end.
-const AFTER_A_SIGNAL: Duration = Duration::from_secs(7);
+const AFTER_A_SIGNAL: Duration = Duration::from_millis(6500);
 
 /// Everything that a run has, whatever its mode.
 pub(super) struct Session {

@@ -7,6 +7,7 @@ use crate::config::check::unknown;
 use crate::config::file::Strategy;
 use crate::config::inputs::Inputs;
 use crate::config::lock::{Lock, OnConflict};
+use crate::config::preflight::Migration;
 use crate::error::Refusal;
 use crate::model::ending::{Decision, Ending};
 use crate::model::event::{Event, Fact, Headline};
@@ -57,7 +58,8 @@ impl Session {
         let release = self.release(mode, inputs)?;
         let strategy = strategy(&choice, inputs)?;
         let mut stage = self.stage(&choice, mode, inputs)?;
-        let not_needed = inputs.migration.map(|needed| stage.hooks.need(needed));
+        let needed = needed(mode, inputs.migration, release.is_some());
+        let not_needed = needed.map(|(needed, why)| (stage.hooks.need(needed), why));
         let migration = inputs.migration.unwrap_or(choice.environment().migration);
         let inputs = &Inputs {
             migration: Some(stage.hooks.migration(migration)),
@@ -94,10 +96,9 @@ impl Session {
             if let Some(release) = &release {
                 stage.learned(Fact::Version(release.as_str().to_owned()));
             }
-            for hook in not_needed.into_iter().flatten() {
-                (self.say)(Event::Noticed(format!(
-                    "hook {hook} is left out: the input `migration` says that this release does not need it"
-                )));
+            let (hooks, why) = not_needed.unwrap_or_default();
+            for hook in hooks {
+                (self.say)(Event::Noticed(format!("hook {hook} is left out: {why}")));
             }
             if inputs.dry_run {
                 self.would_ask(&choice, mode);
@@ -295,14 +296,15 @@ impl Session {
             })
             .collect();
         if !missing.is_empty() {
-            let trimmed = choice.refuse(missing);
-            return Err(trimmed);
+            return Err(choice.refuse(missing));
         }
         if inputs.failover_now {
             by_hand(&mut stage, mode)?;
         }
         if let Some(text) = &inputs.checks {
-            let checks = cast::inline_checks(text, &tools).map_err(Refusal::of_inputs)?;
+            let http = stage.http.clone();
+            let checks = cast::inline_checks(text, &cast::Tools { http, ..tools });
+            let checks = checks.map_err(Refusal::of_inputs)?;
             match mode {
                 "smoke-test" => stage.smoke = checks,
                 "health-check" => stage.health = checks,
@@ -340,6 +342,27 @@ fn by_hand(stage: &mut Stage, mode: &str) -> Result<(), Refusal> {
         _ => "is for deploy-slot and rollout, which deploy",
     };
     Err(Refusal::of_input("failover", said))
+}
+
+/// How far a release's migrations go, where somebody has said so, and the words for what is beyond.
+///
+/// A switch without a version may be a way back, over which a contract takes away what is needed.
+fn needed(
+    mode: &str,
+    said: Option<Migration>,
+    has_release: bool,
+) -> Option<(Migration, &'static str)> {
+    match said {
+        Some(needed) => Some((
+            needed,
+            "the input `migration` says that this release does not need it",
+        )),
+        None if mode == "switch-traffic" && !has_release => Some((
+            Migration::Expand,
+            "this may be a way back; give `version` where a release goes out",
+        )),
+        None => None,
+    }
 }
 
 /// The strategy of the config, or another one that the input names: that has its defaults then.

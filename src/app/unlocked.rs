@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::file::Records;
 use crate::config::inputs::Inputs;
+use crate::config::records::Records;
 use crate::model::ending::Reason;
 use crate::model::event::Event;
 use crate::model::fault::Fault;

@@ -9,19 +9,22 @@ use crate::config::template::fill;
 use crate::config::units::HttpUrl;
 use crate::hooks::{self, KINDS};
 use crate::model::hook::Moment;
+use crate::platform::host::Hosts;
 use crate::rollout::drain::{Drain, IN_URL, Place, Retire};
 use crate::rollout::hooks::{Hook, Hooks};
+use crate::targets::Target;
 
 use super::{Misfit, Tools, fitting};
 
 /// A hook and the terms on which it is run.
 type Made = (Terms, Box<dyn hooks::Hook>);
 
-fn made(block: &HookBlock, tools: &Tools) -> Result<Made, String> {
+fn made(block: &HookBlock, tools: &Tools, hosts: &Hosts) -> Result<Made, String> {
     let with = hooks::Tools {
         http: tools.http.clone(),
         directory: tools.directory.clone(),
         vault: tools.vault.clone(),
+        hosts: hosts.clone(),
     };
     let mut block = block.0.clone();
     let terms = block.take::<Terms>()?;
@@ -29,12 +32,17 @@ fn made(block: &HookBlock, tools: &Tools) -> Result<Made, String> {
 }
 
 /// The hooks of an environment, in the order of a run.
-pub(super) fn hooks(environment: &Environment, tools: &Tools, misfits: &mut Vec<Misfit>) -> Hooks {
+pub(super) fn hooks(
+    environment: &Environment,
+    tools: &Tools,
+    hosts: &Hosts,
+    misfits: &mut Vec<Misfit>,
+) -> Hooks {
     let mut all = Vec::new();
     for moment in Moment::ALL {
         for (i, block) in environment.hooks.at(moment).iter().enumerate() {
             let path = format!("hooks.{}[{i}]", moment.name());
-            let Some((terms, does)) = fitting(&path, made(block, tools), misfits) else {
+            let Some((terms, does)) = fitting(&path, made(block, tools, hosts), misfits) else {
                 continue;
             };
             if let Some((key, said)) = terms.meaning(moment) {
@@ -56,6 +64,8 @@ pub(super) fn hooks(environment: &Environment, tools: &Tools, misfits: &mut Vec<
 pub(super) fn drain(
     environment: &Environment,
     tools: &Tools,
+    hosts: &Hosts,
+    target: Option<&dyn Target>,
     misfits: &mut Vec<Misfit>,
 ) -> Option<Drain> {
     let block = environment.drain.as_ref()?;
@@ -66,18 +76,25 @@ pub(super) fn drain(
         let sample = sample.and_then(|sample| sample.parse::<HttpUrl>());
         fitting("drain.url", sample, misfits);
     }
-    let retire = block.retire.as_ref().and_then(|retire| {
+    let does = block.retire.as_ref().and_then(|retire| {
         let path = "drain.retire";
-        let (terms, does) = fitting(path, made(retire, tools), misfits)?;
+        let (terms, does) = fitting(path, made(retire, tools, hosts), misfits)?;
         if terms.required.is_some() || terms.migration != Migration::None {
             let said = "neither `required` nor `migration` means anything here: the release is final by then";
             misfits.push((path.to_owned(), said.to_owned()));
         }
-        (block.after != After::Keep).then(|| Retire {
-            after: block.after,
-            delay: block.delay.get(),
-            does,
-        })
+        Some(does)
+    });
+    if block.after == After::Stop
+        && block.retire.is_none()
+        && let Some(said) = nobody_stops(environment, target)
+    {
+        misfits.push(("drain.after".to_owned(), said.to_owned()));
+    }
+    let retire = (block.after != After::Keep).then(|| Retire {
+        after: block.after,
+        delay: block.delay.get(),
+        does,
     });
     let path = block.path.clone().map(Place::Path);
     Some(Drain {
@@ -86,4 +103,17 @@ pub(super) fn drain(
         field: block.field.clone(),
         retire,
     })
+}
+
+/// Why the target cannot stop the old slot; one that could not be built has been told of.
+fn nobody_stops(environment: &Environment, target: Option<&dyn Target>) -> Option<&'static str> {
+    if environment.failover.is_some() {
+        return Some(
+            "needs `retire`: with a `failover`, which target has put the old release there is not known",
+        );
+    }
+    let able = target.is_some_and(|target| target.stops().is_some());
+    let unknown = target.is_none() && environment.target.is_some();
+    (!able && !unknown)
+        .then_some("needs `retire`: the command or request that does it, for this target cannot")
 }

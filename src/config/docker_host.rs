@@ -49,7 +49,7 @@ pub fn engine(host: Option<&str>, context: Option<&str>, tls: bool) -> Engine {
             .ok()
             .filter(Url::has_host)
             .map_or_else(wrong, |mut url| {
-                if url.port().is_none() && !rest.contains(":80") {
+                if url.port().is_none() && !says_port(rest, 80) {
                     // The only failure is a URL that cannot have a port, and this one can.
                     let _ = url.set_port(Some(2375));
                 }
@@ -59,6 +59,13 @@ pub fn engine(host: Option<&str>, context: Option<&str>, tls: bool) -> Engine {
         Some(("ssh", _)) => Engine::Client("DOCKER_HOST by ssh".to_owned()),
         _ => wrong(),
     }
+}
+
+/// Whether an address without its scheme says that port, which a URL leaves out where it is the
+/// scheme's own.
+pub fn says_port(rest: &str, port: u16) -> bool {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.ends_with(&format!(":{port}"))
 }
 
 /// The context that the settings of the `docker` command (`config.json`) name.
@@ -85,6 +92,11 @@ mod tests {
         assert_eq!(at("tcp://h:2376"), port("http://h:2376"));
         assert_eq!(at("tcp://h"), port("http://h:2375"));
         assert_eq!(at("tcp://[::1]:80"), port("http://[::1]:80"));
+        assert_eq!(
+            at("tcp://[fd00:8000::1]"),
+            port("http://[fd00:8000::1]:2375")
+        );
+        assert_eq!(at("tcp://h/a:80"), port("http://h:2375/a:80"));
         assert_eq!(at("ssh://me@h"), client("DOCKER_HOST by ssh"));
         assert_eq!(
             engine(Some("tcp://h:2376"), None, true),

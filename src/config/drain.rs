@@ -27,7 +27,8 @@ pub struct Drain {
     pub after: After,
     /// How long after the drain; at most 15m, for the run waits and keeps the lock. Default 0s.
     pub delay: Span,
-    /// What stops the slot or scales it down: a command or a request, as a hook is.
+    /// What stops the slot or scales it down: a command or a request, as a hook is. Default for
+    /// `after: stop`: the target, where its kind can.
     pub retire: Option<HookBlock>,
 }
 
@@ -38,7 +39,7 @@ pub enum After {
     /// It stays up, so that the way back is instant.
     #[default]
     Keep,
-    /// `retire` stops it.
+    /// `retire` stops it, or the target that put it there.
     Stop,
     /// `retire` makes it smaller.
     ScaleDown,
@@ -78,7 +79,7 @@ impl Drain {
                 "is for `after: stop` or `after: scale-down`; the slot is kept",
             );
         }
-        if self.after != After::Keep && self.retire.is_none() {
+        if self.after == After::ScaleDown && self.retire.is_none() {
             add(
                 "after",
                 "needs `retire`: the command or request that does it",
@@ -113,7 +114,7 @@ mod tests {
         assert!(keys(json!({})).is_empty());
         let stop = json!({ "after": "stop", "delay": "15m", "retire": retire });
         assert!(keys(stop).is_empty());
-        assert_eq!(keys(json!({ "after": "stop" })), ["after"]);
+        assert_eq!(keys(json!({ "after": "scale-down" })), ["after"]);
         assert_eq!(keys(json!({ "retire": retire })), ["retire"]);
         assert_eq!(keys(json!({ "delay": "1m" })), ["delay"]);
         let late = json!({ "after": "stop", "delay": "16m", "retire": retire });

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::model::release::Mark;
 use crate::platform::secret::Vault;
 
+use super::address::Address;
 use super::anomaly::Anomaly;
 use super::approval::Approval;
 use super::audit::AuditOptions;
@@ -33,6 +34,7 @@ use super::meaning;
 use super::preflight::{Guardrails, Migration, Preflight};
 use super::problem::{Place, Problem};
 use super::protection::Protection;
+use super::records::Records;
 use super::rolling::{self, Rolling};
 use super::thresholds::Threshold;
 use super::units::{HttpUrl, Percent, Span};
@@ -70,6 +72,10 @@ pub struct Environment {
     /// The machines that targets, routers and checks name as their `host`.
     #[serde(default)]
     pub hosts: IndexMap<String, HostBlock>,
+    /// Addresses that only a host reaches, by the host's name: every HTTP request of this environment
+    /// to one of them goes over that host, whatever it is for. Default: none.
+    #[serde(default)]
+    pub tunnels: IndexMap<String, Vec<Address>>,
     /// How a release gets into a slot. `deploy-slot` and `rollout` need it.
     pub target: Option<TargetBlock>,
     /// Who puts it there when the target cannot. Default: nobody.
@@ -130,21 +136,6 @@ pub struct Environment {
     /// Which GitHub Deployments record what was deployed here. Default auto.
     #[serde(default)]
     pub records: Records,
-}
-
-/// Which GitHub Deployments record what was deployed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Records {
-    /// The one that GitHub has made for a job with `environment:`; one of our own where there is none.
-    #[default]
-    Auto,
-    /// Always one of our own.
-    Create,
-    /// Only the one that GitHub has made.
-    Adopt,
-    /// None; and none is read.
-    None,
 }
 
 /// A slot.

@@ -261,7 +261,10 @@ pub fn keep_secrets(config: &Value, vault: &Vault) {
                 if key == "notify" {
                     keep_addresses(value, vault);
                 }
-                if let Some(text) = value.as_str().filter(|_| is_secret(key)) {
+                // One whose variable is missing stays as it is written: a name, which is no secret.
+                let is_name = |text: &&str| text.starts_with("${") && text.ends_with('}');
+                let text = value.as_str().filter(|text| !is_name(text));
+                if let Some(text) = text.filter(|_| is_secret(key)) {
                     vault.keep(text);
                 }
                 match value {

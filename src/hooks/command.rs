@@ -4,6 +4,7 @@
 //! the run is cancelled.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,8 +13,9 @@ use serde::Deserialize;
 
 use super::{Call, Desk, Hook, HookError, Tools};
 use crate::config::kinds::{Kind, plain_schema};
-use crate::config::script::Variables;
+use crate::config::script::{Variables, and};
 use crate::config::units::Span;
+use crate::platform::host::{Host, HostError, Kind as At, on};
 use crate::platform::process::{self, End, Script};
 use crate::platform::secret::Vault;
 use crate::platform::text;
@@ -28,11 +30,17 @@ pub(super) const KIND: Kind<dyn Hook, Tools> = Kind {
         if options.run.trim().is_empty() {
             return Err("run: there is no command".to_owned());
         }
+        let host = tools.hosts.named(options.host.as_deref())?;
+        let run = text::excerpt(&tools.vault.redact(&options.run), 60);
         Ok(Box::new(Command {
-            told: text::excerpt(&tools.vault.redact(&options.run), 60),
-            directory: tools
-                .directory
-                .join(options.directory.as_deref().unwrap_or(".")),
+            told: format!("{run}{}", on(&*host)),
+            host,
+            directory: match options.host {
+                None => tools
+                    .directory
+                    .join(options.directory.as_deref().unwrap_or(".")),
+                Some(_) => options.directory.clone().unwrap_or_default().into(),
+            },
             vault: tools.vault.clone(),
             options,
         }))
@@ -50,9 +58,12 @@ struct Options {
     /// How long it may take before it is ended with all its children. Default 10m.
     #[serde(default = "ten_minutes")]
     timeout: Span,
-    /// Where it runs. Default: the workspace.
+    /// The machine on which it runs, one of `hosts`. Default: this one.
+    host: Option<String>,
+    /// Where it runs. Default: the workspace; on a `host` where its logins begin.
     directory: Option<String>,
-    /// More variables.
+    /// More variables. On a `host` those with a secret in them are variables of the shell alone:
+    /// `export NAME` in `run` hands one on to a program, and to those who may look at its environment.
     #[serde(default)]
     env: Variables,
 }
@@ -63,6 +74,7 @@ fn ten_minutes() -> Span {
 
 struct Command {
     options: Options,
+    host: Arc<dyn Host>,
     told: String,
     directory: PathBuf,
     vault: Vault,
@@ -79,24 +91,31 @@ impl Hook for Command {
     }
 
     async fn run(&self, call: &Call, desk: &Desk<'_>) -> Result<String, HookError> {
-        if !self.directory.is_dir() {
+        let out_of_reach = |failed: HostError| HookError::OutOfReach(failed.to_string());
+        let found = self.host.kind(&self.directory).await;
+        if found.map_err(out_of_reach)? != Some(At::Directory) {
             return Err(HookError::OutOfReach(format!(
                 "the directory {} of {} is not there",
                 self.directory.display(),
                 self.told
             )));
         }
+        let (hidden, open) = self.options.env.split(&self.vault);
         let script = Script {
             run: &self.options.run,
             directory: &self.directory,
-            variables: &self.options.env.and(call.variables()),
+            variables: &and(open, call.variables()),
             timeout: self.options.timeout.get(),
             grace: process::GRACE,
             vault: &self.vault,
         };
-        let ran = process::run(&script, desk.say, desk.cancelled).await;
-        let ran = ran.map_err(|failed| {
-            HookError::OutOfReach(format!("{} could not be begun: {failed}", self.told))
+        let ran = self.host.run(&script, &hidden, desk.say, desk.cancelled);
+        let ran = ran.await.map_err(|failed| match failed {
+            HostError::Lost { said, last_lines } => HookError::Failed {
+                said: format!("{}: {said}", self.told),
+                last_words: last_lines,
+            },
+            failed => HookError::OutOfReach(format!("{} could not be begun: {failed}", self.told)),
         })?;
         let took = text::duration(ran.took);
         let said = match ran.end {

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::kinds::Kind;
+use crate::platform::host::Hosts;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 
@@ -28,6 +29,8 @@ pub struct Tools {
     /// What must not be shown: text is cleaned before it is cut, for half a secret is not
     /// known as one.
     pub vault: Vault,
+    /// The machines that a block may name as its host.
+    pub hosts: Hosts,
 }
 
 /// What a hook is told. What is not known, or is not there at its moment, is empty.

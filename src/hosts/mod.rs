@@ -4,7 +4,9 @@
 //! who is behind them. To add a kind: write its file, add its `mod` line and its `KIND` to
 //! [`KINDS`].
 
+mod docker_exec;
 mod posix;
+mod shell;
 mod ssh;
 mod tar;
 
@@ -12,14 +14,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::config::docker_host::Engine;
 use crate::config::kinds::{Block, Kind, build};
 use crate::platform::host::{Host, Hosts, Local};
+use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 
 /// All kinds, by name.
-pub const KINDS: &[Kind<dyn Host, Tools>] = &[ssh::KIND];
+pub const KINDS: &[Kind<dyn Host, Tools>] = &[docker_exec::KIND, ssh::KIND];
+
+/// The keys that name the host over which the way to another leads.
+const OVER: [&str; 2] = ["jump", "host"];
 
 /// What a host is built with.
+#[derive(Clone)]
 pub struct Tools {
     /// Its name in the config.
     pub name: String,
@@ -29,19 +37,22 @@ pub struct Tools {
     pub vault: Vault,
     /// Where the ssh agent listens, if there is one.
     pub agent: Option<PathBuf>,
+    /// The HTTP clients.
+    pub http: Http,
+    /// The Docker engine, as the environment names it.
+    pub engine: Engine,
     /// The hosts that were built before this one, for a way that leads over another.
     pub others: Hosts,
 }
 
-/// Builds all hosts of a config, those first over which the way to others leads.
+/// Builds all hosts of a config, those first over which the way to others leads. A host's own name
+/// and the others are put into what it is built `with`.
 ///
 /// The second of what is returned is what is wrong with some: the name, and why. Their names are
 /// known all the same, so that who names one of them is not refused for it.
 pub fn all<'a>(
     blocks: impl Iterator<Item = (&'a String, &'a Block)>,
-    directory: &std::path::Path,
-    vault: &Vault,
-    agent: Option<&std::path::Path>,
+    with: &Tools,
 ) -> (Hosts, Vec<(String, String)>) {
     let mut open: Vec<(&String, &Block)> = blocks.collect();
     let names: Vec<String> = open.iter().map(|(name, _)| (*name).clone()).collect();
@@ -51,11 +62,8 @@ pub fn all<'a>(
         // A way over a host that is still to come has to wait for it. One over a host that nobody
         // has comes last, when all names are known.
         let over = |block: &Block| {
-            block
-                .options
-                .get("jump")
-                .and_then(|it| it.as_str())
-                .map(ToOwned::to_owned)
+            let named = OVER.iter().find_map(|key| block.options.get(*key));
+            named.and_then(|it| it.as_str()).map(ToOwned::to_owned)
         };
         let ready = |block: &Block| over(block).is_none_or(|over| made.contains_key(&over));
         let lost = |block: &Block| over(block).is_some_and(|over| !names.contains(&over));
@@ -67,10 +75,8 @@ pub fn all<'a>(
         let (name, block) = open.remove(at);
         let tools = Tools {
             name: name.clone(),
-            directory: directory.to_owned(),
-            vault: vault.clone(),
-            agent: agent.map(ToOwned::to_owned),
             others: Hosts::new(made.clone()),
+            ..with.clone()
         };
         match build(KINDS, block, &tools) {
             Ok(host) => drop(made.insert(name.clone(), Arc::from(host))),
@@ -82,7 +88,7 @@ pub fn all<'a>(
     }
     for (name, _) in open {
         made.insert(name.clone(), Arc::new(Local));
-        let said = "jump: the way leads over hosts that lead back here".to_owned();
+        let said = "the way leads over hosts that lead back here".to_owned();
         wrong.push((name.clone(), said));
     }
     (Hosts::new(made), wrong)

@@ -12,7 +12,7 @@ pub enum Cause {
     PrimaryExitCode,
     /// The primary did not end in time.
     PrimaryTimeout,
-    /// The primary could not be begun or reached.
+    /// The primary could not be begun, or its machine was out of reach before it was done.
     PrimaryUnreachable,
     /// Somebody said so.
     Manual,

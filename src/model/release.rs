@@ -101,9 +101,11 @@ impl Mark {
         }
     }
 
-    /// Reads the release out of an answer; `None` where the answer does not say.
+    /// Reads the release out of an answer; `None` where the answer does not say. A whole body
+    /// counts only where the status is good and the body is one line: a page is no name.
     pub fn read<'a>(
         &self,
+        status: u16,
         header: impl Fn(&str) -> Option<&'a str>,
         body: &[u8],
     ) -> Option<Release> {
@@ -120,6 +122,8 @@ impl Mark {
             Self::Text { pattern, .. } => {
                 let body = String::from_utf8_lossy(body);
                 match pattern {
+                    None if !(200..300).contains(&status) => return None,
+                    None if body.trim().contains('\n') => return None,
                     None => text::excerpt(&body, 200),
                     Some(pattern) => {
                         let found = regex_lite::Regex::new(pattern).ok()?.captures(&body)?;
@@ -167,25 +171,35 @@ mod tests {
             name: "X-Release".into(),
             path: "/".into(),
         };
-        assert_eq!(header.read(|_| Some(" v1 "), b""), Some(Release::new("v1")));
-        assert_eq!(header.read(none, b"v1"), None);
+        assert_eq!(
+            header.read(200, |_| Some(" v1 "), b""),
+            Some(Release::new("v1"))
+        );
+        assert_eq!(header.read(200, none, b"v1"), None);
         let json = Mark::Json {
             path: "/".into(),
             field: "build.0.version".into(),
         };
         assert_eq!(
-            json.read(none, br#"{"build":[{"version":7}]}"#),
+            json.read(200, none, br#"{"build":[{"version":7}]}"#),
             Some(Release::new("7"))
         );
-        assert_eq!(json.read(none, b"<html>"), None);
+        assert_eq!(json.read(200, none, b"<html>"), None);
         let text = Mark::Text {
             path: "/".into(),
             pattern: Some(r"release: (\S+)".into()),
         };
         assert_eq!(
-            text.read(none, b"app\nrelease: v9\n"),
+            text.read(200, none, b"app\nrelease: v9\n"),
             Some(Release::new("v9"))
         );
-        assert_eq!(text.read(none, b"nothing"), None);
+        assert_eq!(text.read(200, none, b"nothing"), None);
+        let whole = Mark::Text {
+            path: "/".into(),
+            pattern: None,
+        };
+        assert_eq!(whole.read(200, none, b"v9\n"), Some(Release::new("v9")));
+        assert_eq!(whole.read(404, none, b"not found\n"), None);
+        assert_eq!(whole.read(200, none, b"<html>\n</html>"), None);
     }
 }

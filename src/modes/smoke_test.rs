@@ -47,8 +47,16 @@ pub async fn on_slot(stage: &Stage, slot: Option<&str>) -> Ending {
         };
         let name = stage.slots.name(on);
         stage.learned(Fact::Slot(name.to_owned()));
-        saga.step(SmokeTest { on, release: None }).await?;
-        stage.learned(Fact::Healthy(true));
+        let tested = saga.step(SmokeTest { on, release: None }).await;
+        match &tested {
+            Ok(()) => stage.learned(Fact::Healthy(true)),
+            Err(halt) if halt.fault().reason == Reason::SmokeFailed => {
+                stage.learned(Fact::Healthy(false));
+            }
+            // Nothing is known.
+            Err(_) => {}
+        }
+        tested?;
         let said = format!(
             "{} passed on {name}",
             text::count(all as u64, "smoke check")

@@ -1,8 +1,9 @@
-//! What is in a folder of this machine, with the hash of every file: what has to travel to
-//! another machine, and how it is told that it has arrived.
+//! What is in a folder of this machine, and the hash of every file: what has to travel to another
+//! machine, and how it is told that it has arrived.
 //!
 //! It is synchronous; who calls it does so where blocking is allowed.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -31,13 +32,8 @@ pub enum What {
     Directory,
     /// A link, and where it leads.
     Link(PathBuf),
-    /// A file.
-    File {
-        /// In bytes.
-        size: u64,
-        /// SHA-256 in hexadecimal.
-        hash: String,
-    },
+    /// A file, and its size in bytes.
+    File(u64),
 }
 
 /// Everything in a folder, each directory before what is in it.
@@ -79,8 +75,7 @@ pub fn items(folder: &Path, cancelled: &CancellationToken) -> io::Result<Vec<Ite
             } else if about.is_symlink() {
                 What::Link(fs::read_link(&place).map_err(at(&place))?)
             } else if about.is_file() {
-                let (size, hash) = hash(&place, u64::MAX).map_err(at(&place))?;
-                What::File { size, hash }
+                What::File(about.len())
             } else {
                 let said = io::Error::other("neither a file, a folder nor a link");
                 return Err(at(&place)(said));
@@ -97,26 +92,47 @@ pub fn items(folder: &Path, cancelled: &CancellationToken) -> io::Result<Vec<Ite
     Ok(found)
 }
 
-/// The hash of the first `length` bytes of a file, and how many there were.
+/// The hashes of all files among `items`, by their paths: SHA-256 in hexadecimal.
 ///
 /// # Errors
-/// Whatever the file system said.
-pub fn hash(path: &Path, length: u64) -> io::Result<(u64, String)> {
+/// What could not be read or has another size meanwhile; and when it was cancelled.
+pub fn hashes(
+    folder: &Path,
+    items: &[Item],
+    cancelled: &CancellationToken,
+) -> io::Result<BTreeMap<PathBuf, String>> {
+    let files = items.iter().filter_map(|item| match item.what {
+        What::File(size) => Some((item, size)),
+        _ => None,
+    });
+    let hashed = files.map(|(item, size)| {
+        let place = folder.join(&item.path);
+        let hash = hash(&place, size, cancelled).map_err(at(&place))?;
+        Ok((item.path.clone(), hash))
+    });
+    hashed.collect()
+}
+
+/// The hash of the first `length` bytes of a file.
+///
+/// # Errors
+/// Whatever the file system said; that there are fewer; and when it was cancelled.
+pub fn hash(path: &Path, length: u64, cancelled: &CancellationToken) -> io::Result<String> {
     let mut file = File::open(path)?.take(length);
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 128 << 10];
-    let mut size = 0;
-    loop {
+    while file.limit() > 0 {
+        if cancelled.is_cancelled() {
+            return Err(io::Error::other("cancelled"));
+        }
         let read = file.read(&mut buffer)?;
         if read == 0 {
-            break;
+            return Err(io::Error::other("it became shorter meanwhile"));
         }
         hasher.update(&buffer[..read]);
-        size += read as u64;
     }
     let hash = hasher.finalize();
-    let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((size, hash))
+    Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn seconds(time: i64) -> u64 {

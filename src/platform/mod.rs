@@ -6,6 +6,7 @@
 pub mod atomic_file;
 pub mod certificate;
 pub mod copy;
+pub mod docker;
 pub mod folder;
 pub mod host;
 pub mod http;

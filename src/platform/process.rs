@@ -16,6 +16,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
@@ -46,7 +47,11 @@ pub(crate) const GRACE_WHEN_CANCELLED: Duration = Duration::from_secs(1);
 pub(crate) const DRAIN: Duration = Duration::from_millis(500);
 
 /// How long the kernel may take to end a killed group.
-pub(crate) const BURIAL: Duration = Duration::from_secs(1);
+pub(crate) const BURIAL: Duration = Duration::from_secs(2);
+
+/// What is said of what could not be ended, as it is another user's.
+pub(crate) const OTHERS: &str =
+    "something of it could not be ended and goes on, as what another user runs (by `sudo`)";
 
 /// A command for `sh -c`.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +104,8 @@ pub struct Ran {
     pub took: Duration,
     /// The last lines that it printed, at most [`LAST_LINES`].
     pub last_lines: Vec<String>,
+    /// Whether something of it goes on although it was to end: what is another user's.
+    pub lives_on: bool,
 }
 
 /// Takes each line that a command prints, without its line break.
@@ -116,6 +123,7 @@ pub async fn run(
 ) -> io::Result<Ran> {
     let began = Instant::now();
     let mut lines = Lines::new(say, script.vault);
+    let mut lives_on = false;
     let end = if cancelled.is_cancelled() {
         End::Cancelled
     } else {
@@ -135,10 +143,12 @@ pub async fn run(
             }
         }
         let _ = timeout(DRAIN, running.drain(&mut lines)).await;
+        lives_on = running.group.armed;
         end
     };
     Ok(Ran {
         end,
+        lives_on,
         last_lines: lines.end(),
         took: began.elapsed(),
     })
@@ -258,7 +268,8 @@ impl Group {
     }
 
     fn signal(&self, signal: Signal) {
-        // The only failure is that nobody is left, which is what the signal is for.
+        // It fails where nobody is left, which is what the signal is for; and where nobody is
+        // ours, which is seen when the group is not over.
         let _ = rustix::process::kill_process_group(self.id, signal);
     }
 
@@ -266,7 +277,8 @@ impl Group {
     fn is_over(&self) -> bool {
         // As PID 1 of a container we inherit the orphans, and nobody else would bury them.
         while let Ok(Some(_)) = rustix::process::waitpgid(self.id, WaitOptions::NOHANG) {}
-        rustix::process::test_kill_process_group(self.id).is_err() || self.is_dead()
+        // What is another user's must not be signalled, but it is there.
+        rustix::process::test_kill_process_group(self.id) == Err(Errno::SRCH) || self.is_dead()
     }
 
     /// Whether all that is left is dead and not yet buried, which takes long where PID 1 is no

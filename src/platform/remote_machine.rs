@@ -2,7 +2,15 @@
 //! it prints is read strictly. What the machine says before or after it (a login's greeting) is
 //! told apart by the first and the last line of ours.
 
+use std::path::Path;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::host::Host;
 use super::machine;
+use super::process::Script;
+use super::secret::Vault;
 use super::text;
 
 /// The first line of ours.
@@ -10,6 +18,9 @@ const BEGIN: &str = "cutover: the figures of this machine";
 
 /// The last line of ours.
 const END: &str = "cutover: end of the figures";
+
+/// How long a look at a disk may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How much of what was printed is quoted.
 const QUOTED: usize = 120;
@@ -44,6 +55,25 @@ df -P -k {path} | tail -n 1
 echo '{END}'
 "
     )
+}
+
+/// The bytes that are free for everybody on the disk of a path there; `None` where that cannot be
+/// seen.
+pub async fn free_disk(host: &dyn Host, path: &Path) -> Option<u64> {
+    let path = path.to_string_lossy();
+    let run = format!("LC_ALL=C df -P -k {} | tail -n 1", text::shell_word(&path));
+    let vault = Vault::default();
+    let script = Script {
+        run: &run,
+        directory: Path::new("/"),
+        variables: &[],
+        timeout: PATIENCE,
+        grace: Duration::ZERO,
+        vault: &vault,
+    };
+    let never = CancellationToken::new();
+    let ran = host.run(&script, &[], &|_| {}, &never).await.ok()?;
+    free(ran.last_lines.last()?)
 }
 
 /// What the lines say that a script printed.

@@ -124,6 +124,13 @@ impl Probe for Request {
         self.told.clone()
     }
 
+    fn fixed(&self) -> Option<&Url> {
+        match &self.aim {
+            Aim::Path(_) => None,
+            Aim::Url(url) => Some(url),
+        }
+    }
+
     async fn look(&self, at: &Subject) -> Result<Pulse, Ailment> {
         let silence = |measured, took| Ailment {
             measured,

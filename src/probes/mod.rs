@@ -92,6 +92,12 @@ pub trait Probe: Send + Sync {
     /// What it looks at, for a line of log: `GET /health`.
     fn told(&self) -> String;
 
+    /// The URL that it asks whoever the subject is; `None` where it follows the subject, or asks
+    /// none.
+    fn fixed(&self) -> Option<&Url> {
+        None
+    }
+
     /// Looks once. Always returns within the probe's own timeout.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::file::Records;
+use crate::config::records::Records;
 use crate::github::GithubError;
 use crate::github::deployments::Deployments;
 use crate::github::record::{Content, New, State, Status};

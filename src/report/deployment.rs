@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::file::Records;
+use crate::config::records::Records;
 use crate::github::deployments::Deployments;
 use crate::github::record::{Content, New, Run, State};
 use crate::github::survey::Survey;

@@ -287,11 +287,12 @@ impl Listener for Log {
             Event::Began(headline) => self.headline(headline),
             Event::Working { step, said } => self.working(step, said),
             Event::Done { step, said, took } => {
-                self.step = None;
+                // A machine of several has come to its end, and the step goes on.
+                self.step = self.step.filter(|at_work| at_work != step);
                 self.row(Ink::Plain, step, said, *took);
             }
             Event::Failed { step, said, took } => {
-                self.step = None;
+                self.step = self.step.filter(|at_work| at_work != step);
                 self.row(Ink::Red, step, said, *took);
             }
             Event::Found(finding) => self.checked(finding),

@@ -13,16 +13,19 @@ use crate::hooks::{Hook, HookError};
 use crate::model::ending::Reason;
 use crate::model::event::Event;
 use crate::model::fault::Fault;
-use crate::model::release::field_of;
+use crate::model::release::{Release, field_of};
 use crate::model::slot::Side;
 use crate::model::split::Split;
 use crate::platform::http::{Look, below};
 use crate::platform::text;
 use crate::routers::InFlight;
+use crate::targets::{Desk, TargetError};
 
+use super::failover;
 use super::hooks::{self, acted, measured};
 use super::saga::{Halt, Made, Saga, Step};
 use super::stage::Stage;
+use super::steps::order_for;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_millis(500);
@@ -59,8 +62,8 @@ pub struct Retire {
     pub after: After,
     /// How long after the drain.
     pub delay: Duration,
-    /// What does it.
-    pub does: Box<dyn Hook>,
+    /// What does it; `None` is the target itself.
+    pub does: Option<Box<dyn Hook>>,
 }
 
 /// Lets the old slot go after the commit: drains it, contracts the data that only it needed, and
@@ -69,9 +72,9 @@ pub struct Retire {
 /// # Errors
 /// That a required contract failed; the release stays.
 pub async fn let_go(saga: &mut Saga<'_>, from: Split, to: Split) -> Result<(), Halt> {
-    let old = from.active();
-    // Whoever still has a part of the traffic is not old.
-    if to.weight(old).percent() > 0 {
+    let old = to.idle();
+    // Whoever still has a part of the traffic is not old, and who had none is not let go now.
+    if !to.is_whole() || from.weight(old).percent() == 0 {
         return Ok(());
     }
     let drain = saga.stage().drain.as_ref();
@@ -99,7 +102,13 @@ pub fn planned(stage: &Stage) {
                 Duration::ZERO => String::new(),
                 delay => format!(" {} later", text::duration(delay)),
             },
-            retire.does.told()
+            match &retire.does {
+                Some(hook) => hook.told(),
+                None => stage
+                    .target
+                    .as_ref()
+                    .map_or_else(String::new, |it| it.told()),
+            }
         ),
     };
     stage.say(Event::Noticed(format!(
@@ -164,7 +173,7 @@ impl Step for Await<'_> {
                     InFlight::Unknown(_) => none = 0,
                     InFlight::NotCounted(why) => {
                         stage.say(Event::Warned(format!(
-                            "drain: {why}, so {slot} gets the whole deadline of {}; with a `path` or a `url` the app itself can say it",
+                            "drain: {why}, so {slot} gets the whole deadline of {}; with `drain.path` or `drain.url` the app itself can say it",
                             text::duration(self.drain.deadline)
                         )));
                         return std::future::pending().await;
@@ -301,8 +310,10 @@ impl Step for Put<'_> {
         call.version = std::mem::take(&mut call.previous_version);
         call.slot_url = stage.slots.on(self.old).url.to_string();
         call.slot = name;
-        let does = retire.does.as_ref();
-        let done = acted(stage, Self::NAME, slot.to_owned(), does, &call).await;
+        let done = match &retire.does {
+            Some(does) => acted(stage, Self::NAME, slot.to_owned(), does.as_ref(), &call).await,
+            None => self.by_target(stage, &call.version).await,
+        };
         let done = done.map_err(|failed| match failed {
             HookError::Cancelled => Fault::cancelled(),
             failed => Fault::new(
@@ -325,5 +336,34 @@ impl Step for Put<'_> {
             value: (),
             said: format!("{slot} {did}      {done}"),
         })
+    }
+}
+
+impl Put<'_> {
+    /// Has the target stop what it has put there.
+    async fn by_target(&self, stage: &Stage, version: &str) -> Result<String, HookError> {
+        let stops = stage.target.as_ref().and_then(|target| target.stops());
+        let stops = stops.ok_or_else(|| HookError::OutOfReach("nobody can stop it".to_owned()))?;
+        let order = order_for(stage, stage.slots.on(self.old), &Release::new(version));
+        let say = |line: String| stage.say(Event::Line(line));
+        let went = |went| stage.say(failover::row(went));
+        let desk = Desk {
+            say: &say,
+            went: &went,
+            cancelled: &stage.cancelled,
+        };
+        stops
+            .stop(&order, &desk)
+            .await
+            .map_err(|failed| match failed {
+                TargetError::Cancelled => HookError::Cancelled,
+                TargetError::OutOfReach(said) => HookError::OutOfReach(said),
+                TargetError::Failed { said, last_words }
+                | TargetError::TimedOut {
+                    said, last_words, ..
+                }
+                | TargetError::Vanished { said, last_words }
+                | TargetError::Lost { said, last_words } => HookError::Failed { said, last_words },
+            })
     }
 }

@@ -4,14 +4,15 @@
 //! or where the primary is fenced: it was told the fence of its turn, and stops once the lock
 //! says that the turn is another's.
 
-use std::time::Duration;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use crate::model::ending::Reason;
 use crate::model::event::{Event, Fact};
 use crate::model::failover::Cause;
 use crate::model::fault::Fault;
 use crate::platform::text;
-use crate::targets::{Desk, Order, Target, TargetError};
+use crate::targets::{Desk, Order, Target, TargetError, Went};
 
 use super::stage::Stage;
 
@@ -28,6 +29,12 @@ pub struct Failover {
     /// Whether the primary is not even tried.
     pub by_hand: bool,
 }
+
+/// What a row about one of several machines is called.
+const NODE: &str = "node";
+
+/// How long a secondary has to say whether it could deploy, where the primary is done sooner.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// A target has a timeout of its own.
 const FOR_EVER: Duration = Duration::MAX;
@@ -46,13 +53,10 @@ pub async fn deploy(
     let Some(failover) = &stage.failover else {
         return Ok(attempt(stage, primary, order, FOR_EVER).await?);
     };
-    if let Err(unfit) = failover.to.prepare(order).await {
-        stage.say(Event::Warned(format!("failover would not help: {unfit}")));
-    }
     let (cause, failed) = if failover.by_hand {
         (Cause::Manual, None)
     } else {
-        match attempt(stage, primary, order, failover.deadline).await {
+        match by_primary(stage, primary, failover, order).await {
             Ok(did) => return Ok(did),
             Err(_) if stage.cancelled.is_cancelled() => return Err(Fault::cancelled()),
             Err(failed) => (cause_of(&failed), Some(failed)),
@@ -102,6 +106,56 @@ pub async fn deploy(
     }
 }
 
+/// How it went at one of several machines, as a row of the log.
+pub(super) fn row(Went { well, said, took }: Went) -> Event {
+    let step = NODE;
+    match well {
+        true => Event::Done { step, said, took },
+        false => Event::Failed { step, said, took },
+    }
+}
+
+/// Deploys by the primary, and asks the secondary meanwhile whether it could: one that is away keeps
+/// no good release waiting. One whose turn comes is asked again.
+async fn by_primary(
+    stage: &Stage,
+    primary: &dyn Target,
+    failover: &Failover,
+    order: &Order,
+) -> Result<String, TargetError> {
+    let unfit = |said: String| {
+        stage.say(Event::Warned(format!("failover would not help: {said}")));
+    };
+    let began = Instant::now();
+    let mut deploying = pin!(attempt(stage, primary, order, failover.deadline));
+    let mut asked = failover.to.prepare(order);
+    let ended = tokio::select! {
+        biased;
+        answer = &mut asked => {
+            if let Err(why) = answer {
+                unfit(why.to_string());
+            }
+            return deploying.await;
+        }
+        ended = &mut deploying => ended?,
+    };
+    let left = ANSWER.saturating_sub(began.elapsed());
+    tokio::select! {
+        biased;
+        () = stage.cancelled.cancelled() => {}
+        answer = tokio::time::timeout(left, asked) => match answer {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => unfit(why.to_string()),
+            Err(_) => unfit(format!(
+                "{} has said nothing for {}",
+                failover.to.told(),
+                text::duration(began.elapsed())
+            )),
+        }
+    }
+    Ok(ended)
+}
+
 /// Deploys by one target, within a deadline after which it is ended.
 async fn attempt(
     stage: &Stage,
@@ -109,19 +163,40 @@ async fn attempt(
     order: &Order,
     deadline: Duration,
 ) -> Result<String, TargetError> {
-    target.prepare(order).await?;
     // Several members are deployed to at once; whose line it is has to be seen.
-    let say = |line: String| match &stage.crew {
-        Some(_) => stage.say(Event::Line(format!("{}: {line}", order.slot))),
-        None => stage.say(Event::Line(line)),
+    let ours = |line: String| match &stage.crew {
+        Some(_) => format!("{}: {line}", order.slot),
+        None => line,
+    };
+    let say = |line: String| stage.say(Event::Line(ours(line)));
+    let went = |went: Went| {
+        let said = ours(went.said);
+        stage.say(row(Went { said, ..went }));
     };
     let enough = stage.cancelled.child_token();
     let desk = Desk {
         say: &say,
+        went: &went,
         cancelled: &enough,
     };
+    desk.unless_cancelled(target.prepare(order)).await?;
     let mut deploying = target.deploy(order, &desk);
     if let Ok(ended) = tokio::time::timeout(deadline, &mut deploying).await {
+        if let Err(TargetError::Lost { said, .. }) = &ended
+            && stage.cancelled.is_cancelled()
+        {
+            stage.say(Event::Warned(format!(
+                "{said}; see how it ends before the next run"
+            )));
+            return Err(TargetError::Cancelled);
+        }
+        if ended == Err(TargetError::Cancelled) && !target.ends_what_it_begins() {
+            stage.say(Event::Warned(format!(
+                "{} was cancelled, and may still be at work in {}; see how it ends before the next run",
+                target.told(),
+                order.slot
+            )));
+        }
         return ended;
     }
     enough.cancel();
@@ -150,7 +225,7 @@ fn cause_of(failed: &TargetError) -> Cause {
     match failed {
         TargetError::Failed { .. } | TargetError::Cancelled => Cause::PrimaryExitCode,
         TargetError::TimedOut { .. } | TargetError::Lost { .. } => Cause::PrimaryTimeout,
-        TargetError::OutOfReach(_) => Cause::PrimaryUnreachable,
+        TargetError::OutOfReach(_) | TargetError::Vanished { .. } => Cause::PrimaryUnreachable,
     }
 }
 
@@ -159,7 +234,10 @@ fn may_go_on(target: &dyn Target, failed: &TargetError) -> bool {
     match failed {
         TargetError::Lost { .. } => true,
         TargetError::TimedOut { .. } => !target.ends_what_it_begins(),
-        TargetError::Failed { .. } | TargetError::OutOfReach(_) | TargetError::Cancelled => false,
+        TargetError::Failed { .. }
+        | TargetError::Vanished { .. }
+        | TargetError::OutOfReach(_)
+        | TargetError::Cancelled => false,
     }
 }
 

@@ -66,7 +66,7 @@ impl From<TargetError> for Fault {
         };
         let again = "the slot receives no traffic: correct the deployment, then run again";
         match &failed {
-            TargetError::Failed { last_words, .. } => {
+            TargetError::Failed { last_words, .. } | TargetError::Vanished { last_words, .. } => {
                 let fault = Self::new(Reason::DeployFailed, "the deployment failed");
                 with(fault, last_words).next(again)
             }

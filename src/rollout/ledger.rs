@@ -59,6 +59,9 @@ pub struct Owed {
     pub about: About,
     /// Those that were begun: none is begun twice.
     pub begun: BTreeSet<String>,
+    /// How traffic is divided when it went back, once somebody was about to put it there.
+    #[serde(default)]
+    pub back: Option<Split>,
 }
 
 /// Which members of a pool a run has taken out, and what was in them.
@@ -66,8 +69,19 @@ pub struct Owed {
 pub struct AtWork {
     /// The release that is rolled out.
     pub release: Release,
-    /// Those that may be out, by name, each with the release that it served before.
-    pub members: Vec<(String, Option<Release>)>,
+    /// Those that may be out.
+    pub members: Vec<Noted>,
+}
+
+/// What a member was before a run took it out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noted {
+    /// Its name.
+    pub name: String,
+    /// The release that it served, or would be given.
+    pub before: Option<Release>,
+    /// Whether it was to be in rotation.
+    pub was_in: bool,
 }
 
 /// What a run writes down. It holds no secret.
@@ -222,6 +236,18 @@ impl Ledger {
         let _ = self.change(|note| note.owed.get_or_insert_default().about = about);
     }
 
+    /// Writes down how traffic is divided when it is back, before it is put there: the hooks of the
+    /// end ask for it. Where there are none, nothing is written.
+    pub fn goes_back(&self, to: Split) {
+        if self.note(|note| note.owed.is_some()) {
+            let _ = self.change(|note| {
+                if let Some(owed) = &mut note.owed {
+                    owed.back = Some(to);
+                }
+            });
+        }
+    }
+
     /// Writes down that a hook at the end is begun, before it is; `false` where it was begun already.
     /// Where it cannot be written, the hook is run all the same: only a run that is killed right
     /// after that would begin it twice.
@@ -236,10 +262,13 @@ impl Ledger {
 
     /// Whether an issue is open in which people are asked.
     pub fn is_asking(&self) -> bool {
-        self.open.as_ref().is_some_and(|(_, note)| {
-            let note = note.lock().unwrap_or_else(PoisonError::into_inner);
-            note.asked.is_some()
-        })
+        self.note(|note| note.asked.is_some())
+    }
+
+    fn note(&self, says: impl FnOnce(&Note) -> bool) -> bool {
+        self.open
+            .as_ref()
+            .is_some_and(|(_, note)| says(&note.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// The run has ended in a defined state, but its lock could not be released, or its record

@@ -75,7 +75,7 @@ async fn served(http: &Http, mark: &Mark, look: &Look) -> Served {
         Ok(answer) => answer,
         Err(none) => return Served::Silent(none),
     };
-    match mark.read(|name| answer.header(name), &answer.body) {
+    match mark.read(answer.status, |name| answer.header(name), &answer.body) {
         Some(release) if answer.status < 500 => Served::Release(release),
         Some(release) => Served::Unclear(format!("{} from {release}", answer.status)),
         None => Served::Unclear(format!(

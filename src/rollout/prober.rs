@@ -36,7 +36,9 @@ impl Prober {
         let gun = HttpGun {
             look: Look::at(below(&stage.url, path), timeout),
             http: stage.http.clone(),
-            read: move |answer: &Answer| mark.read(|name| answer.header(name), &answer.body),
+            read: move |answer: &Answer| {
+                mark.read(answer.status, |name| answer.header(name), &answer.body)
+            },
         };
         let pace = Pace {
             rate: settings.rate,

@@ -275,6 +275,10 @@ impl<'s> Saga<'s> {
                         said: fault.said,
                         took,
                     });
+                    // A router that disagrees with itself stops the command, too: its repair comes first.
+                    if fault.reason == Reason::RouterDrifted {
+                        left.extend(fault.next);
+                    }
                     left.push(promise.by_hand(self.stage));
                 }
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::ending::{Decision, Ending, Reason};
-use crate::model::event::Fact;
+use crate::model::event::{Event, Fact};
 use crate::model::fault::Fault;
 use crate::model::hook::Moment;
 use crate::model::release::Release;
@@ -59,13 +59,18 @@ pub async fn switch(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> 
     saga.stage()
         .learned(Fact::IntendedWeight(plan.weight.percent()));
     let release = &release_of(saga, slot, plan.release.as_ref()).await?;
-    let old = saga
+    let active = saga
         .step(PrepareWayBack {
             before: &before,
             to,
         })
-        .await?
-        .filter(|_| slot != before.split.active());
+        .await?;
+    // Where traffic is divided already, the slot that it leaves may have the smaller part of it.
+    let old = match slot == before.split.active() {
+        false => active,
+        true if before.split.is_whole() => None,
+        true => saga.step(AskSlot(slot.other())).await?,
+    };
 
     saga.stage()
         .is_about(Some(slot), Some(release), old.as_ref());
@@ -113,8 +118,16 @@ pub async fn switch(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> 
 
     saga.commit();
     felt.settle(saga.stage()).await;
-    if moves {
+    // Who had the greater part already may be the old release that gets the rest back: only a
+    // version says which of the two it is.
+    let goes_out = slot != before.split.active() || plan.release.is_some();
+    if moves && goes_out {
         let_go(saga, before.split, to).await?;
+    } else if moves && to.is_whole() && saga.stage().drain.is_some() {
+        let left = saga.stage().slots.name(slot.other());
+        saga.stage().say(Event::Noticed(format!(
+            "{left} is not let go: this may be a way back; give `version` where a release goes out"
+        )));
     }
     Ok(ended(saga.stage(), &felt, before.split, to))
 }
@@ -151,6 +164,9 @@ pub async fn rollback(
         bad.clone(),
         release.clone(),
     );
+    if to != before.split {
+        saga.stage().ledger.goes_back(to);
+    }
     saga.undo_with(LookWhereItStays::new(before.clone(), to))?;
     saga.step(Shift {
         before: &before,

@@ -130,6 +130,7 @@ impl Undo for PutTrafficBack {
         let router = stage.router()?;
         let from = to_restore.unwrap_or(self.way_back.ours);
         if is_there {
+            stage.ledger.goes_back(self.way_back.before.split);
             self.put_back(router).await?;
             stage.say(Event::Changed {
                 what: "traffic".to_owned(),

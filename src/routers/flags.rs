@@ -234,20 +234,18 @@ impl Flags {
         self.host.rename(&self.path(from), &self.path(to)).await
     }
 
-    /// One step towards `wanted` as the only flag; whether it is that now.
-    async fn settle(&self, wanted: Weight) -> Result<bool, RouterError> {
+    /// One step towards `wanted` as the only flag; whether it is that now. Once `synced`, for good.
+    async fn settle(&self, wanted: Weight, synced: &mut bool) -> Result<bool, RouterError> {
         let path = self.path(wanted);
         let failed = |failed| refused("restoring", &path, &failed);
         let flags = self.list().await?.flags;
         match flags.as_slice() {
-            [one] if *one == wanted => {
-                // Onto itself: what an earlier run renamed may not be on the disk yet.
-                return self.rename(wanted, wanted).await.map_err(failed);
-            }
+            [one] if *one == wanted && *synced => return Ok(true),
+            // Onto itself: what an earlier run renamed may not be on the disk yet.
+            [one] if *one == wanted => return self.rename(wanted, wanted).await.map_err(failed),
             // A flag has nothing in it.
             [] => self.host.replace(&path, b"").await.map_err(failed)?,
-            // Each rename takes one flag away and leaves the wanted one. One that is gone meanwhile
-            // is looked for again.
+            // Each takes one flag away and leaves the wanted one. One that is gone is looked for again.
             [first, .., last] if *last == wanted => {
                 self.rename(*first, wanted).await.map_err(failed)?;
             }
@@ -255,6 +253,7 @@ impl Flags {
                 self.rename(*last, wanted).await.map_err(failed)?;
             }
         }
+        *synced = true;
         Ok(false)
     }
 }
@@ -362,12 +361,12 @@ impl Router for Flags {
             return Err(RouterError::Refused(said));
         };
         // There may be several flags, and somebody else may be moving them at the same time.
-        let mut last = None;
+        let (mut last, mut synced) = (None, false);
         for _ in 0..STEPS_BACK {
-            match self.settle(wanted).await {
+            match self.settle(wanted, &mut synced).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
-                Err(failed) => last = Some(failed),
+                Err(failed) => (synced, last) = (false, Some(failed)),
             }
         }
         match last {

@@ -14,6 +14,7 @@ pub mod haproxy;
 pub mod http;
 mod lock;
 pub mod nginx;
+mod placed;
 pub mod pointer;
 pub mod pool;
 mod testers;

@@ -7,19 +7,20 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::lock;
+use super::placed::{Placed, failed_at};
 use super::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
-use crate::platform::atomic_file::{directory_of, replace, sync_directory};
+use crate::platform::atomic_file::{directory_of, sync_directory};
+use crate::platform::host::HostError;
 use crate::platform::text::{excerpt, shell_word};
 
 /// The entry in the table.
@@ -30,14 +31,17 @@ pub const KIND: Kind<dyn Router, Tools> = Kind {
     build,
 };
 
-/// How long another writer is waited for; a write takes milliseconds.
-const ANOTHER_WRITER: Duration = Duration::from_secs(2);
+/// How long another writer is waited for; a write takes milliseconds, and over a slow line a lock is
+/// given back later than that.
+const ANOTHER_WRITER: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Options {
     /// The file or link that names the active slot.
     path: String,
+    /// The machine on which it is, one of `hosts`. Default: this one.
+    host: Option<String>,
     /// `file`: its content is the slot's name. `symlink`: the last part of what it points to is.
     #[serde(default)]
     form: Form,
@@ -52,13 +56,13 @@ enum Form {
 }
 
 struct Pointer {
-    path: PathBuf,
+    place: Placed,
     form: Form,
     slots: Slots,
 }
 
 fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
-    let Options { path, form } = block.options()?;
+    let Options { path, host, form } = block.options()?;
     for side in [Side::First, Side::Second] {
         let name = tools.slots.name(side);
         if name.trim() != name || name.contains('/') || name.is_empty() {
@@ -68,7 +72,7 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
         }
     }
     Ok(Box::new(Pointer {
-        path: tools.directory.join(path),
+        place: Placed::of(("path", &path), host.as_deref(), tools)?,
         form,
         slots: tools.slots.clone(),
     }))
@@ -76,25 +80,31 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
 
 impl Pointer {
     /// What the pointer says, literally: the file's content or the link's target.
-    fn now(&self) -> Result<String, RouterError> {
-        let said = match self.form {
-            Form::File => fs::read_to_string(&self.path),
-            Form::Symlink => fs::read_link(&self.path).and_then(|target| {
-                let text = target.into_os_string().into_string();
-                text.map_err(|_| io::Error::other("its target is not UTF-8"))
-            }),
+    async fn now(&self) -> Result<String, RouterError> {
+        let path = self.place.path();
+        let is_link = match self.form {
+            Form::File => Ok(false),
+            Form::Symlink => self.place.is_link().await,
         };
-        said.map_err(|failed| {
-            let path = self.path.display();
-            let said = match failed.kind() {
-                io::ErrorKind::NotFound => format!("it is not there; {}", self.first_time()),
-                io::ErrorKind::InvalidInput if self.form == Form::Symlink => {
-                    "it is not a symbolic link, which `form: symlink` says".to_owned()
-                }
-                _ => failed.to_string(),
-            };
-            RouterError::OutOfReach(format!("the pointer {path}: {said}"))
-        })
+        let unread =
+            |said: String| RouterError::OutOfReach(format!("the pointer {}: {said}", self.place));
+        let is_link = is_link.map_err(|failed| unread(failed.to_string()))?;
+        let said = match self.form {
+            Form::Symlink if is_link && self.place.is_here() => target_of(path),
+            Form::Symlink if is_link => self.place.shell(r#"readlink -- "$FILE""#, &[]).await,
+            Form::File | Form::Symlink => match self.place.host().kind(path).await {
+                Ok(None) => Err(HostError::Refused(format!(
+                    "it is not there; {}",
+                    self.first_time()
+                ))),
+                Ok(Some(_)) if self.form == Form::Symlink => Err(HostError::Refused(
+                    "it is not a symbolic link, which `form: symlink` says".to_owned(),
+                )),
+                Ok(Some(_)) => self.place.text().await,
+                Err(failed) => Err(failed),
+            },
+        };
+        said.map_err(|failed| unread(failed.to_string()))
     }
 
     /// The slot that is named.
@@ -110,7 +120,7 @@ impl Pointer {
             let (first, second) = (&self.slots.first.name, &self.slots.second.name);
             RouterError::Refused(format!(
                 "the pointer {} names \"{}\", and the slots are {first} and {second}",
-                self.path.display(),
+                self.place,
                 excerpt(name, 60)
             ))
         })
@@ -128,27 +138,21 @@ impl Pointer {
         }
     }
 
-    fn write(&self, said: &str) -> io::Result<()> {
-        let directory = directory_of(&self.path);
-        match self.form {
-            Form::File => {
-                // A link to the file stays a link.
-                let place = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-                replace(&place, said.as_bytes())
-            }
+    async fn write(&self, said: &str) -> Result<(), RouterError> {
+        let written = match self.form {
+            Form::File => self.place.write(said).await,
+            Form::Symlink if self.place.is_here() => point(self.place.path(), said)
+                .map_err(|failed| HostError::Refused(failed.to_string())),
             Form::Symlink => {
-                let beside = tempfile::Builder::new()
-                    .prefix(".cutover-")
-                    .suffix(".tmp")
-                    .make_in(directory, |beside| symlink(said, beside))?;
-                beside.persist(&self.path).map_err(|failed| failed.error)?;
-                sync_directory(directory)
+                let to = ("TO".to_owned(), said.to_owned());
+                self.place.shell(POINT, &[to]).await.map(drop)
             }
-        }
+        };
+        written.map_err(|failed| failed_at(&format!("the pointer {}", self.place), failed))
     }
 
-    fn as_read(&self, from: &Reading) -> Result<String, RouterError> {
-        let now = self.now()?;
+    async fn as_read(&self, from: &Reading) -> Result<String, RouterError> {
+        let now = self.now().await?;
         if now == from.revision {
             Ok(now)
         } else {
@@ -159,17 +163,49 @@ impl Pointer {
         }
     }
 
-    fn refused(&self, failed: &io::Error) -> RouterError {
-        RouterError::Refused(format!("the pointer {}: {failed}", self.path.display()))
+    /// That a link would not point nowhere.
+    async fn leads_somewhere(&self, next: &str) -> Result<(), RouterError> {
+        let aim = directory_of(self.place.path()).join(next);
+        let said = match self.place.host().kind(&aim).await {
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) => "No such file or directory".to_owned(),
+            Err(failed) => failed.to_string(),
+        };
+        Err(RouterError::Refused(format!(
+            "the pointer {} would point at {next}: {said}",
+            self.place
+        )))
     }
 
     fn first_time(&self) -> String {
-        let (path, name) = (self.path.to_string_lossy(), &self.slots.first.name);
+        let (path, name) = (self.place.path().to_string_lossy(), &self.slots.first.name);
         match self.form {
             Form::File => format!("echo {} > {}", shell_word(name), shell_word(&path)),
             Form::Symlink => format!("ln -s {} {}", shell_word(name), shell_word(&path)),
         }
     }
+}
+
+/// Points a link elsewhere on a host, in one step.
+const POINT: &str = r#"t="$FILE.cutover-$$"; ln -s -- "$TO" "$t" && mv -T -f -- "$t" "$FILE" || { rm -f -- "$t"; exit 1; }
+d=$(dirname -- "$FILE"); sync "$d" 2>/dev/null || sync"#;
+
+/// The same here.
+fn point(path: &Path, to: &str) -> io::Result<()> {
+    let directory = directory_of(path);
+    let beside = tempfile::Builder::new()
+        .prefix(".cutover-")
+        .suffix(".tmp")
+        .make_in(directory, |beside| symlink(to, beside))?;
+    beside.persist(path).map_err(|failed| failed.error)?;
+    sync_directory(directory)
+}
+
+fn target_of(path: &Path) -> Result<String, HostError> {
+    let refused = |said: String| HostError::Refused(said);
+    let target = fs::read_link(path).map_err(|failed| refused(failed.to_string()))?;
+    let text = target.into_os_string().into_string();
+    text.map_err(|_| refused("its target is not UTF-8".to_owned()))
 }
 
 fn whole(split: Split) -> Result<Side, RouterError> {
@@ -185,7 +221,7 @@ fn whole(split: Split) -> Result<Side, RouterError> {
 #[async_trait]
 impl Router for Pointer {
     fn told(&self) -> String {
-        format!("pointer {}", self.path.display())
+        format!("pointer {}", self.place)
     }
 
     fn known_loss(&self) -> Option<String> {
@@ -208,7 +244,7 @@ impl Router for Pointer {
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {
-        let now = self.now()?;
+        let now = self.now().await?;
         Ok(Reading {
             split: Split::all_to(self.side(&now)?),
             revision: now.clone(),
@@ -218,38 +254,32 @@ impl Router for Pointer {
 
     async fn prepare(&self, change: &Change) -> Result<(), RouterError> {
         let side = whole(change.to)?;
-        let next = self.pointing_at(side, &self.as_read(&change.from)?);
-        let directory = directory_of(&self.path);
-        if self.form == Form::Symlink
-            && let Err(failed) = fs::metadata(directory.join(&next))
-        {
-            let path = self.path.display();
-            return Err(RouterError::Refused(format!(
-                "the pointer {path} would point at {next}: {failed}"
-            )));
+        let next = self.pointing_at(side, &self.as_read(&change.from).await?);
+        if self.form == Form::Symlink {
+            self.leads_somewhere(&next).await?;
         }
-        tempfile::tempfile_in(directory).map_err(|failed| self.refused(&failed))?;
-        Ok(())
+        let directory = directory_of(self.place.path());
+        let writable = self.place.host().writable(directory).await;
+        writable.map_err(|failed| failed_at(&format!("the pointer {}", self.place), failed))
     }
 
     async fn apply(&self, change: &Change) -> Result<(), RouterError> {
         let side = whole(change.to)?;
-        let _lock = lock::take(&self.path, ANOTHER_WRITER).await?;
-        let now = self.as_read(&change.from)?;
+        let _lock = self.place.lock(ANOTHER_WRITER).await?;
+        let now = self.as_read(&change.from).await?;
         let next = self.pointing_at(side, &now);
         if next == now {
             return Ok(());
         }
-        self.write(&next).map_err(|failed| self.refused(&failed))
+        self.write(&next).await
     }
 
     async fn confirm(&self, split: Split) -> Result<Confirmed, RouterError> {
-        let (now, wanted) = (self.now()?, whole(split)?);
+        let (now, wanted) = (self.now().await?, whole(split)?);
         let side = self.side(&now)?;
         let name = self.slots.name(side);
         if side == wanted {
-            let path = self.path.display();
-            Ok(Confirmed::ByState(format!("{path} names {name}")))
+            Ok(Confirmed::ByState(format!("{} names {name}", self.place)))
         } else {
             Err(RouterError::Conflict {
                 expected: self.slots.name(wanted).to_owned(),
@@ -260,8 +290,7 @@ impl Router for Pointer {
 
     async fn restore(&self, saved: &Reading) -> Result<(), RouterError> {
         // The way back waits for another writer, but not for ever.
-        let _lock = lock::take(&self.path, ANOTHER_WRITER).await.ok();
-        self.write(&saved.saved)
-            .map_err(|failed| self.refused(&failed))
+        let _lock = self.place.lock(ANOTHER_WRITER).await.ok();
+        self.write(&saved.saved).await
     }
 }

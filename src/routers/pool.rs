@@ -101,6 +101,13 @@ pub trait Pool: Send + Sync {
     /// When it is not, or cannot be told.
     async fn confirm(&self, turn: &Turn) -> Result<Confirmed, RouterError>;
 
+    /// Makes the router's own parts agree, where a run was killed between two of them: what it has
+    /// written goes on. Does nothing where they agree.
+    ///
+    /// # Errors
+    /// When they do not, or cannot be asked.
+    async fn reconcile(&self) -> Result<(), RouterError>;
+
     /// How many requests members still have.
     ///
     /// # Errors

@@ -101,7 +101,7 @@ impl Target for Command {
     }
 
     async fn deploy(&self, order: &Order, desk: &Desk<'_>) -> Result<String, TargetError> {
-        self.prepare(order).await?;
+        desk.unless_cancelled(self.prepare(order)).await?;
         let (hidden, open) = self.options.env.split(&self.vault);
         let variables = and(open, order.variables());
         let script = Script {

@@ -8,13 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Desk, KINDS, Order, Target, TargetError, Tools};
+use super::{Desk, KINDS, Order, Stops, Target, TargetError, Tools, Went};
 use crate::config::fleet;
 use crate::config::kinds::{Block, Kind, TargetBlock, build, plain_schema};
 use crate::platform::text::{self, listed};
@@ -58,8 +57,8 @@ struct Node {
     target: Box<dyn Target>,
 }
 
-/// How it went at a node; `None` where it was not begun.
-type Went<'a> = (&'a Node, Option<Result<(String, Duration), TargetError>>);
+/// What a node came to; `None` where it was not begun.
+type Outcome<'a> = (&'a Node, Option<Result<(String, Duration), TargetError>>);
 
 fn made(block: &Block, tools: &Tools) -> Result<Box<dyn Target>, String> {
     let options: Options = block.options()?;
@@ -96,8 +95,12 @@ impl Target for Fleet {
     }
 
     async fn prepare(&self, order: &Order) -> Result<(), TargetError> {
-        let asked = self.nodes.iter().map(|node| node.target.prepare(order));
-        let answers = join_all(asked).await;
+        // So many at once as may be here, too: a hundred logins at the same time are late, all of them.
+        let mut asked = Vec::new();
+        for node in &self.nodes {
+            asked.push(node.target.prepare(order));
+        }
+        let answers: Vec<_> = stream::iter(asked).buffered(self.at_once).collect().await;
         let failed: Vec<_> = self
             .nodes
             .iter()
@@ -116,17 +119,45 @@ impl Target for Fleet {
     }
 
     async fn deploy(&self, order: &Order, desk: &Desk<'_>) -> Result<String, TargetError> {
-        self.prepare(order).await?;
+        desk.unless_cancelled(self.prepare(order)).await?;
         let failed = AtomicBool::new(false);
         let mut deployed = Vec::new();
-        for node in &self.nodes {
-            deployed.push(node.deploy(order, desk, &failed));
+        for (nth, node) in self.nodes.iter().enumerate() {
+            let deploying = node.deploy(order, desk, &failed);
+            deployed.push(async move { (nth, node, deploying.await) });
         }
-        let went: Vec<_> = stream::iter(deployed)
-            .buffered(self.at_once)
+        // In whatever order they end: one that is slow keeps nobody waiting but itself.
+        let mut went: Vec<_> = stream::iter(deployed)
+            .buffer_unordered(self.at_once)
             .collect()
             .await;
-        self.together(self.nodes.iter().zip(went).collect())
+        went.sort_unstable_by_key(|(nth, ..)| *nth);
+        let went = went.into_iter().map(|(_, node, outcome)| (node, outcome));
+        self.together(went.collect(), desk)
+    }
+
+    fn stops(&self) -> Option<&dyn Stops> {
+        let all = self.nodes.iter().all(|node| node.target.stops().is_some());
+        all.then_some(self)
+    }
+}
+
+#[async_trait]
+impl Stops for Fleet {
+    async fn stop(&self, order: &Order, desk: &Desk<'_>) -> Result<String, TargetError> {
+        let mut each = Vec::new();
+        for node in &self.nodes {
+            if let Some(stops) = node.target.stops() {
+                let stopping = stops.stop(order, desk);
+                each.push(async move {
+                    let began = Instant::now();
+                    let went = stopping.await;
+                    (node, Some(went.map(|said| (said, began.elapsed()))))
+                });
+            }
+        }
+        let went = stream::iter(each).buffered(self.at_once).collect().await;
+        self.together(went, desk)
     }
 }
 
@@ -145,6 +176,7 @@ impl Node {
         let say = |line: String| (desk.say)(format!("{}: {line}", self.name));
         let own = Desk {
             say: &say,
+            went: desk.went,
             cancelled: desk.cancelled,
         };
         let went = self.target.deploy(order, &own).await;
@@ -154,14 +186,18 @@ impl Node {
             Ok(said) => said.clone(),
             Err(failed) => failed.to_string(),
         };
-        say(format!("{said}, {}", text::duration(took)));
+        (desk.went)(Went {
+            well: went.is_ok(),
+            said: format!("{}: {said}", self.name),
+            took,
+        });
         Some(went.map(|said| (said, took)))
     }
 }
 
 impl Fleet {
     /// What it all came to.
-    fn together(&self, went: Vec<Went<'_>>) -> Result<String, TargetError> {
+    fn together(&self, went: Vec<Outcome<'_>>, desk: &Desk<'_>) -> Result<String, TargetError> {
         let all = self.nodes.len();
         let well = went
             .iter()
@@ -180,8 +216,15 @@ impl Fleet {
                 text::duration(slowest)
             ));
         }
-        let begun = went.iter().filter(|(_, it)| it.is_some()).count();
-        let left = all - begun;
+        let mut left = 0;
+        for (node, _) in went.iter().filter(|(_, it)| it.is_none()) {
+            left += 1;
+            (desk.went)(Went {
+                well: false,
+                said: format!("{}: not begun", node.name),
+                took: Duration::ZERO,
+            });
+        }
         let failures: Vec<(&str, TargetError)> = went
             .into_iter()
             .filter_map(|(node, it)| Some((node.name.as_str(), it?.err()?)))
@@ -202,10 +245,10 @@ impl Fleet {
     }
 }
 
-/// Many failures as one, which is what is worst of them: what may go on, then what took too long.
-/// Where others went well, it was begun, whatever one of them says.
+/// Many failures as one, which is what is worst of them: what may go on, then what took too long, what
+/// failed, and who is away. Where others went well, it was begun, whatever one of them says.
 fn as_one(failures: Vec<(&str, TargetError)>, said: String, mut begun: bool) -> TargetError {
-    let (mut lost, mut late, mut cancelled) = (false, None, false);
+    let (mut lost, mut late, mut cancelled, mut broken) = (false, None, false, false);
     let mut last_words = Vec::new();
     for (name, failed) in failures {
         let words = match failed {
@@ -224,7 +267,11 @@ fn as_one(failures: Vec<(&str, TargetError)>, said: String, mut begun: bool) -> 
                 late = late.max(Some(after));
                 last_words
             }
-            TargetError::Failed { last_words, .. } => last_words,
+            TargetError::Failed { last_words, .. } => {
+                broken = true;
+                last_words
+            }
+            TargetError::Vanished { last_words, .. } => last_words,
         };
         begun = true;
         last_words.extend(words.into_iter().map(|line| format!("{name}: {line}")));
@@ -237,7 +284,8 @@ fn as_one(failures: Vec<(&str, TargetError)>, said: String, mut begun: bool) -> 
             after,
             last_words,
         },
-        None if begun => TargetError::Failed { said, last_words },
+        None if broken => TargetError::Failed { said, last_words },
+        None if begun => TargetError::Vanished { said, last_words },
         None => TargetError::OutOfReach(said),
     }
 }
@@ -275,8 +323,18 @@ mod tests {
             one(vec![away()], false),
             TargetError::OutOfReach("said".into())
         );
-        assert!(matches!(
+        let vanished = || TargetError::Vanished {
+            said: "v".into(),
+            last_words: Vec::new(),
+        };
+        for gone in [
             one(vec![away()], true),
+            one(vec![vanished(), away()], false),
+        ] {
+            assert!(matches!(gone, TargetError::Vanished { .. }), "{gone:?}");
+        }
+        assert!(matches!(
+            one(vec![vanished(), failed()], false),
             TargetError::Failed { .. }
         ));
         assert!(matches!(

@@ -5,11 +5,15 @@
 //! here; the story looks at the slot itself.
 
 mod command;
+mod compose;
 mod directory;
 mod docker;
 mod fleet;
 mod http;
+mod shell;
+mod systemd;
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,10 +30,12 @@ use crate::platform::secret::Vault;
 /// All kinds, by name.
 pub const KINDS: &[Kind<dyn Target, Tools>] = &[
     command::KIND,
+    compose::KIND,
     directory::KIND,
     docker::KIND,
     fleet::KIND,
     http::KIND,
+    systemd::KIND,
 ];
 
 /// What a target is built with.
@@ -79,14 +85,74 @@ impl Order {
             ("FENCE", self.fence.as_deref().unwrap_or_default()),
         ]
     }
+
+    /// A text with `$APP`, `$ENVIRONMENT`, `$SLOT` and `$VERSION` filled in. Other dollars are left alone.
+    fn fill(&self, text: &str) -> String {
+        let words = [
+            ("APP", self.app.as_str()),
+            ("ENVIRONMENT", &self.environment),
+            ("SLOT", &self.slot),
+            ("VERSION", self.release.as_str()),
+        ];
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('$') {
+            out.push_str(before);
+            let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let end = after.find(|c| !of_name(c)).unwrap_or(after.len());
+            match words.iter().find(|(name, _)| *name == &after[..end]) {
+                Some((_, value)) => {
+                    out.push_str(value);
+                    rest = &after[end..];
+                }
+                None => {
+                    out.push('$');
+                    rest = after;
+                }
+            }
+        }
+        out.push_str(rest);
+        out
+    }
 }
 
 /// Where a target says what it does: lines of a script's output, and when to give up.
 pub struct Desk<'a> {
     /// Takes a line for the log.
     pub say: &'a (dyn Fn(String) + Send + Sync),
+    /// Takes how it went at one of several machines.
+    pub went: &'a (dyn Fn(Went) + Send + Sync),
     /// Cancelled when the run is: the target ends what it began and returns.
     pub cancelled: &'a CancellationToken,
+}
+
+impl Desk<'_> {
+    /// Waits for what changes nothing until the run is cancelled, and then no longer: there is
+    /// nothing that would have to be ended, so it is dropped.
+    ///
+    /// # Errors
+    /// Its own, or [`TargetError::Cancelled`].
+    pub async fn unless_cancelled<T>(
+        &self,
+        asked: impl Future<Output = Result<T, TargetError>> + Send,
+    ) -> Result<T, TargetError> {
+        tokio::select! {
+            biased;
+            () = self.cancelled.cancelled() => Err(TargetError::Cancelled),
+            answer = asked => answer,
+        }
+    }
+}
+
+/// How it went at one of several machines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Went {
+    /// Whether the release is in the slot there.
+    pub well: bool,
+    /// The machine and what happened, in a line: `web1: ./deploy.sh ended with 0`.
+    pub said: String,
+    /// How long it took; zero where it was not begun.
+    pub took: Duration,
 }
 
 /// Why a release did not get into the slot.
@@ -118,7 +184,15 @@ pub enum TargetError {
         /// The first bytes that were answered, if any were.
         last_words: Vec<String>,
     },
-    /// It could not be begun: no such program, no such directory, no connection.
+    /// It was begun, and a machine that it needs is out of reach since; nothing of it is at work any more.
+    #[error("{said}")]
+    Vanished {
+        /// What happened, in a line.
+        said: String,
+        /// The last lines that were printed.
+        last_words: Vec<String>,
+    },
+    /// It could not be begun: no such directory, no connection.
     #[error("{0}")]
     OutOfReach(String),
     /// The run was cancelled; what had been begun was ended.
@@ -135,7 +209,8 @@ pub trait Target: Send + Sync {
     /// Whether nothing of what it began goes on when it has returned, also after a timeout.
     fn ends_what_it_begins(&self) -> bool;
 
-    /// Checks what can be checked without changing anything.
+    /// Checks what can be checked without changing anything. May be dropped at any time, and
+    /// asked while another target is at work in the same slot.
     ///
     /// # Errors
     /// When a deployment could not work.
@@ -147,4 +222,20 @@ pub trait Target: Send + Sync {
     /// # Errors
     /// See [`TargetError`].
     async fn deploy(&self, order: &Order, desk: &Desk<'_>) -> Result<String, TargetError>;
+
+    /// What stops a slot; `None` where the kind does not know how.
+    fn stops(&self) -> Option<&dyn Stops> {
+        None
+    }
+}
+
+/// What stops a slot that is not needed any more.
+#[async_trait]
+pub trait Stops: Send + Sync {
+    /// Stops what is in the slot; nothing of it is removed, and the next deployment brings it up.
+    /// Returns what it did in a line.
+    ///
+    /// # Errors
+    /// See [`TargetError`].
+    async fn stop(&self, order: &Order, desk: &Desk<'_>) -> Result<String, TargetError>;
 }

@@ -265,6 +265,29 @@ fn the_readme_lists_what_there_is() {
     }
 }
 
+#[test]
+fn the_readme_lists_every_reason() {
+    let source = fs::read_to_string(root().join("src/model/ending.rs")).unwrap();
+    let (_, reasons) = source.split_once("pub enum Reason {").unwrap();
+    let (reasons, _) = reasons.split_once("\n}").unwrap();
+    let words = reasons.lines().map(str::trim);
+    let words = words.filter(|line| !line.starts_with("///") && !line.is_empty());
+    let kebab = |word: &str| {
+        let mut out = String::new();
+        for letter in word.trim_end_matches(',').chars() {
+            if letter.is_uppercase() && !out.is_empty() {
+                out.push('-');
+            }
+            out.extend(letter.to_lowercase());
+        }
+        out
+    };
+    let words: BTreeSet<String> = words.map(kebab).collect();
+    assert!(words.contains("changed-by-others"), "{words:?}");
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    assert_eq!(first_column(&readme, "## Reason codes"), words);
+}
+
 /// The keys of a mapping in `action.yml`, each with what is below it.
 fn keys<'a>(node: &'a Node, name: &str) -> Vec<(&'a str, &'a Node)> {
     let What::Map(entries) = &node.what else {

@@ -3,35 +3,46 @@
 //! It is made when it is first needed and made again when it was lost; what had been begun over
 //! the lost one is its caller's matter. Everything on the way has a deadline.
 
-use std::borrow::Cow;
-use std::io;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use russh::client::{Config, Handle, Handler, Msg, connect_stream};
-use russh::keys::{Algorithm, PublicKey, PublicKeyOrCertificate};
-use russh::{AlgorithmKind, Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Preferred};
+use async_trait::async_trait;
+use russh::AlgorithmKind;
+use russh::client::{Handle, Handler, connect_stream};
+use russh::keys::{PublicKey, PublicKeyOrCertificate};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::login::Login;
 use super::pins::{Pins, fingerprint};
+use super::session::Session;
+use super::terms::{config, same_kind};
 use super::{Over, PORT};
+use crate::hosts::shell::kept::{self, Kept};
+use crate::hosts::shell::{Seat, Shell, Talk};
 use crate::platform::host::{HostError, Socket, Stream};
 use crate::platform::secret::Vault;
 use crate::platform::{names, text};
 
-/// How long it may take until we are in, and until a channel is open.
+/// How long it may take until the host takes our connection, and until a channel is open.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// After so much silence the host is asked whether it is there still; after three of them without
-/// an answer the connection is lost.
-const SILENCE: Duration = Duration::from_secs(5);
+/// How long each half of the log-in may then take: it is arithmetic for both machines, and of a hundred
+/// hosts at once the last must not seem dead because this machine is slow.
+const LOGIN: Duration = Duration::from_secs(20);
 
-/// Commands at once over one connection: OpenSSH's `MaxSessions` is 10 by default.
-const SEATS: usize = 8;
+/// Commands at once over one connection, and locks beside them, for who holds one needs a seat for
+/// what is done under it. OpenSSH's `MaxSessions` is 10 by default, and a session that is over
+/// stays one for a moment.
+const SEATS: [usize; 2] = [6, 2];
+
+/// How long a seat is waited for: others may be long at work.
+const QUEUE: Duration = Duration::from_secs(600);
+
+/// After how long a session that is refused is asked for again where so few may be open at once.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Where a host is, and who it must be.
 pub(super) struct Place {
@@ -50,12 +61,13 @@ pub(super) struct Line {
     pub(super) place: Place,
     login: Login,
     warm: tokio::sync::Mutex<Option<Arc<Warm>>>,
+    kept: kept::Place,
 }
 
 /// An open connection.
 pub(super) struct Warm {
     handle: Handle<Gate>,
-    seats: Arc<Semaphore>,
+    seats: [Arc<Semaphore>; 2],
 }
 
 /// Looks at the host's key while the connection is made.
@@ -84,6 +96,7 @@ impl Line {
             place,
             login,
             warm: tokio::sync::Mutex::default(),
+            kept: kept::Place::default(),
         }
     }
 
@@ -97,23 +110,14 @@ impl Line {
         format!("{}@{host}:{port}", self.login.user)
     }
 
-    /// A sentence about this host.
-    pub(super) fn said(&self, what: impl std::fmt::Display) -> String {
-        let what = what.to_string();
-        let what = self.place.vault.redact(&what);
-        format!("{} ({}): {what}", self.place.name, self.told())
-    }
-
     /// The connection, which is made if there is none.
     pub(super) async fn connection(&self) -> Result<Arc<Warm>, HostError> {
         let mut warm = self.warm.lock().await;
         if let Some(warm) = warm.as_ref().filter(|it| !it.handle.is_closed()) {
             return Ok(Arc::clone(warm));
         }
-        let late = || format!("no connection within {}", text::duration(DEADLINE));
-        let dialled = timeout(DEADLINE, self.dial()).await;
-        let dialled = dialled.unwrap_or_else(|_| Err(late()));
-        let fresh = Arc::new(dialled.map_err(|said| HostError::OutOfReach(self.said(said)))?);
+        let dialled = self.dial().await;
+        let fresh = Arc::new(dialled.map_err(|said| HostError::OutOfReach(self.said(&said)))?);
         *warm = Some(Arc::clone(&fresh));
         Ok(fresh)
     }
@@ -129,6 +133,12 @@ impl Line {
     async fn dial(&self) -> Result<Warm, String> {
         let mut kinds = self.place.pins.algorithms();
         let mut shown = Vec::new();
+        let late = |_| {
+            format!(
+                "it takes our connection and does not let us in within {}",
+                text::duration(LOGIN)
+            )
+        };
         let mut handle = loop {
             let stream = self.wire().await?;
             let seen = Arc::new(Mutex::new(None));
@@ -136,7 +146,8 @@ impl Line {
                 pins: self.place.pins.clone(),
                 seen: Arc::clone(&seen),
             };
-            let failed = match connect_stream(Arc::new(config(&kinds)), stream, gate).await {
+            let greeting = connect_stream(Arc::new(config(&kinds)), stream, gate);
+            let failed = match timeout(LOGIN, greeting).await.map_err(late)? {
                 Ok(handle) => break handle,
                 Err(failed) => failed,
             };
@@ -176,10 +187,11 @@ impl Line {
                 (failed, _) => return Err(failed.to_string()),
             }
         };
-        self.login.at(&mut handle).await?;
+        let login = self.login.at(&mut handle);
+        timeout(LOGIN, login).await.map_err(late)??;
         Ok(Warm {
             handle,
-            seats: Arc::new(Semaphore::new(SEATS)),
+            seats: SEATS.map(|seats| Arc::new(Semaphore::new(seats))),
         })
     }
 
@@ -192,10 +204,14 @@ impl Line {
             let to = Socket::Tcp(host.clone(), *port);
             return over.connect(&to).await.map_err(|failed| failed.to_string());
         }
-        let addresses = names::addresses(host, *port).await;
-        let addresses = addresses.map_err(|failed| failed.to_string())?;
-        let stream = TcpStream::connect(&addresses[..]).await;
-        let stream = stream.map_err(|failed| failed.to_string())?;
+        let connecting = async {
+            let addresses = names::addresses(host, *port).await;
+            let addresses = addresses.map_err(|failed| failed.to_string())?;
+            let stream = TcpStream::connect(&addresses[..]).await;
+            stream.map_err(|failed| failed.to_string())
+        };
+        let late = |_| format!("no connection within {}", text::duration(DEADLINE));
+        let stream = timeout(DEADLINE, connecting).await.map_err(late)??;
         // Small questions and small answers: none should wait for the next one.
         stream
             .set_nodelay(true)
@@ -226,17 +242,30 @@ impl Line {
     }
 
     /// A channel for a command. One over a connection that turns out to be lost is tried once more.
-    pub(super) async fn session(&self) -> Result<Session, HostError> {
-        let mut again = true;
+    async fn session(&self, seat: Seat) -> Result<Session, HostError> {
+        let (mut again, mut refused) = (true, None);
         loop {
             let warm = self.connection().await?;
-            let seat = Arc::clone(&warm.seats).acquire_owned().await;
+            let seats = Arc::clone(&warm.seats[seat as usize]);
+            let taking = timeout(QUEUE, seats.acquire_owned()).await;
+            let said = "too many commands are at work there for one more to begin";
+            let taken = taking.map_err(|_| HostError::OutOfReach(self.said(&said)))?;
             let opened = timeout(DEADLINE, warm.handle.channel_open_session()).await;
             match opened {
-                Ok(Ok(channel)) => return Ok(Session::new(channel, seat.ok(), warm)),
+                Ok(Ok(channel)) => return Ok(Session::new(channel, taken.ok(), warm)),
+                Ok(Err(russh::Error::ChannelOpenFailure(_)))
+                    if refused.get_or_insert_with(Instant::now).elapsed() < DEADLINE =>
+                {
+                    // The shell that stays gives way; and what has just ended keeps its place for a
+                    // moment more, on a busy machine for longer.
+                    if let Some(kept) = Kept::of(self) {
+                        kept.end().await;
+                    }
+                    sleep(PAUSE).await;
+                }
                 Ok(Err(russh::Error::ChannelOpenFailure(why))) => {
                     return Err(HostError::Refused(
-                        self.said(format!("it opens no session: {why:?}")),
+                        self.said(&format!("it opens no session: {why:?}")),
                     ));
                 }
                 _ if again => {
@@ -245,14 +274,14 @@ impl Line {
                 }
                 _ => {
                     let said = "it accepts us, and then opens no session";
-                    return Err(HostError::OutOfReach(self.said(said)));
+                    return Err(HostError::OutOfReach(self.said(&said)));
                 }
             }
         }
     }
 
     /// A connection from that host to something.
-    pub(super) async fn stream(&self, to: &Socket) -> Result<Box<dyn Stream>, HostError> {
+    async fn stream(&self, to: &Socket) -> Result<Box<dyn Stream>, HostError> {
         let mut again = true;
         loop {
             let warm = self.connection().await?;
@@ -280,7 +309,7 @@ impl Line {
                         Socket::Tcp(host, port) => format!("{host}:{port}"),
                     };
                     let said = format!("{at} cannot be opened over there: {why:?}");
-                    return Err(HostError::OutOfReach(self.said(said)));
+                    return Err(HostError::OutOfReach(self.said(&said)));
                 }
                 _ if again => {
                     again = false;
@@ -288,88 +317,50 @@ impl Line {
                 }
                 _ => {
                     let said = "it accepts us, and then opens no channel";
-                    return Err(HostError::OutOfReach(self.said(said)));
+                    return Err(HostError::OutOfReach(self.said(&said)));
                 }
             }
         }
     }
 }
 
-fn same_kind(one: &Algorithm, other: &Algorithm) -> bool {
-    match (one, other) {
-        (Algorithm::Rsa { .. }, Algorithm::Rsa { .. }) => true,
-        (one, other) => one == other,
-    }
-}
-
-fn config(kinds: &[Algorithm]) -> Config {
-    Config {
-        keepalive_interval: Some(SILENCE),
-        keepalive_max: 3,
-        preferred: Preferred {
-            key: Cow::Owned(kinds.to_vec()),
-            compression: Cow::Borrowed(&[russh::compression::NONE]),
-            ..Preferred::DEFAULT
-        },
-        ..Config::default()
-    }
-}
-
-/// A channel with a command behind it. Dropped, it is closed, which ends the command.
-pub(super) struct Session {
-    hears: ChannelReadHalf,
-    speaks: Speaker,
-    _seat: Option<OwnedSemaphorePermit>,
-    _warm: Arc<Warm>,
-}
-
-/// The way into a command's standard input.
-#[derive(Clone)]
-pub(super) struct Speaker(Arc<ChannelWriteHalf<Msg>>);
-
-impl Speaker {
-    /// Sends something, as soon as the other side has room for it.
-    pub(super) async fn send(&self, bytes: Vec<u8>) -> io::Result<()> {
-        self.0.data_bytes(bytes).await.map_err(io::Error::other)
+#[async_trait]
+impl Shell for Line {
+    fn name(&self) -> &str {
+        &self.place.name
     }
 
-    /// Ends it.
-    pub(super) async fn finish(&self) -> io::Result<()> {
-        self.0.eof().await.map_err(io::Error::other)
+    async fn reach(&self) -> Result<String, HostError> {
+        // A connection that was open may be lost, which shows when it is used.
+        self.session(Seat::Command).await?;
+        Ok(self.told())
     }
-}
 
-impl Session {
-    fn new(channel: Channel<Msg>, seat: Option<OwnedSemaphorePermit>, warm: Arc<Warm>) -> Self {
-        let (hears, speaks) = channel.split();
-        Self {
-            hears,
-            speaks: Speaker(Arc::new(speaks)),
-            _seat: seat,
-            _warm: warm,
+    async fn begin(&self, line: String, seat: Seat) -> Result<Box<dyn Talk>, HostError> {
+        let session = self.session(seat).await?;
+        let begun = session.speaks.exec(true, line).await;
+        begun.map_err(|failed| HostError::OutOfReach(self.said(&failed)))?;
+        Ok(Box::new(session))
+    }
+
+    fn keeps(&self) -> Option<&kept::Place> {
+        Some(&self.kept)
+    }
+
+    async fn connect(&self, to: &Socket) -> Result<Box<dyn Stream>, HostError> {
+        self.stream(to).await
+    }
+
+    fn said(&self, what: &dyn Display) -> String {
+        let what = what.to_string();
+        let what = self.place.vault.redact(&what);
+        format!("{} ({}): {what}", self.place.name, self.told())
+    }
+
+    fn mute(&self, words: &str) -> String {
+        match words.is_empty() {
+            true => "its login shell ran nothing and said nothing".to_owned(),
+            false => format!("its login shell did not run the command; it said: {words}"),
         }
-    }
-
-    /// Asks for a command.
-    pub(super) async fn exec(&self, line: String) -> Result<(), russh::Error> {
-        self.speaks.0.exec(true, line).await
-    }
-
-    /// The next that comes; `None` when nothing more does.
-    pub(super) async fn next(&mut self) -> Option<ChannelMsg> {
-        self.hears.wait().await
-    }
-
-    /// For who speaks while somebody else listens.
-    pub(super) fn speaker(&self) -> Speaker {
-        self.speaks.clone()
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // Both are put into a queue, which has room but for a connection that is lost anyway.
-        let _ = self.speaks.0.eof().now_or_never();
-        let _ = self.speaks.0.close().now_or_never();
     }
 }

@@ -200,7 +200,7 @@ impl Login {
             .map_err(|failed| at(&failed))?;
         let mut tried = Vec::new();
         let mut last = None;
-        for identity in held.into_iter().take(SHOWN) {
+        let fitting = held.into_iter().filter_map(|identity| {
             let key = identity.public_key().into_owned();
             let signed = match identity {
                 AgentIdentity::Certificate { certificate, .. } => Some(certificate),
@@ -209,9 +209,9 @@ impl Login {
                     certificate.as_ref().filter(ours).cloned()
                 }
             };
-            if certificate.is_some() && signed.is_none() {
-                continue;
-            }
+            (certificate.is_none() || signed.is_some()).then_some((key, signed))
+        });
+        for (key, signed) in fitting.take(SHOWN) {
             let told = shown(&key, signed.is_some());
             let hash = rsa_hash(handle, &key).await;
             let user = self.user.clone();

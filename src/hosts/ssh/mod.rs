@@ -3,26 +3,21 @@
 //! There is one connection to a host, kept warm from the first verb on, so that the way back does
 //! not begin with a handshake. Who the host is, is pinned (`pins`); who we are, is `login`.
 
-mod command;
 mod connection;
-mod files;
 mod login;
 mod pins;
-mod upload;
+mod session;
+mod terms;
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio_util::sync::CancellationToken;
 
 use super::Tools;
+use super::shell::Machine;
 use crate::config::kinds::{Block, Kind, plain_schema};
-use crate::platform::host::{Held, Host, HostError, Kind as At, Seen, Socket, Stream, Uploaded};
-use crate::platform::process::{Ran, Script, Sink};
+use crate::platform::host::Host;
 use crate::platform::secret::Secret;
 use connection::{Line, Place};
 use login::Login;
@@ -33,7 +28,7 @@ pub(super) const KIND: Kind<dyn Host, Tools> = Kind {
     name: "ssh",
     about: "A machine over SSH.",
     schema: plain_schema::<Options>,
-    build: |block, tools| Ok(Box::new(build(block, tools)?)),
+    build: |block, tools| Ok(Box::new(Machine(Box::new(build(block, tools)?)))),
 };
 
 /// The port where none is said.
@@ -61,7 +56,7 @@ struct Options {
     jump: Option<String>,
 }
 
-fn build(block: &Block, tools: &Tools) -> Result<Ssh, String> {
+fn build(block: &Block, tools: &Tools) -> Result<Line, String> {
     let options: Options = block.options()?;
     let (user, host, port) = parts(&options.address)?;
     let mut pins = Pins::default();
@@ -105,9 +100,7 @@ fn build(block: &Block, tools: &Tools) -> Result<Ssh, String> {
         pins,
         vault: tools.vault.clone(),
     };
-    Ok(Ssh {
-        line: Line::new(place, login),
-    })
+    Ok(Line::new(place, login))
 }
 
 /// User, host and port.
@@ -138,79 +131,6 @@ fn parts(address: &str) -> Result<(String, String, u16), String> {
         return Err(wrong());
     }
     Ok((user.to_owned(), host.to_owned(), port))
-}
-
-/// A host over SSH.
-struct Ssh {
-    line: Line,
-}
-
-#[async_trait]
-impl Host for Ssh {
-    fn name(&self) -> Option<&str> {
-        Some(&self.line.place.name)
-    }
-
-    async fn reach(&self) -> Result<String, HostError> {
-        // A connection that was open may be lost, which shows when it is used.
-        self.line.session().await?;
-        Ok(self.line.told())
-    }
-
-    async fn run(
-        &self,
-        script: &Script<'_>,
-        hidden: &[(String, String)],
-        say: Sink<'_>,
-        cancelled: &CancellationToken,
-    ) -> Result<Ran, HostError> {
-        command::run(&self.line, script, hidden, say, cancelled).await
-    }
-
-    async fn kind(&self, path: &Path) -> Result<Option<At>, HostError> {
-        files::kind(&self.line, path).await
-    }
-
-    async fn read(&self, path: &Path, cap: u64) -> Result<Seen, HostError> {
-        files::read(&self.line, path, cap).await
-    }
-
-    async fn connect(&self, to: &Socket) -> Result<Box<dyn Stream>, HostError> {
-        self.line.stream(to).await
-    }
-
-    async fn list(&self, directory: &Path) -> Result<Vec<(String, At)>, HostError> {
-        files::list(&self.line, directory).await
-    }
-
-    async fn writable(&self, directory: &Path) -> Result<(), HostError> {
-        files::writable(&self.line, directory).await
-    }
-
-    async fn replace(&self, path: &Path, content: &[u8]) -> Result<(), HostError> {
-        files::replace(&self.line, path, content).await
-    }
-
-    async fn rename(&self, from: &Path, to: &Path) -> Result<bool, HostError> {
-        files::rename(&self.line, from, to).await
-    }
-
-    async fn lock(&self, path: &Path, patience: Duration) -> Result<Option<Held>, HostError> {
-        files::lock(&self.line, path, patience).await
-    }
-
-    async fn upload(
-        &self,
-        from: &Path,
-        to: &Path,
-        cancelled: &CancellationToken,
-    ) -> Result<Uploaded, HostError> {
-        tokio::select! {
-            biased;
-            () = cancelled.cancelled() => Err(HostError::Refused("cancelled".to_owned())),
-            uploaded = upload::upload(&self.line, from, to, cancelled) => uploaded,
-        }
-    }
 }
 
 /// A host over which the way leads.

@@ -1,8 +1,9 @@
 //! This machine, whose verbs are calls of the system.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read as _};
-use std::path::Path;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,11 +11,12 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{Held, Host, HostError, Kind, Seen, Socket, Stream, Uploaded};
+use super::{Added, Grown, Held, Host, HostError, Kind, ReadTo, Seen, Socket, Stream, Uploaded};
 use crate::platform::atomic_file::{directory_of, replace_aside, sync_directory_aside};
 use crate::platform::copy::copy;
 use crate::platform::names;
-use crate::platform::process::{self, Ran, Script, Sink};
+use crate::platform::process::{self, OTHERS, Ran, Script, Sink};
+use crate::platform::text;
 
 /// How often a lock that is taken is tried again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -46,7 +48,18 @@ impl Host for Local {
             ..*script
         };
         let ran = process::run(&script, say, cancelled).await;
-        ran.map_err(|failed| HostError::OutOfReach(failed.to_string()))
+        match ran {
+            Ok(ran) if ran.lives_on => Err(HostError::Lost {
+                said: format!(
+                    "the command {} after {}, and {OTHERS}",
+                    ran.end,
+                    text::duration(ran.took)
+                ),
+                last_lines: ran.last_lines,
+            }),
+            Ok(ran) => Ok(ran),
+            Err(failed) => Err(HostError::OutOfReach(failed.to_string())),
+        }
     }
 
     async fn kind(&self, path: &Path) -> Result<Option<Kind>, HostError> {
@@ -62,6 +75,18 @@ impl Host for Local {
     async fn read(&self, path: &Path, cap: u64) -> Result<Seen, HostError> {
         let path = path.to_owned();
         let reading = tokio::task::spawn_blocking(move || read(&path, cap)).await;
+        let read = reading.map_err(io::Error::other).flatten();
+        read.map_err(refused)
+    }
+
+    async fn read_on(
+        &self,
+        path: &Path,
+        since: Option<ReadTo>,
+        cap: u64,
+    ) -> Result<Grown, HostError> {
+        let path = path.to_owned();
+        let reading = tokio::task::spawn_blocking(move || read_on(&path, since, cap)).await;
         let read = reading.map_err(io::Error::other).flatten();
         read.map_err(refused)
     }
@@ -171,6 +196,63 @@ fn read(path: &Path, cap: u64) -> io::Result<Seen> {
         age: about.modified()?.elapsed().unwrap_or_default(),
         content,
     })
+}
+
+fn read_on(path: &Path, since: Option<ReadTo>, cap: u64) -> io::Result<Grown> {
+    let about = match fs::metadata(path) {
+        Ok(about) if about.is_file() => Some(about),
+        Ok(_) => return Err(io::Error::other("this is not a regular file")),
+        Err(gone) if gone.kind() == io::ErrorKind::NotFound => None,
+        Err(failed) => return Err(failed),
+    };
+    let named = about.as_ref().map(|about| about.ino());
+    let Some(since) = since else {
+        let added = about.map(|about| Added {
+            from: about.len(),
+            size: about.len(),
+            content: Vec::new(),
+        });
+        return Ok(Grown { named, added });
+    };
+    let found = match named == Some(since.inode) {
+        true => Some(path.to_owned()),
+        false => of_inode(directory_of(path), since.inode)?,
+    };
+    let added = match found {
+        Some(found) => added(&found, since, cap)?,
+        None => None,
+    };
+    Ok(Grown { named, added })
+}
+
+/// The file of that inode in a directory, whatever its name.
+fn of_inode(directory: &Path, inode: u64) -> io::Result<Option<PathBuf>> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.ino() == inode && entry.file_type()?.is_file() {
+            return Ok(Some(entry.path()));
+        }
+    }
+    Ok(None)
+}
+
+fn added(path: &Path, since: ReadTo, cap: u64) -> io::Result<Option<Added>> {
+    let mut file = File::open(path)?;
+    let about = file.metadata()?;
+    // It was renamed meanwhile.
+    if about.ino() != since.inode {
+        return Ok(None);
+    }
+    let size = about.len();
+    let from = if size < since.at { 0 } else { since.at };
+    file.seek(SeekFrom::Start(from))?;
+    let mut content = Vec::new();
+    file.take(cap).read_to_end(&mut content)?;
+    Ok(Some(Added {
+        from,
+        size,
+        content,
+    }))
 }
 
 fn refused(failed: io::Error) -> HostError {

@@ -53,6 +53,35 @@ pub struct Seen {
     pub content: Vec<u8>,
 }
 
+/// How far a file that grows was read. It is known by its inode, for its name may be another's by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadTo {
+    /// Which file it is.
+    pub inode: u64,
+    /// Where the next byte stands.
+    pub at: u64,
+}
+
+/// A file that grows, looked at again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grown {
+    /// The inode of the file that has the name now; `None` where none has.
+    pub named: Option<u64>,
+    /// What is new in the one that was read before; `None` where it is not in the directory any more.
+    pub added: Option<Added>,
+}
+
+/// What was added to a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// Where it begins: the beginning of the file, if that is shorter than what was read.
+    pub from: u64,
+    /// How long the file is.
+    pub size: u64,
+    /// The bytes from there on, as many as were asked for.
+    pub content: Vec<u8>,
+}
+
 /// Why a host did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {
@@ -109,6 +138,18 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// When there is none, or it cannot be read.
     async fn read(&self, path: &Path, cap: u64) -> Result<Seen, HostError>;
+
+    /// Reads on in a file that grows, at most `cap` bytes, also when it has another name in the same
+    /// directory by now. Without `since` nothing is read: it says where the file ends.
+    ///
+    /// # Errors
+    /// When it cannot be read, or what has the name is no regular file.
+    async fn read_on(
+        &self,
+        path: &Path,
+        since: Option<ReadTo>,
+        cap: u64,
+    ) -> Result<Grown, HostError>;
 
     /// Connects to something there.
     ///

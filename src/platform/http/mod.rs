@@ -6,24 +6,24 @@
 //! request; who may do that knows whether it is safe.
 
 mod cause;
+mod clients;
 mod phase;
 mod road;
+mod tunnel;
 
-use std::collections::HashMap;
 use std::error::Error as _;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, redirect};
 use url::Url;
 
 use super::shortage;
 
 pub use cause::Cause;
+pub use clients::Http;
 pub use phase::Phase;
-use phase::{MarkConnected, Reached, SystemNames, phase_of};
+use phase::{Reached, phase_of};
 pub use road::{Papers, Road};
 
 /// What this program calls itself.
@@ -31,9 +31,6 @@ pub const USER_AGENT: &str = concat!("cutover/", env!("CARGO_PKG_VERSION"));
 
 /// How much of an answer's body is read. A health page is small; a page that is not is cut.
 pub const BODY_CAP: usize = 1 << 20;
-
-/// How long a connection may take to come about where the whole request may take longer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One request, and how its answer is to be had.
 #[derive(Clone, Debug)]
@@ -145,53 +142,6 @@ pub struct NoAnswer {
     pub may_have_arrived: bool,
 }
 
-/// The clients of this process, one for each [`Manner`]. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct Http {
-    clients: Arc<Mutex<HashMap<Manner, reqwest::Client>>>,
-}
-
-impl Http {
-    /// The client for a manner, for callers that build their own requests.
-    ///
-    /// # Errors
-    /// When the system has no CA certificates or the TLS set-up is refused.
-    pub fn client(&self, manner: Manner) -> Result<reqwest::Client, NoAnswer> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&manner) {
-            return Ok(client.clone());
-        }
-        let client = build(manner, None)?;
-        clients.insert(manner, client.clone());
-        Ok(client)
-    }
-
-    /// A client for a road beside the usual one, for callers that go it more than once.
-    ///
-    /// # Errors
-    /// When the papers cannot be read, or as for [`Http::client`].
-    pub fn client_by(road: &Road, manner: Manner) -> Result<reqwest::Client, NoAnswer> {
-        build(manner, Some(road))
-    }
-
-    /// Makes one request and reads the whole answer.
-    ///
-    /// # Errors
-    /// When there was no whole answer in time. A status of 500 is an answer.
-    pub async fn look(&self, look: &Look) -> Result<Answer, NoAnswer> {
-        ask(self.client(look.manner)?, look).await
-    }
-
-    /// Makes one request to whoever listens at a Unix socket; the URL's host is for them alone.
-    ///
-    /// # Errors
-    /// As for [`Http::look`].
-    pub async fn look_through(&self, socket: &Path, look: &Look) -> Result<Answer, NoAnswer> {
-        let road = Road::Socket(socket.to_owned());
-        ask(build(look.manner, Some(&road))?, look).await
-    }
-}
-
 /// Makes one request by a client of the caller's; its manner is the client's.
 ///
 /// # Errors
@@ -262,51 +212,6 @@ async fn receive(
         body,
         took: began.elapsed(),
     })
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the one place that builds clients"
-)]
-fn build(manner: Manner, road: Option<&Road>) -> Result<reqwest::Client, NoAnswer> {
-    let mut builder = reqwest::Client::builder()
-        .user_agent(USER_AGENT)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .retry(reqwest::retry::never())
-        .dns_resolver(Arc::new(SystemNames))
-        .connector_layer(MarkConnected)
-        .redirect(if manner.follow {
-            redirect::Policy::limited(10)
-        } else {
-            redirect::Policy::none()
-        })
-        .tls_danger_accept_invalid_certs(!manner.verify);
-    if !manner.keep_alive {
-        builder = builder.pool_max_idle_per_host(0);
-    }
-    if !manner.proxy {
-        builder = builder.no_proxy();
-    }
-    if let Some(road) = road {
-        builder = road.taken(builder).map_err(not_made)?;
-    }
-    builder.build().map_err(|failed| {
-        not_made(format!(
-            "no HTTP client could be made ({}); is the package ca-certificates installed, or SSL_CERT_FILE set?",
-            cause_of(&failed)
-        ))
-    })
-}
-
-/// There is no client, so nothing was asked.
-fn not_made(said: String) -> NoAnswer {
-    NoAnswer {
-        phase: Phase::Tls,
-        cause: Cause::Here,
-        said,
-        took: Duration::ZERO,
-        may_have_arrived: false,
-    }
 }
 
 /// `path` (which may have a query) below a base address: what the base's own path holds stays

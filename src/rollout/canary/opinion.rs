@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use url::Url;
 
 use crate::judge::limits::{Limits, Verdict, judge};
 use crate::model::figures::Figures;
@@ -17,6 +18,18 @@ const LOOKS: u32 = 20;
 
 /// How long each answer may take at most.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether a check that asks one URL, whoever the subject is, asks where users do.
+pub(super) fn asks_as_users_do(stage: &Stage, check: &Check) -> bool {
+    let place = |url: &Url| {
+        (
+            url.host_str().map(str::to_owned),
+            url.port_or_known_default(),
+        )
+    };
+    let fixed = check.probe.fixed();
+    fixed.is_some_and(|url| place(url) == place(&stage.url))
+}
 
 /// What a check sees on the slot by itself, where it fails there as often in a row as it may.
 pub(super) async fn fails_too(stage: &Stage, slot: Side, check: &Check) -> Option<String> {

@@ -12,7 +12,7 @@ use crate::judge::limits;
 use crate::model::ending::Reason;
 use crate::model::event::Event;
 use crate::model::fault::Fault;
-use crate::model::split::Split;
+use crate::model::split::{Split, Weight};
 use crate::platform::text;
 use crate::rollout::anomaly::guard;
 use crate::rollout::arms::Arms;
@@ -147,9 +147,14 @@ fn shown(found: &Found, watched: Duration) -> Shown {
 }
 
 impl WatchStep<'_> {
+    /// Whether nobody beside the canary has any traffic.
+    fn has_all(&self) -> bool {
+        self.split.weight(self.trial.canary()) == Weight::ALL
+    }
+
     fn terms(&self) -> Terms {
         let settings = &self.plan.settings;
-        let is_last = self.split.is_whole();
+        let is_last = self.has_all();
         let watch = settings.watch_of(self.rung).as_secs_f64();
         Terms {
             watch,
@@ -182,7 +187,7 @@ impl WatchStep<'_> {
             error_rate: settings.max_error_rate.share(),
             p95: settings.max_p95.map(|limit| limit.get().as_secs_f64()),
         };
-        if self.split.is_whole() {
+        if self.has_all() {
             self.trial.stands_alone();
         }
         let Some(arms) = self.arms else {
@@ -200,8 +205,9 @@ impl WatchStep<'_> {
 
     /// What the program's own requests through the public URL say.
     fn felt_by_users(&self, stage: &Stage) -> Result<(), Fault> {
-        let whole = self.split.is_whole();
-        if whole && let Some(other) = self.felt.other_since_proof() {
+        if self.has_all()
+            && let Some(other) = self.felt.other_since_proof()
+        {
             return Err(Fault::new(
                 Reason::NotProved,
                 "another release answered after the step was proved",
@@ -251,6 +257,8 @@ impl WatchStep<'_> {
         }
         let stable = self.trial.canary().other();
         let too = match check.and_then(|nth| stage.health.get(nth)) {
+            // It has the same answer for whatever is asked for: who has all of the traffic gives it.
+            Some(check) if self.has_all() && opinion::asks_as_users_do(stage, check) => None,
             Some(check) => opinion::fails_too(stage, stable, check).await,
             None => opinion::is_beyond_too(stage, stable, &self.limits()).await,
         };
@@ -284,7 +292,7 @@ impl WatchStep<'_> {
             _ => "inconclusive",
         };
         self.judged(stage, verdict, &found.glance.said);
-        let told = match (self.arms, self.split.is_whole()) {
+        let told = match (self.arms, self.has_all()) {
             (None, _) => format!(
                 "{} passed",
                 text::count(stage.health.len() as u64, "health check")

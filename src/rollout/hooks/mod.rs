@@ -291,13 +291,19 @@ fn fault(hook: &Hook, failed: &HookError) -> Fault {
         HookError::OutOfReach(_) => Reason::OutOfReach,
         HookError::Failed { .. } | HookError::Cancelled => Reason::HookFailed,
     };
-    let next = if hook.migration == Migration::None {
-        "correct it and run again; with `required: false` its failure is a warning".to_owned()
-    } else {
-        format!(
+    let next = match hook.migration {
+        Migration::None => {
+            "correct it and run again; with `required: false` its failure is a warning".to_owned()
+        }
+        // The release has everything by then: a further run finds nothing to do.
+        _ if hook.is_last() => format!(
+            "see what {} has done to the data, and end that by hand: the release is live, so a further rollout of it passes over its hooks",
+            hook.name
+        ),
+        _ => format!(
             "see what {} has done to the data, for nothing of that was taken back; then run again",
             hook.name
-        )
+        ),
     };
     Fault::new(reason, format!("the hook {} failed", hook.told()))
         .measured(measured(failed))

@@ -216,7 +216,7 @@ async fn look(stage: &Stage, with: &Circumstances) -> Vec<Finding> {
     let (here, docker, reached, others, after, asked, protected, (router, idle)) = tokio::join!(
         here,
         docker::look(&stage.http, with),
-        network::look(with),
+        network::look(stage, with),
         records::others(with),
         records::after(stage, with),
         asked,

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use crate::model::ending::Reason;
 use crate::model::event::Event;
 use crate::model::fault::Fault;
+use crate::model::pool::Place;
 use crate::model::release::Release;
 use crate::platform::retry::Backoff;
 use crate::rollout::ledger::{AtWork, Ledger, WayBack};
@@ -53,6 +54,10 @@ impl Undo for TakeMembersBack {
         TWICE
     }
 
+    fn was_made(&self) -> bool {
+        self.course.has_begun()
+    }
+
     fn by_hand(&self, stage: &Stage) -> String {
         let old = self.course.before.iter().flatten().next();
         command(stage, old.unwrap_or(&self.course.release))
@@ -73,22 +78,21 @@ impl Undo for TakeMembersBack {
             return Ok((Undone::Untouched, String::new()));
         }
         let in_time = course.goes_back && !stage.cancelled.is_cancelled();
-        let failed = match in_time {
-            true => self.go_back(stage).await.err(),
-            false => None,
+        let went = match in_time {
+            true => self.go_back(stage).await,
+            false => Ok(()),
         };
         let settled = settle(stage, course).await;
-        // Who cancels in the middle of a way back has what there is time for.
-        if let Some(mut fault) = failed.filter(|_| !stage.cancelled.is_cancelled()) {
+        let settled = match went {
+            // Who cancels in the middle of a way back has what there is time for.
+            Err(fault) if !stage.cancelled.is_cancelled() => Err(fault),
+            _ => settled,
+        };
+        // What fails is tried again, and there is one receipt.
+        if course.is_taken_back() >= TWICE.tries || settled.is_ok() {
             course.settle(stage).await;
-            // Whoever changed what: members are not as they were, and somebody has to know.
-            if fault.reason == Reason::ChangedByOthers {
-                fault.reason = Reason::NoWayBack;
-            }
-            return Err(fault);
         }
-        let settled = settled?;
-        course.settle(stage).await;
+        let settled = settled.map_err(not_as_before)?;
         let (members, _) = stage.pool()?;
         let changed = course.changed();
         if changed.is_empty() && settled.left.is_empty() {
@@ -123,7 +127,7 @@ impl TakeMembersBack {
         let (first, rest): (Vec<usize>, Vec<usize>) = changed
             .into_iter()
             .partition(|member| at_work.contains(member));
-        let (members, _) = stage.pool()?;
+        let (members, pool) = stage.pool()?;
         let order: Vec<usize> = first.iter().chain(&rest).copied().collect();
         stage.say(Event::Noticed(format!(
             "the way back goes over {}",
@@ -131,8 +135,13 @@ impl TakeMembersBack {
         )));
         let batches = [first.as_slice()].into_iter();
         for batch in batches.chain(rest.chunks(course.batch)) {
+            let places = pool.read().await?.places;
+            let theirs = |member: &usize| matches!(places[*member], Place::Barred(_));
+            // Whom a person has taken meanwhile is left to them, and named at the end.
+            let (theirs, ours): (Vec<usize>, Vec<usize>) = batch.iter().partition(|it| theirs(it));
+            course.works_on(&theirs);
             // Of a member that had nothing there is nothing to give back.
-            let known = batch.iter().copied();
+            let known = ours.into_iter();
             let known: Vec<usize> = known
                 .filter(|member| course.before[*member].is_some())
                 .collect();
@@ -160,6 +169,15 @@ impl TakeMembersBack {
         let same = |release: &Option<Release>| release.as_ref().is_some_and(|it| it.is(old));
         (self.course.served_before == 0 && before.iter().all(same)).then_some(old)
     }
+}
+
+/// Whoever changed what: members are not as they were, so it is tried again, and somebody has to know.
+fn not_as_before(mut fault: Fault) -> Fault {
+    if fault.reason == Reason::ChangedByOthers {
+        fault.reason = Reason::NoWayBack;
+        fault.next = None;
+    }
+    fault
 }
 
 /// The command that brings all members to a release.
@@ -222,8 +240,13 @@ impl Undo for PutMembersIn {
         if stage.lock.lost_now().await.is_some() {
             return Ok((Undone::Untouched, String::new()));
         }
-        let settled = settle(stage, &self.course).await?;
-        let (members, _) = stage.pool()?;
+        let settled = settle(stage, &self.course).await;
+        let settled = settled.map_err(not_as_before)?;
+        let (members, pool) = stage.pool()?;
+        // Of a write that was cut off, what a reload of the router reads may be missing.
+        if let Err(failed) = pool.reconcile().await {
+            stage.say(Event::Warned(failed.to_string()));
+        }
         if !settled.left.is_empty() {
             return Ok((Undone::Stays, settled.left.join("; ")));
         }

@@ -12,7 +12,7 @@ use crate::model::figures::Figures;
 use crate::model::receipt::Receipt;
 use crate::model::release::Release;
 use crate::model::slot::Slot;
-use crate::rollout::ledger::AtWork;
+use crate::rollout::ledger::{AtWork, Noted};
 use crate::rollout::prober::Prober;
 use crate::rollout::stage::Stage;
 
@@ -24,7 +24,7 @@ pub(super) struct Course {
     pub(super) release: Release,
     /// What each member served before, or would be given.
     pub(super) before: Vec<Option<Release>>,
-    /// Whether each member was in rotation before.
+    /// Whether each member was to be in rotation before.
     pub(super) was_in: Vec<bool>,
     /// How many members are out at a time.
     pub(super) batch: usize,
@@ -35,6 +35,8 @@ pub(super) struct Course {
     pub(super) live: bool,
     /// How many serve the release already.
     pub(super) served_before: usize,
+    /// Whether another process began it, which does not say whom it has changed.
+    pub(super) is_resumed: bool,
     prober: Option<Prober>,
     state: Mutex<State>,
 }
@@ -53,6 +55,8 @@ struct State {
     proved: Option<Instant>,
     /// How long the router's writes took in all.
     writes: Duration,
+    /// How often it was tried to take it back.
+    tries: u32,
 }
 
 impl Course {
@@ -68,6 +72,7 @@ impl Course {
             goes_back: true,
             live: true,
             served_before: 0,
+            is_resumed: false,
             prober: Prober::begin(stage),
             state: Mutex::default(),
             release,
@@ -79,19 +84,22 @@ impl Course {
 
     /// One that was cut off, as far as it was written down: who was at work.
     pub(super) fn resumed(members: &[Slot], note: &AtWork) -> Self {
-        let noted = |member: &Slot| note.members.iter().find(|(name, _)| *name == member.name);
-        let before = |member: &Slot| noted(member).and_then(|(_, before)| before.clone());
-        let before: Vec<Option<Release>> = members.iter().map(before).collect();
-        let at_work = members.iter().enumerate();
-        let at_work = at_work.filter(|(_, member)| noted(member).is_some());
+        let noted = |member: &Slot| note.members.iter().find(|it| it.name == member.name);
+        let noted: Vec<Option<&Noted>> = members.iter().map(noted).collect();
+        let at_work = (0..noted.len()).filter(|member| noted[*member].is_some());
         let state = State {
-            at_work: at_work.map(|(at, _)| at).collect(),
+            at_work: at_work.collect(),
             ..State::default()
         };
+        let before = |it: &Option<&Noted>| it.and_then(|it| it.before.clone());
         Self {
             release: note.release.clone(),
-            was_in: before.iter().map(Option::is_some).collect(),
-            before,
+            before: noted.iter().map(before).collect(),
+            was_in: noted
+                .iter()
+                .map(|it| it.is_some_and(|it| it.was_in))
+                .collect(),
+            is_resumed: true,
             batch: 1,
             settings: Rolling::default(),
             goes_back: false,
@@ -147,6 +155,13 @@ impl Course {
         state.writes += at.elapsed();
     }
 
+    /// It is tried to take it back; how often that makes.
+    pub(super) fn is_taken_back(&self) -> u32 {
+        let mut state = self.lock();
+        state.tries += 1;
+        state.tries
+    }
+
     /// All members serve the release, and users get nothing else.
     pub(super) fn is_proved(&self) {
         self.lock().proved = Some(Instant::now());
@@ -170,22 +185,21 @@ impl Course {
         state.turned.is_some() || !state.changed.is_empty()
     }
 
-    /// What somebody needs to know who has to put them in when this process cannot. Who was out
-    /// before is as good as before when it is out.
+    /// What somebody needs to know who has to put them in when this process cannot.
     pub(super) fn note(&self, stage: &Stage) -> AtWork {
         let members = stage.crew.iter().flat_map(|crew| &crew.members);
         let names: Vec<&String> = members.map(|member| &member.name).collect();
-        let one = |at: usize| Some(((*names.get(at)?).clone(), self.good_before(at)));
+        let one = |at: usize| {
+            Some(Noted {
+                name: (*names.get(at)?).clone(),
+                before: self.before[at].clone(),
+                was_in: self.was_in[at],
+            })
+        };
         AtWork {
             release: self.release.clone(),
             members: self.at_work().into_iter().filter_map(one).collect(),
         }
-    }
-
-    /// The release with which a member was in rotation before.
-    pub(super) fn good_before(&self, member: usize) -> Option<Release> {
-        let was_in = self.was_in[member];
-        self.before[member].clone().filter(|_| was_in)
     }
 
     /// What users felt since a moment.

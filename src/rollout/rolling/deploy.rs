@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use crate::model::ending::Reason;
 use crate::model::event::Event;
 use crate::model::fault::Fault;
+use crate::model::pool::Place;
 use crate::model::release::Release;
 use crate::platform::text;
 use crate::rollout::saga::{Made, Step};
@@ -79,26 +80,30 @@ impl Step for DeployTo<'_> {
     }
 }
 
-/// That members get no traffic, read anew: somebody may have put them in meanwhile.
+/// That members were taken out, read anew: somebody may have put them in meanwhile. Who is down only
+/// by the router's own checks would get traffic with the first of them that passes.
 pub(super) async fn is_out(stage: &Stage, some: &[usize]) -> Result<(), Fault> {
     let (members, pool) = stage.pool()?;
     let rota = pool.read().await?;
-    match some.iter().find(|member| rota.places[**member].is_in()) {
-        None => Ok(()),
-        Some(member) => {
-            let name = &members[*member].name;
-            Err(Fault::new(
-                Reason::SlotIsActive,
-                format!("{name} receives traffic, so nothing is deployed to it"),
-            )
-            .measured(format!("{name} is in rotation, says {}", pool.told()))
-            .wanted("out of rotation")
-            .next(format!(
-                "`cutover rollout --environment {}` takes members out by itself; or take {name} out in the router first",
-                stage.environment
-            )))
-        }
+    for member in some {
+        let (name, place) = (&members[*member].name, &rota.places[*member]);
+        let (said, measured) = match place {
+            Place::Out | Place::Barred(_) => continue,
+            Place::In => ("receives traffic", "in rotation"),
+            Place::Down(why) => ("receives traffic as soon as it is up", why.as_str()),
+        };
+        return Err(Fault::new(
+            Reason::SlotIsActive,
+            format!("{name} {said}, so nothing is deployed to it"),
+        )
+        .measured(format!("{name} is {measured}, says {}", pool.told()))
+        .wanted("out of rotation")
+        .next(format!(
+            "`cutover rollout --environment {}` takes members out by itself; or take {name} out in the router first (HAProxy: `state drain`)",
+            stage.environment
+        )));
     }
+    Ok(())
 }
 
 /// Waits until members serve what they are to serve, and pass the smoke checks.

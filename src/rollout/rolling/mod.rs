@@ -96,7 +96,9 @@ pub async fn rolling(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt> {
         })
         .await?;
     let all = before.len();
-    let was_in = (0..all).map(|member| census.is_in(member)).collect();
+    // Who is down by the router's own checks alone was to be in.
+    let places = census.rota.places.iter();
+    let was_in = places.map(|place| *place != Place::Out).collect();
     let mut course = Course::begin(
         stage,
         release.clone(),

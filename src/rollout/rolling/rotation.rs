@@ -38,6 +38,23 @@ fn within(places: &[Place]) -> usize {
     places.iter().filter(|place| place.is_in()).count()
 }
 
+/// That nobody else keeps one of them out: what a person has taken is given back by that person.
+fn nobodys(members: &[Slot], rota: &Rota, some: &[usize]) -> Result<(), Fault> {
+    for member in some {
+        if let Place::Barred(why) = &rota.places[*member] {
+            let name = &members[*member].name;
+            return Err(Fault::new(
+                Reason::ChangedByOthers,
+                format!("someone else took {name} out meanwhile: {why}"),
+            )
+            .next(format!(
+                "give {name} back to the router, or take it out of `members`; then run again"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Takes members out of rotation, never the last ones.
 pub(super) struct TakeOut<'a> {
     pub(super) course: &'a Course,
@@ -61,15 +78,7 @@ impl Step for TakeOut<'_> {
         let leaving: Vec<usize> = leaving
             .filter(|member| rota.places[*member] != Place::Out)
             .collect();
-        for member in &leaving {
-            if let Place::Barred(why) = &rota.places[*member] {
-                let name = &members[*member].name;
-                return Err(Fault::new(
-                    Reason::ChangedByOthers,
-                    format!("someone else took {name} out meanwhile: {why}"),
-                ));
-            }
-        }
+        nobodys(members, &rota, &leaving)?;
         let had: Vec<usize> = leaving
             .iter()
             .copied()
@@ -217,6 +226,7 @@ impl Step for PutIn<'_> {
     async fn act(self, stage: &Stage) -> Result<Made<()>, Fault> {
         let (members, pool) = stage.pool()?;
         let rota = pool.read().await?;
+        nobodys(members, &rota, self.members)?;
         let turn = Turn {
             members: self.members.to_vec(),
             come_in: true,
@@ -285,7 +295,10 @@ async fn write(
     stage.lock.touch();
     let at = Instant::now();
     let applied = pool.apply(from, turn).await;
-    course.turned(at);
+    // Of what was refused nothing is there.
+    if let Ok(()) | Err(RouterError::Lost(_) | RouterError::Drifted { .. }) = applied {
+        course.turned(at);
+    }
     match applied {
         // The effect may be there without the answer; reading back tells.
         Ok(()) | Err(RouterError::Lost(_)) => Ok(()),

@@ -17,6 +17,7 @@ use crate::rollout::looks::Served;
 use crate::rollout::saga::Step as _;
 use crate::rollout::stage::Stage;
 use crate::rollout::steps::smoke;
+use crate::routers::RouterError;
 
 use super::course::Course;
 use super::rotation::{PutIn, TakeOut, names};
@@ -43,13 +44,24 @@ pub(super) struct Settled {
 pub(super) async fn settle(stage: &Stage, course: &Course) -> Result<Settled, Fault> {
     let (members, pool) = stage.pool()?;
     let at_work = course.at_work();
-    let places = pool.read().await?.places;
+    let places = match pool.read().await {
+        // A run that was killed in the middle of a write has left it half done.
+        Err(RouterError::Drifted { .. }) => {
+            pool.reconcile().await?;
+            pool.read().await?.places
+        }
+        read => read?.places,
+    };
     let mut settled = Settled::default();
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     // All at once: there are seconds.
     let looks = join_all(at_work.iter().map(async |member| {
+        let place = &places[*member];
+        if let Place::Barred(why) = place {
+            return Worth::Bad(format!("someone else keeps it out ({why})"));
+        }
         let served = stage.served_at(&members[*member].url, LOOK).await;
-        worth(stage, course, *member, &served).await
+        worth(stage, course, (*member, place), &served).await
     }));
     for (member, worth) in at_work.iter().copied().zip(looks.await) {
         match worth {
@@ -118,34 +130,68 @@ enum Worth {
 }
 
 /// Whether users may get what a member serves.
-async fn worth(stage: &Stage, course: &Course, member: usize, served: &Served) -> Worth {
-    let is = |wanted: Option<&Release>, served: &Release| wanted.is_some_and(|it| it.is(served));
+async fn worth(
+    stage: &Stage,
+    course: &Course,
+    (member, place): (usize, &Place),
+    served: &Served,
+) -> Worth {
+    let (was_in, is_in) = (course.was_in[member], place.is_in());
+    let is_changed = course.changed().contains(&member);
+    let before = course.before[member].as_ref();
     match served {
-        Served::Release(release) if is(course.good_before(member).as_ref(), release) => {
-            course.is_as_before(member);
-            Worth::Good
-        }
-        Served::Release(release) if is(course.before[member].as_ref(), release) => {
-            course.is_as_before(member);
-            Worth::AsBefore
-        }
         Served::Release(release) if release.is(&course.release) => {
             if course.is_condemned() {
                 return Worth::Bad(format!("{release} was bad there under traffic"));
             }
-            let Ok((members, _)) = stage.pool() else {
-                return Worth::AsBefore;
-            };
-            match timeout(LOOK, smoke(stage, &members[member], Some(release))).await {
-                Ok(Ok(())) => Worth::Good,
-                Ok(Err(fault)) => Worth::Bad(format!("it serves {release}, and {}", fault.said)),
-                Err(_) => Worth::Bad(format!(
-                    "it serves {release}, and its smoke checks took longer than {}",
-                    text::duration(LOOK)
-                )),
+            match passes(stage, member, release).await {
+                Ok(()) => Worth::Good,
+                Err(why) => Worth::Bad(why),
             }
         }
-        Served::Release(other) => Worth::Bad(format!("it serves {other}")),
-        mute => Worth::Bad(format!("it does not say what it serves ({})", mute.told())),
+        Served::Release(release) if before.is_some_and(|it| it.is(release)) => {
+            // A deployment that failed half way may say the old name. Who gets traffic was tested.
+            let in_doubt = is_changed || (was_in && course.is_resumed);
+            if !is_in
+                && in_doubt
+                && let Err(why) = passes(stage, member, release).await
+            {
+                return Worth::Bad(why);
+            }
+            course.is_as_before(member);
+            match was_in {
+                true => Worth::Good,
+                false => Worth::AsBefore,
+            }
+        }
+        other if !was_in && !is_in && !is_changed => {
+            if let Ok((members, _)) = stage.pool() {
+                let name = &members[member].name;
+                let said = format!("{name} was out before and stays out: {}", told(other));
+                stage.say(Event::Noticed(said));
+            }
+            Worth::AsBefore
+        }
+        other => Worth::Bad(told(other)),
+    }
+}
+
+fn told(served: &Served) -> String {
+    match served {
+        Served::Release(other) => format!("it serves {other}"),
+        mute => format!("it does not say what it serves ({})", mute.told()),
+    }
+}
+
+/// Runs the smoke checks against a member, within a moment.
+async fn passes(stage: &Stage, member: usize, release: &Release) -> Result<(), String> {
+    let said = |fault: Fault| format!("it serves {release}, and {}", fault.said);
+    let (members, _) = stage.pool().map_err(said)?;
+    match timeout(LOOK, smoke(stage, &members[member], Some(release))).await {
+        Ok(passed) => passed.map_err(said),
+        Err(_) => Err(format!(
+            "it serves {release}, and its smoke checks took longer than {}",
+            text::duration(LOOK)
+        )),
     }
 }

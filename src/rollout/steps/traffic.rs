@@ -144,7 +144,16 @@ impl Step for PrepareWayBack<'_> {
             }
             other => {
                 if stage.served_to_users(LOOK).await.release().is_none() {
-                    let said = format!("none: nothing is live yet ({old}: {})", other.told());
+                    let told = other.told();
+                    let said = match other {
+                        Served::Unclear(_) => {
+                            stage.say(Event::Warned(format!(
+                                "{old} does not say which release it serves ({told}): traffic can go back there, and nobody can prove that it did"
+                            )));
+                            format!("unproved: {old} answers and does not say its release")
+                        }
+                        _ => format!("none: nothing is live yet ({old}: {told})"),
+                    };
                     return Ok(Made { value: None, said });
                 }
                 Err(Fault::new(

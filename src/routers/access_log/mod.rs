@@ -5,26 +5,25 @@
 //! where it ended at the first look; each look reads what was added, in pieces. A log that was
 //! rotated is read to its end, and once more, for workers go on with it until they have reopened.
 
+mod here;
 mod lines;
+mod there;
 
 use std::borrow::Cow;
-use std::fs::{self, File};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde::Deserialize;
 
+use self::here::Here;
+use self::there::There;
 use crate::model::arms::{Counters, Stand};
 use crate::platform::text;
+use crate::routers::placed::Placed;
 use crate::routers::{RouterError, Tally};
 
 pub(super) use lines::Log;
-
-/// How much is read at a time.
-const PIECE: usize = 64 << 10;
 
 /// A line that is longer than this is none of ours.
 const LONGEST_LINE: usize = 4 << 10;
@@ -58,44 +57,66 @@ const CADDY: Form = Form {
 
 /// What was counted from one access log.
 struct AccessLog<'a> {
-    path: &'a Path,
+    log: &'a Placed,
     form: Form,
-    /// What stands for the first slot in a line, and what for the second.
-    names: [String; 2],
-    reading: Arc<Mutex<Reading>>,
+    reading: Reading,
 }
 
-#[derive(Default)]
-struct Reading {
-    current: Option<Tail>,
-    /// One that was rotated away at the last look.
-    leaving: Option<Tail>,
+/// How it is read, and what came of it so far.
+enum Reading {
+    /// On this machine, by a thread that may wait for a disk.
+    Here(Arc<Mutex<(Here, Counted)>>),
+    /// On a host.
+    There(Box<tokio::sync::Mutex<(There, Counted)>>),
+}
+
+/// What the lines say.
+#[derive(Clone)]
+struct Counted {
+    parse: Parse,
+    /// What stands for the first slot in a line, and what for the second.
+    names: [String; 2],
     both: [Counters; 2],
     /// Lines that are of no slot, and one of them.
     strange: u64,
     example: String,
 }
 
-/// An open log, read so far.
-struct Tail {
-    file: File,
-    at: u64,
-    inode: u64,
-    /// The beginning of a line that is not whole yet.
-    rest: Vec<u8>,
-}
+/// The beginning of a line that is not whole yet.
+#[derive(Default)]
+struct Rest(Vec<u8>);
 
 impl<'a> AccessLog<'a> {
-    fn new(path: &'a Path, form: Form, names: [String; 2]) -> Self {
-        let reading = Reading {
-            both: [Counters::of_latency(), Counters::of_latency()],
-            ..Reading::default()
+    fn new(log: &'a Placed, form: Form, names: [String; 2]) -> Self {
+        let counted = Counted::new(form.parse, names);
+        let reading = match log.is_here() {
+            true => Reading::Here(Arc::new(Mutex::new((Here::default(), counted)))),
+            false => Reading::There(Box::new((There::default(), counted).into())),
         };
-        Self {
-            path,
-            form,
-            names,
-            reading: Arc::new(Mutex::new(reading)),
+        Self { log, form, reading }
+    }
+
+    /// Reads what was added; what was counted so far.
+    async fn read(&self) -> Result<Counted, String> {
+        match &self.reading {
+            Reading::Here(reading) => {
+                let (path, reading) = (self.log.path().to_owned(), Arc::clone(reading));
+                // A long log on a slow disk must not hold up what else is measured.
+                let read = tokio::task::spawn_blocking(move || {
+                    let mut reading = reading.lock().unwrap_or_else(PoisonError::into_inner);
+                    let (here, counted) = &mut *reading;
+                    here.read(&path, counted)?;
+                    Ok::<_, io::Error>(counted.clone())
+                });
+                let read = read.await.map_err(io::Error::other).flatten();
+                read.map_err(|failed| failed.to_string())
+            }
+            Reading::There(reading) => {
+                let (there, counted) = &mut *reading.lock().await;
+                let read = there.read(&**self.log.host(), self.log.path(), counted);
+                read.await.map_err(|failed| failed.to_string())?;
+                Ok(counted.clone())
+            }
         }
     }
 }
@@ -103,30 +124,20 @@ impl<'a> AccessLog<'a> {
 #[async_trait]
 impl Tally for AccessLog<'_> {
     fn told(&self) -> String {
-        format!("{}'s log {}", self.form.proxy, self.path.display())
+        format!("{}'s log {}", self.form.proxy, self.log)
     }
 
     async fn stand(&self) -> Result<Stand, RouterError> {
-        let (path, reading) = (self.path.to_owned(), Arc::clone(&self.reading));
-        let (names, parse) = (self.names.clone(), self.form.parse);
-        // A long log on a slow disk must not hold up what else is measured.
-        let read = tokio::task::spawn_blocking(move || {
-            let mut reading = reading.lock().unwrap_or_else(PoisonError::into_inner);
-            reading.read(&path, &names, parse)?;
-            Ok::<_, io::Error>((
-                reading.both.clone(),
-                reading.strange,
-                reading.example.clone(),
-            ))
-        });
-        let read = read.await.map_err(io::Error::other).flatten();
-        let ([first, second], strange, example) =
+        let read = self.read().await;
+        let counted =
             read.map_err(|failed| RouterError::OutOfReach(format!("{}: {failed}", self.told())))?;
+        let (strange, example) = (counted.strange, counted.example);
+        let [first, second] = counted.both;
         if strange > 0 && first.requests + second.requests == 0.0 {
             return Err(RouterError::Refused(format!(
                 "{} was added to {} and none is {}, such as {example}; `cutover router-config` prints the lines",
                 text::count(strange, "line"),
-                self.path.display(),
+                self.log,
                 self.form.lines
             )));
         }
@@ -138,47 +149,48 @@ impl Tally for AccessLog<'_> {
     }
 }
 
-impl Reading {
-    /// Reads what was added since the last time; at the first time nothing, for that is the past.
-    fn read(&mut self, path: &Path, names: &[String; 2], parse: Parse) -> io::Result<()> {
-        let Some(mut current) = self.current.take() else {
-            self.current = Some(Tail::open(path, true)?);
-            return Ok(());
-        };
-        if let Some(mut leaving) = self.leaving.take() {
-            leaving.read(|line| self.count(line, names, parse))?;
+impl Counted {
+    fn new(parse: Parse, names: [String; 2]) -> Self {
+        Self {
+            parse,
+            names,
+            both: [Counters::of_latency(), Counters::of_latency()],
+            strange: 0,
+            example: String::new(),
         }
-        let read = current.read(|line| self.count(line, names, parse));
-        match fs::metadata(path) {
-            // Moved away, and not reopened yet.
-            Err(gone) if gone.kind() == io::ErrorKind::NotFound => self.current = Some(current),
-            Err(failed) => {
-                self.current = Some(current);
-                return Err(failed);
-            }
-            Ok(found) if found.ino() == current.inode => self.current = Some(current),
-            Ok(_) => {
-                self.leaving = Some(current);
-                let mut fresh = Tail::open(path, false)?;
-                let read = fresh.read(|line| self.count(line, names, parse));
-                self.current = Some(fresh);
-                read?;
-            }
-        }
-        read
     }
 
-    fn count(&mut self, line: &[u8], names: &[String; 2], parse: Parse) {
+    fn line(&mut self, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
-        let Some((slot, failed, seconds)) = parse(&line) else {
+        let Some((slot, failed, seconds)) = (self.parse)(&line) else {
             self.strange += 1;
             self.example = text::excerpt(&line, 80);
             return;
         };
         // A request that was for neither slot says nothing of one.
-        if let Some(nth) = names.iter().position(|name| *name == slot) {
+        if let Some(nth) = self.names.iter().position(|name| *name == slot) {
             self.both[nth].add(seconds, failed);
         }
+    }
+}
+
+impl Rest {
+    /// Goes on with a piece of a log, and hands on the lines that are whole.
+    fn take(&mut self, piece: &[u8], counted: &mut Counted) {
+        for part in piece.split_inclusive(|byte| *byte == b'\n') {
+            if self.0.len() < LONGEST_LINE {
+                self.0.extend_from_slice(part);
+            }
+            if part.ends_with(b"\n") {
+                counted.line(self.0.trim_ascii_end());
+                self.0.clear();
+            }
+        }
+    }
+
+    /// What follows is no end of it.
+    fn forget(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -211,57 +223,13 @@ fn parsed_json(line: &str) -> Option<Parsed<'_>> {
     Some((dialled, line.status >= 500, line.duration))
 }
 
-impl Tail {
-    fn open(path: &Path, at_its_end: bool) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        let at = if at_its_end {
-            file.seek(SeekFrom::End(0))?
-        } else {
-            0
-        };
-        let inode = file.metadata()?.ino();
-        Ok(Self {
-            file,
-            at,
-            inode,
-            rest: Vec::new(),
-        })
-    }
-
-    /// Reads whole lines to the end of the file.
-    fn read(&mut self, mut line: impl FnMut(&[u8])) -> io::Result<()> {
-        // Shorter than before: it was emptied where it is.
-        if self.file.metadata()?.len() < self.at {
-            self.at = self.file.seek(SeekFrom::Start(0))?;
-            self.rest.clear();
-        }
-        let mut piece = vec![0; PIECE];
-        loop {
-            let read = self.file.read(&mut piece)?;
-            if read == 0 {
-                return Ok(());
-            }
-            self.at += read as u64;
-            for part in piece
-                .get(..read)
-                .unwrap_or_default()
-                .split_inclusive(|byte| *byte == b'\n')
-            {
-                if self.rest.len() < LONGEST_LINE {
-                    self.rest.extend_from_slice(part);
-                }
-                if part.ends_with(b"\n") {
-                    line(self.rest.trim_ascii_end());
-                    self.rest.clear();
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
+    use crate::platform::host::Local;
 
     #[test]
     fn only_lines_of_the_format_are_counted() {
@@ -283,54 +251,92 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_is_added_is_counted_once_across_rotations() {
+    /// How the log is read, by one of the two.
+    enum By {
+        Here(Here),
+        There(There),
+    }
+
+    impl By {
+        async fn read(&mut self, path: &Path, counted: &mut Counted) {
+            match self {
+                Self::Here(here) => here.read(path, counted).unwrap(),
+                Self::There(there) => there.read(&Local, path, counted).await.unwrap(),
+            }
+        }
+    }
+
+    fn add(to: &Path, text: &str) {
+        use std::io::Write as _;
+        let mut file = fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(to)
+            .unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_added_is_counted_once_across_rotations() {
+        for mut by in [By::Here(Here::default()), By::There(There::default())] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("access.log");
+            let line = |slot: &str| format!("1.0 slot={slot} status=200 time=0.010\n");
+            let names = ["blue".to_owned(), "green".to_owned()];
+            let mut counted = Counted::new(parsed, names);
+            let mut at = async |wanted: [f64; 2]| {
+                by.read(&path, &mut counted).await;
+                assert_eq!([counted.both[0].requests, counted.both[1].requests], wanted);
+            };
+            add(&path, &line("blue"));
+            at([0.0, 0.0]).await;
+            // A line that is not whole yet counts when it is.
+            add(&path, &(line("blue") + "1.0 slot=gre"));
+            at([1.0, 0.0]).await;
+            add(&path, "en status=200 time=0.010\n");
+            at([1.0, 1.0]).await;
+            // Moved away, still written to, then reopened, and written to by a worker that is late.
+            let old = directory.path().join("access.log.1");
+            fs::rename(&path, &old).unwrap();
+            add(&old, &line("green"));
+            at([1.0, 2.0]).await;
+            add(&path, &line("blue"));
+            add(&old, &line("green"));
+            at([2.0, 3.0]).await;
+            add(&old, &line("green"));
+            at([2.0, 4.0]).await;
+            add(&old, &line("green"));
+            add(&path, &line("other"));
+            at([2.0, 4.0]).await;
+            // Emptied where it is.
+            fs::write(&path, line("blue")).unwrap();
+            at([3.0, 4.0]).await;
+            add(&path, &("x".repeat(300_000) + "\n" + &line("blue")));
+            at([4.0, 4.0]).await;
+            // More than one piece.
+            add(&path, &line("green").repeat(40_000));
+            at([4.0, 40_004.0]).await;
+            assert_eq!(counted.strange, 1);
+        }
+    }
+
+    /// One that is gone takes nothing along but what was not read of it, and what comes is new.
+    #[tokio::test]
+    async fn a_log_that_is_removed_is_gone_on_with() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("access.log");
-        let line = |slot: &str| format!("1.0 slot={slot} status=200 time=0.010\n");
-        let names = ["blue".to_owned(), "green".to_owned()];
-        let add = |to: &Path, text: &str| {
-            use std::io::Write as _;
-            let mut file = fs::OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(to)
-                .unwrap();
-            file.write_all(text.as_bytes()).unwrap();
-        };
-        let mut reading = Reading {
-            both: [Counters::of_latency(), Counters::of_latency()],
-            ..Reading::default()
-        };
-        let mut at = |wanted: [f64; 2]| {
-            reading.read(&path, &names, parsed).unwrap();
-            assert_eq!([reading.both[0].requests, reading.both[1].requests], wanted);
-        };
-        add(&path, &line("blue"));
-        at([0.0, 0.0]);
-        // A line that is not whole yet counts when it is.
-        add(&path, &(line("blue") + "1.0 slot=gre"));
-        at([1.0, 0.0]);
-        add(&path, "en status=200 time=0.010\n");
-        at([1.0, 1.0]);
-        // Moved away, still written to, then reopened, and written to by a worker that is late.
-        let old = directory.path().join("access.log.1");
-        fs::rename(&path, &old).unwrap();
-        add(&old, &line("green"));
-        at([1.0, 2.0]);
-        add(&path, &line("blue"));
-        add(&old, &line("green"));
-        at([2.0, 3.0]);
-        add(&old, &line("green"));
-        at([2.0, 4.0]);
-        add(&old, &line("green"));
-        add(&path, &line("other"));
-        at([2.0, 4.0]);
-        // Emptied where it is.
-        fs::write(&path, line("blue")).unwrap();
-        at([3.0, 4.0]);
-        add(&path, &("x".repeat(300_000) + "\n" + &line("blue")));
-        at([4.0, 4.0]);
-        assert_eq!(reading.strange, 1);
+        let line = "1.0 slot=blue status=200 time=0.010\n";
+        let mut there = There::default();
+        let mut counted = Counted::new(parsed, ["blue".to_owned(), "green".to_owned()]);
+        assert!(there.read(&Local, &path, &mut counted).await.is_err());
+        add(&path, line);
+        for wanted in [0.0, 3.0, 6.0] {
+            there.read(&Local, &path, &mut counted).await.unwrap();
+            assert_eq!(counted.both[0].requests, wanted);
+            fs::remove_file(&path).unwrap();
+            there.read(&Local, &path, &mut counted).await.unwrap();
+            // It may well get the inode of the one before it.
+            add(&path, &line.repeat(3));
+        }
     }
 }

@@ -13,6 +13,7 @@ mod lines;
 mod upstreams;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
@@ -25,11 +26,11 @@ use self::lines::{Dialled, Route};
 use self::upstreams::Upstreams;
 use super::access_log::Log;
 use super::flags::{Busy, Flags, weights};
+use super::placed::Placed;
 use super::testers::{self, Testers};
 use super::{InFlight, Router, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::model::slot::{Side, Slot};
-use crate::platform::host::Local;
 
 /// The entry in the table.
 pub const KIND: Kind<dyn Router, Tools> = Kind {
@@ -47,6 +48,10 @@ const USUAL_ADMIN: &str = "http://127.0.0.1:2019";
 struct Options {
     /// The directory whose only file, `w0` to `w100`, is the weight of the second slot.
     flags: Option<String>,
+    /// The machine on which Caddy is, one of `hosts`: the directory of `flags` and the `access-log`
+    /// are there. Default: this one. The admin API is asked where `admin` says, over a host where one of
+    /// the `tunnels` leads there.
+    host: Option<String>,
     /// With `flags`: the weights between 0 and 100 that the lines in Caddy have; 10, 25, 50, 75
     /// and 90 if not given.
     #[schemars(inner(range(min = 0, max = 100)))]
@@ -74,10 +79,13 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
         dials,
         secure: secure(&tools.slots.first) && secure(&tools.slots.second),
     };
-    let log = options.access_log.map(|log| tools.directory.join(log));
+    let placed = |key, path| Placed::of((key, path), options.host.as_deref(), tools);
+    let log = options.access_log.as_deref();
+    let log = log.map(|log| placed("access-log", log)).transpose()?;
     if let Some(log) = &log {
-        quotable("access-log", log)?;
+        quotable("access-log", log.path())?;
     }
+    let has_log = log.is_some();
     let log = Log::of_caddy(log, dialled.dials.clone());
     let testers = testers::fitting(options.testers, &tools.slots)?;
     let route = Route {
@@ -89,15 +97,15 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
             let admin = options.admin.as_deref();
             let admin = admin.map(|admin| Admin::at(admin, tools.http.clone()));
             let dials = dialled.dials.clone();
-            let directory = tools.directory.join(directory);
-            quotable("flags", &directory)?;
+            let directory = placed("flags", &directory)?;
+            quotable("flags", directory.path())?;
             let weights = weights(options.weights.as_deref())?;
             Ok(Box::new(Flags {
-                host: std::sync::Arc::new(Local),
                 kind: "caddy",
                 proxy: "Caddy",
-                lines: lines::for_flags(&directory, &weights, &dialled, &log, &route),
-                directory,
+                lines: lines::for_flags(directory.path(), &weights, &dialled, &log, &route),
+                host: Arc::clone(directory.host()),
+                directory: directory.path().to_owned(),
                 weights,
                 log,
                 testers,
@@ -110,6 +118,9 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
         (None, Some(handler)) => {
             if options.weights.is_some() {
                 return Err("`weights` goes with `flags`, which is not given".to_owned());
+            }
+            if options.host.is_some() && !has_log {
+                return Err("`host` goes with `flags` or `access-log`; the admin API is asked where `admin` says, and `tunnels` lead there over a host".to_owned());
             }
             let admin = options.admin.as_deref().unwrap_or(USUAL_ADMIN);
             Ok(Box::new(Upstreams {

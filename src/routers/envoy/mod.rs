@@ -19,6 +19,7 @@ use serde::Deserialize;
 
 use self::admin::Admin;
 use self::counted::Counted;
+use super::placed::Placed;
 use super::testers::{self, Testers};
 use super::watched::{ByFile, Has, WatchedFile, Watcher, names, plain};
 use super::{Confirmed, Counting, InFlight, Router, RouterError, Tools};
@@ -41,6 +42,8 @@ pub const KIND: Kind<dyn Router, Tools> = Kind {
 struct Options {
     /// The file that `path_config_source` names, `.json`.
     file: String,
+    /// The machine on which the file is, one of `hosts`. Default: this one.
+    host: Option<String>,
     /// The `route_config_name`; the name of the app if not given.
     route: Option<String>,
     /// The cluster of each slot. Default: named like the slot.
@@ -56,13 +59,14 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     let route = options.route.unwrap_or_else(|| tools.app.clone());
     plain("route", &route)?;
     let clusters = names("clusters", options.clusters, &tools.slots)?;
-    let path = tools.directory.join(options.file);
+    let placed = Placed::of(("file", &options.file), options.host.as_deref(), tools)?;
+    let path = placed.path().to_owned();
     let testers = testers::fitting(options.testers, &tools.slots)?;
     let rules = testers::lines(testers.as_ref(), &tools.slots, |rule| {
         routes::of_tester(rule, &clusters)
     });
     Ok(Box::new(ByFile {
-        file: WatchedFile::new(path.clone(), &["json"])?,
+        file: WatchedFile::new(placed, &["json"])?,
         watcher: Envoy {
             lines: lines::of(
                 &path,

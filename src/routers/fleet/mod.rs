@@ -47,6 +47,9 @@ struct Options {
     each: Option<RouterBlock>,
 }
 
+/// Where a proxy is asked by this machine, whatever host its files are on.
+const ASKED_FROM_HERE: [&str; 4] = ["generation-url", "api", "metrics", "admin"];
+
 struct Fleet {
     nodes: Vec<Node>,
     environment: String,
@@ -61,6 +64,15 @@ struct Node {
 fn made(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     let Options { nodes, hosts, each } = block.options()?;
     let nodes = nodes.into_iter().map(|(name, block)| (name, block.0));
+    if let Some(each) = &each
+        && let Some(key) = ASKED_FROM_HERE
+            .iter()
+            .find(|key| each.0.options.contains_key(**key))
+    {
+        return Err(format!(
+            "each.{key}: this machine asks there, and would ask the same for every host; give each its own with `nodes`"
+        ));
+    }
     let nodes = fleet::nodes(nodes.collect(), &hosts, each.map(|block| block.0))?;
     let one = |(path, name, block): (String, String, Block)| {
         let router = build(KINDS, &block, tools).map_err(|said| format!("{path}.{said}"))?;
@@ -209,51 +221,60 @@ impl Router for Fleet {
     async fn read(&self) -> Result<Reading, RouterError> {
         let answers = self.each(|node| node.router.read()).await;
         let mut kept = Kept::new();
-        let mut silent = Vec::new();
+        let mut failures: Vec<(&Node, RouterError)> = Vec::new();
         let mut told = Vec::new();
         for (node, answer) in answers {
             match answer {
                 Ok(reading) => {
-                    told.push(format!(
-                        "{}: {}",
-                        node.name,
-                        reading.split.told(&self.slots)
-                    ));
+                    let split = reading.split.told(&self.slots);
+                    told.push(format!("{}: {split}", node.name));
                     kept.insert(node.name.clone(), reading);
                 }
-                Err(failed @ (RouterError::OutOfReach(_) | RouterError::Lost(_))) => {
+                // What the others say counts all the same: somebody may have moved them.
+                Err(failed) => {
                     told.push(format!("{}: {failed}", node.name));
-                    silent.push(failed.of(&node.name));
+                    failures.push((node, failed));
                 }
-                Err(failed) => return Err(failed.of(&node.name)),
             }
         }
         let splits: Vec<Split> = kept.values().map(|it| it.split).collect();
         let Some(most) = most_common(&splits) else {
-            let nobody = RouterError::OutOfReach(told.join("; "));
-            return Err(if silent.len() == 1 {
-                silent.remove(0)
-            } else {
-                nobody
+            let wrong = failures.iter().position(|(_, it)| !is_silence(it));
+            let only = (failures.len() == 1).then_some(0);
+            return Err(match wrong.or(only) {
+                Some(at) => {
+                    let (node, failed) = failures.swap_remove(at);
+                    failed.of(&node.name)
+                }
+                None => RouterError::OutOfReach(told.join("; ")),
             });
         };
-        let everybody = silent.is_empty();
+        let everybody = failures.is_empty();
         if everybody && splits.iter().all(|split| *split == most) {
             return kept::together(kept, most);
         }
         let repair = if everybody {
             self.repair()
         } else {
-            let down = self.nodes.iter().filter(|it| !kept.contains_key(&it.name));
-            let down = listed(down.map(|it| it.name.as_str()));
+            let mut first: Vec<String> = failures
+                .iter()
+                .filter(|(_, failed)| !is_silence(failed))
+                .map(|(node, failed)| match failed {
+                    RouterError::Drifted { repair, .. } => format!("on {}: {repair}", node.name),
+                    _ => format!("correct what {} says", node.name),
+                })
+                .collect();
+            let down = failures.iter().filter(|(_, failed)| is_silence(failed));
+            let down: Vec<&str> = down.map(|(node, _)| node.name.as_str()).collect();
+            if !down.is_empty() {
+                let down = listed(down);
+                first.push(format!("bring {down} up, or leave it out of `nodes`"));
+            }
             let next = match splits.iter().all(|split| *split == most) {
                 true => "run again; if it then differs from the others, ".to_owned(),
                 false => String::new(),
             };
-            format!(
-                "bring {down} up, or leave it out of `nodes`; then {next}{}",
-                self.repair()
-            )
+            format!("{}; then {next}{}", first.join("; "), self.repair())
         };
         let reading = everybody.then(|| kept::together(kept, most)).transpose()?;
         Err(RouterError::Divergent(Box::new(Divergence {
@@ -352,6 +373,11 @@ impl Router for Fleet {
             said.join("; ")
         )))
     }
+}
+
+/// Whether a node said nothing.
+const fn is_silence(failed: &RouterError) -> bool {
+    matches!(failed, RouterError::OutOfReach(_) | RouterError::Lost(_))
 }
 
 /// What most say; of equals the first.

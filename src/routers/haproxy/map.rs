@@ -67,19 +67,29 @@ impl MapEntry {
     async fn memory(&self) -> Result<Memory, RouterError> {
         let command = format!("show map {}", self.map);
         let [list, entries] = self.cli.ask(["show map", &command]).await?;
+        self.read_out(&list, &entries)
+    }
+
+    /// What `show map` and `show map MAP` said.
+    fn read_out(&self, list: &str, entries: &str) -> Result<Memory, RouterError> {
+        let wrong = |said: String| refused(&format!("show map {}", self.map), &said);
         Ok(Memory {
-            versions: versions(&list, &self.map).map_err(RouterError::Refused)?,
-            entries: shown(&entries).map_err(|said| refused(&command, &said))?,
+            versions: versions(list, &self.map).map_err(RouterError::Refused)?,
+            entries: shown(entries).map_err(wrong)?,
         })
     }
 
     async fn state(&self) -> Result<State, RouterError> {
-        let memory = self.memory().await?;
-        let running = only_weight(&memory.entries, &self.key);
-        let text = match &self.file {
-            Some(file) => Some(file.text().await?.ok_or_else(|| file.missing())?),
-            None => None,
+        let text = async {
+            match &self.file {
+                Some(file) => file.text().await?.ok_or_else(|| file.missing()).map(Some),
+                None => Ok(None),
+            }
         };
+        // Both at once: on a host far away each takes a while.
+        let (memory, text) = tokio::join!(self.memory(), text);
+        let (memory, text) = (memory?, text?);
+        let running = only_weight(&memory.entries, &self.key);
         let filed = text.as_deref().map(filed);
         let filed = filed.map(|entries| only_weight(&entries, &self.key));
         match (running, filed) {
@@ -130,11 +140,8 @@ impl MapEntry {
         let follow = filed.as_ref().ok().map(|weight| {
             let weight = weight.percent();
             // A duplicate must not be made: an entry that is there is set, else it is added.
-            let verb = if memory.entries.iter().any(|entry| entry.key == self.key) {
-                "set"
-            } else {
-                "add"
-            };
+            let known = memory.entries.iter().any(|entry| entry.key == self.key);
+            let verb = if known { "set" } else { "add" };
             let set = format!("{verb} map {} {} {weight}", self.map, self.key);
             self.cli.address.by_hand(&set)
         });
@@ -156,7 +163,10 @@ impl MapEntry {
     /// Puts a weight into the memory. With `from`, only if that is still in force.
     async fn commit(&self, weight: Weight, from: Option<&State>) -> Result<(), RouterError> {
         let (map, key) = (&self.map, &self.key);
-        let before = self.memory().await?.versions;
+        let mut before = None;
+        if from.is_some() {
+            before = Some(self.memory().await?.versions);
+        }
         let prepare = format!("prepare map {map}");
         // A lost answer is harmless until the commit: a version that is not committed has no effect.
         let said = self.cli.send(&prepare).await.map_err(harmless)?;
@@ -164,12 +174,7 @@ impl MapEntry {
             .strip_prefix("New version created: ")
             .and_then(|number| number.trim().parse().ok())
             .ok_or_else(|| refused(&prepare, &said))?;
-        let add = format!("add map @{version} {map} {key} {}", weight.percent());
-        let ready = match self.cli.order(&add).await.map_err(harmless) {
-            Ok(()) => self.ready(before, version, weight, from).await,
-            Err(failed) => Err(failed),
-        };
-        if let Err(failed) = ready {
+        if let Err(failed) = self.fill(version, weight, from.zip(before)).await {
             // Only tidies up; that the version stays out of force is what matters.
             let _ = self.cli.send(&format!("clear map @{version} {map}")).await;
             return Err(failed);
@@ -190,42 +195,47 @@ impl MapEntry {
         }
     }
 
-    /// Whether the prepared version can be committed: it holds what it should, and nobody else
-    /// is writing. Seen just before the commit.
-    async fn ready(
+    /// Fills the prepared version, and looks just before the commit, in the same line, whether it
+    /// can be committed: it holds what it should, and nobody else is writing.
+    async fn fill(
         &self,
-        before: Versions,
         version: u32,
         weight: Weight,
-        from: Option<&State>,
+        from: Option<(&State, Versions)>,
     ) -> Result<(), RouterError> {
+        let (map, key) = (&self.map, &self.key);
+        let add = format!("add map @{version} {map} {key} {}", weight.percent());
+        let show = format!("show map @{version} {map}");
+        let now = format!("show map {map}");
+        let asked = self.cli.ask([&add, &show, "show map", &now]).await?;
+        let [added, prepared, list, entries] = asked;
+        if !added.is_empty() {
+            return Err(refused(&add, &added));
+        }
         // HAProxy answers nothing, too, when it ignores a value that it cannot convert; and an
         // empty version, once committed, would send all traffic to the default slot.
-        let show = format!("show map @{version} {}", self.map);
-        let [prepared] = self.cli.ask([&show]).await?;
-        let holds = shown(&prepared).and_then(|entries| only_weight(&entries, &self.key));
+        let holds = shown(&prepared).and_then(|entries| only_weight(&entries, key));
         if holds != Ok(weight) {
             return Err(refused(&show, &prepared));
         }
-        let Some(from) = from else { return Ok(()) };
+        let Some((from, before)) = from else {
+            return Ok(());
+        };
+        let mut now = self.read_out(&list, &entries)?;
         if before.prepared != before.current {
             tokio::time::sleep(SETTLE).await;
+            now = self.memory().await?;
         }
-        let now = self.memory().await?;
-        let same = now.versions.current == from.current
-            && only_weight(&now.entries, &self.key) == Ok(from.weight);
-        if !same {
-            let found = match only_weight(&now.entries, &self.key) {
-                Ok(weight) => format!("version {}, {weight}", now.versions.current),
-                Err(said) => said,
-            };
-            return Err(self.conflict(Some(from), found));
-        }
-        if version != before.prepared.wrapping_add(1) || now.versions.prepared != version {
-            let found = "another writer in the middle of a change".to_owned();
-            return Err(self.conflict(Some(from), found));
-        }
-        Ok(())
+        let found = only_weight(&now.entries, key);
+        let same = now.versions.current == from.current && found == Ok(from.weight);
+        let ours = version == before.prepared.wrapping_add(1) && now.versions.prepared == version;
+        let found = match found {
+            _ if same && ours => return Ok(()),
+            _ if same => "another writer in the middle of a change".to_owned(),
+            Ok(weight) => format!("version {}, {weight}", now.versions.current),
+            Err(said) => said,
+        };
+        Err(self.conflict(Some(from), found))
     }
 
     fn conflict(&self, from: Option<&State>, found: String) -> RouterError {
@@ -353,11 +363,8 @@ impl Router for MapEntry {
                 split.second.percent()
             )));
         }
-        let file = if self.file.is_some() {
-            ", and so does the file"
-        } else {
-            ""
-        };
+        let file = self.file.as_ref();
+        let file = file.map_or("", |_| ", and so does the file");
         Ok(Confirmed::ByState(format!(
             "the map says `{} {weight}`{file}",
             self.key

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::cli::{Cli, refused};
 use super::lines;
-use super::state_file::StateFile;
+use super::state_file::{StateFile, lock};
 use super::table::{Table, saved};
 use crate::model::pool::Place;
 use crate::model::slot::Slot;
@@ -128,6 +128,24 @@ impl Servers {
         }
         file.write(&format!("{state}\n")).await
     }
+
+    /// That HAProxy has the states, and the file has them not.
+    fn unsaved(&self, failed: RouterError) -> RouterError {
+        let Some(file) = &self.file else {
+            return failed;
+        };
+        RouterError::Drifted {
+            said: format!(
+                "HAProxy's memory has it, the file {} not: {failed}",
+                file.told()
+            ),
+            repair: format!(
+                "{} > {}",
+                self.cli.address.by_hand("show servers state"),
+                file.path.display()
+            ),
+        }
+    }
 }
 
 #[async_trait]
@@ -178,10 +196,7 @@ impl Pool for Servers {
     }
 
     async fn apply(&self, from: &Rota, turn: &Turn) -> Result<(), RouterError> {
-        let _lock = match &self.file {
-            Some(file) => Some(file.lock().await?),
-            None => None,
-        };
+        let _lock = lock(self.file.as_ref()).await?;
         let (states, _) = self.look().await?;
         let found = self.revision(&states);
         if found != from.revision {
@@ -190,17 +205,39 @@ impl Pool for Servers {
                 found,
             });
         }
+        // Either order would end the maintenance, too, and that is for whoever began it.
+        let theirs = |member: &&usize| states[**member] == Admin::Maintenance;
+        if let Some(member) = turn.members.iter().find(theirs) {
+            return Err(RouterError::Refused(format!(
+                "{} is in maintenance, which somebody else has begun",
+                self.name(*member)
+            )));
+        }
         let to = if turn.come_in {
             Admin::Ready
         } else {
             Admin::Drain
         };
-        for member in &turn.members {
-            if states[*member] != to {
-                self.set(*member, to).await?;
-            }
+        let open = turn.members.iter().filter(|member| states[**member] != to);
+        let mut begun = false;
+        for member in open {
+            // Half of a turn is none that was refused; what is in force is read back.
+            self.set(*member, to).await.map_err(|failed| match begun {
+                true => RouterError::Lost(failed.to_string()),
+                false => failed,
+            })?;
+            begun = true;
         }
-        self.save().await
+        let Err(unsaved) = self.save().await else {
+            return Ok(());
+        };
+        Err(self.unsaved(unsaved))
+    }
+
+    async fn reconcile(&self) -> Result<(), RouterError> {
+        let _lock = lock(self.file.as_ref()).await?;
+        let saved = self.save().await;
+        saved.map_err(|failed| self.unsaved(failed))
     }
 
     async fn confirm(&self, turn: &Turn) -> Result<Confirmed, RouterError> {

@@ -1,11 +1,13 @@
 //! The two commands of the include form, and what a message quotes when one fails.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::platform::process::{self, End, Script};
+use crate::platform::host::{Host, on};
+use crate::platform::process::{End, Script};
 use crate::platform::secret::Vault;
 use crate::platform::text;
 
@@ -17,16 +19,22 @@ const LAST_LINES: usize = 3;
 
 /// A command line, and where it is run.
 pub(super) struct Shell {
+    host: Arc<dyn Host>,
     line: String,
     directory: PathBuf,
     vault: Vault,
 }
 
 impl Shell {
-    pub(super) fn new(line: &str, directory: &Path, vault: &Vault) -> Self {
+    /// In `directory` on this machine, and where logins begin on another.
+    pub(super) fn new(host: &Arc<dyn Host>, line: &str, directory: &Path, vault: &Vault) -> Self {
         Self {
+            host: Arc::clone(host),
             line: line.to_owned(),
-            directory: directory.to_owned(),
+            directory: match host.name() {
+                None => directory.to_owned(),
+                Some(_) => PathBuf::new(),
+            },
             vault: vault.clone(),
         }
     }
@@ -50,8 +58,10 @@ impl Shell {
             grace: Duration::ZERO,
             vault: &self.vault,
         };
-        let ran = process::run(&script, &|_| {}, &CancellationToken::new()).await;
-        let ran = ran.map_err(|failed| format!("`{line}` could not be run: {failed}"))?;
+        let live = CancellationToken::new();
+        let ran = self.host.run(&script, &[], &|_| {}, &live).await;
+        let line = format!("`{line}`{}", on(&*self.host));
+        let ran = ran.map_err(|failed| format!("{line} could not be run: {failed}"))?;
         if ran.end == End::Code(0) {
             return Ok(());
         }
@@ -62,24 +72,21 @@ impl Shell {
             .filter(|one| !one.trim().is_empty())
             .collect();
         let last = printed[printed.len().saturating_sub(LAST_LINES)..].join(" | ");
-        Err(format!(
-            "`{line}` {}: {}",
-            ran.end,
-            text::excerpt(&last, 600)
-        ))
+        Err(format!("{line} {}: {}", ran.end, text::excerpt(&last, 600)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::host::Local;
 
     #[tokio::test]
     async fn the_last_lines_of_a_failed_command_are_told() {
         let run = |line: &'static str| async move {
-            Shell::new(line, Path::new("/"), &Vault::default())
-                .run()
-                .await
+            let here: Arc<dyn Host> = Arc::new(Local);
+            let shell = Shell::new(&here, line, Path::new("/"), &Vault::default());
+            shell.run().await
         };
         assert_eq!(run("true").await, Ok(()));
         assert_eq!(

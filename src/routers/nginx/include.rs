@@ -39,15 +39,15 @@ impl OnDisk {
 }
 
 impl Include {
-    fn on_disk(&self) -> Result<OnDisk, RouterError> {
-        let content = self.loader.text()?;
+    async fn on_disk(&self) -> Result<OnDisk, RouterError> {
+        let content = self.loader.text().await?;
         let live = Live::read(&content, &self.slots);
         let live = live.map_err(|said| self.loader.unreadable(&said))?;
         Ok(OnDisk { content, live })
     }
 
-    fn as_read(&self, from: &Reading) -> Result<OnDisk, RouterError> {
-        let found = self.on_disk()?;
+    async fn as_read(&self, from: &Reading) -> Result<OnDisk, RouterError> {
+        let found = self.on_disk().await?;
         found.page().expect(&from.revision)?;
         Ok(found)
     }
@@ -56,7 +56,7 @@ impl Include {
 #[async_trait]
 impl Router for Include {
     fn told(&self) -> String {
-        format!("nginx include {}", self.loader.file.display())
+        format!("nginx include {}", self.loader.file)
     }
 
     fn known_loss(&self) -> Option<String> {
@@ -69,7 +69,7 @@ impl Router for Include {
 
     fn one_time_lines(&self) -> String {
         lines::for_include(
-            &self.loader.file,
+            self.loader.file.path(),
             self.loader.generations.path(),
             &self.split_by,
             &lines::Site {
@@ -89,7 +89,7 @@ impl Router for Include {
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {
-        let found = self.on_disk()?;
+        let found = self.on_disk().await?;
         self.loader.in_force(&found.live.generation).await?;
         Ok(Reading {
             split: found.live.split,
@@ -99,13 +99,13 @@ impl Router for Include {
     }
 
     async fn prepare(&self, change: &Change) -> Result<(), RouterError> {
-        let found = self.as_read(&change.from)?;
+        let found = self.as_read(&change.from).await?;
         self.loader.prepare(&found.live.generation).await
     }
 
     async fn apply(&self, change: &Change) -> Result<(), RouterError> {
         let _lock = self.loader.lock().await?;
-        let old = self.as_read(&change.from)?;
+        let old = self.as_read(&change.from).await?;
         if old.live.split == change.to {
             return Ok(());
         }
@@ -118,7 +118,7 @@ impl Router for Include {
     }
 
     async fn confirm(&self, split: Split) -> Result<Confirmed, RouterError> {
-        let found = self.on_disk()?;
+        let found = self.on_disk().await?;
         if found.live.split != split {
             return Err(RouterError::Conflict {
                 expected: split.told(&self.slots),

@@ -6,9 +6,6 @@
 //! file is put back and loaded, and that is asked for as well. What the file says is not known
 //! here.
 
-use std::fs;
-use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -16,8 +13,9 @@ use sha2::{Digest as _, Sha256};
 use super::command::Shell;
 use super::error_log::ErrorLog;
 use super::generation::{Asked, IN_A_ROW, Unsettled};
-use crate::platform::atomic_file::{directory_of, replace_aside};
-use crate::routers::lock::{self, Lock};
+use crate::platform::host::HostError;
+use crate::routers::lock::Lock;
+use crate::routers::placed::{Placed, failed_at};
 use crate::routers::{Confirmed, RouterError};
 
 /// How long a reload may take to show. A master that cannot have a port tries for 2.5 s.
@@ -31,7 +29,7 @@ const ANOTHER_WRITER: Duration = Duration::from_secs(15);
 
 /// The file, and how nginx is made to take it.
 pub(super) struct Loader {
-    pub(super) file: PathBuf,
+    pub(super) file: Placed,
     pub(super) test: Shell,
     pub(super) reload: Shell,
     pub(super) generations: Asked,
@@ -76,23 +74,18 @@ pub(super) fn generation_after(old: &str) -> String {
 }
 
 impl Loader {
-    /// Where the content is: a link to it stays a link.
-    fn place(&self) -> PathBuf {
-        fs::canonicalize(&self.file).unwrap_or_else(|_| self.file.clone())
-    }
-
     /// Keeps other writers out. Held to the end: taking back must not overwrite what somebody else
     /// wrote meanwhile.
     pub(super) async fn lock(&self) -> Result<Lock, RouterError> {
-        lock::take(&self.place(), ANOTHER_WRITER).await
+        self.file.lock_behind(ANOTHER_WRITER).await
     }
 
     /// What stands in the file.
-    pub(super) fn text(&self) -> Result<String, RouterError> {
-        fs::read_to_string(&self.file).map_err(|failed| {
+    pub(super) async fn text(&self) -> Result<String, RouterError> {
+        self.file.text().await.map_err(|failed| {
             RouterError::OutOfReach(format!(
                 "the include file {}: {failed}; `cutover router-config` prints what it holds at first",
-                self.file.display()
+                self.file
             ))
         })
     }
@@ -101,12 +94,16 @@ impl Loader {
     pub(super) fn unreadable(&self, said: &str) -> RouterError {
         RouterError::Refused(format!(
             "the include file {} cannot be read: {said}",
-            self.file.display()
+            self.file
         ))
     }
 
-    async fn write(&self, content: &str) -> io::Result<()> {
-        replace_aside(&self.place(), content.as_bytes()).await
+    async fn write(&self, content: &str) -> Result<(), HostError> {
+        self.file.write(content).await
+    }
+
+    fn unwritten(&self, failed: HostError) -> RouterError {
+        failed_at(&format!("writing {}", self.file), failed)
     }
 
     /// That nginx runs by what is on the disk.
@@ -136,10 +133,7 @@ impl Loader {
 
     fn drifted(&self, generation: &str, said: &str) -> RouterError {
         RouterError::Drifted {
-            said: format!(
-                "{} is generation {generation}, and {said}",
-                self.file.display()
-            ),
+            said: format!("{} is generation {generation}, and {said}", self.file),
             repair: self.repair(),
         }
     }
@@ -152,20 +146,15 @@ impl Loader {
     /// That a change could be made.
     pub(super) async fn prepare(&self, generation: &str) -> Result<(), RouterError> {
         self.in_force(generation).await?;
-        let place = self.place();
-        let directory = directory_of(&place);
-        tempfile::tempfile_in(directory).map_err(|failed| {
-            RouterError::Refused(format!("writing in {}: {failed}", directory.display()))
-        })?;
+        self.file.prepare().await?;
         // What is wrong already would be blamed on the change, and would block the way back.
         self.test.run().await.map_err(RouterError::Refused)
     }
 
     /// Puts a new page in force, or leaves the old one in force.
     pub(super) async fn turn(&self, old: Page<'_>, new: Page<'_>) -> Result<(), RouterError> {
-        self.write(new.content).await.map_err(|failed| {
-            RouterError::Refused(format!("writing {}: {failed}", self.file.display()))
-        })?;
+        let written = self.write(new.content).await;
+        written.map_err(|failed| self.unwritten(failed))?;
         if let Err(said) = self.test.run().await {
             // Nothing was loaded, so the file is all there is to take back.
             return Err(match self.write(old.content).await {
@@ -176,7 +165,7 @@ impl Loader {
                 }
             });
         }
-        let log_end = self.error_log.end();
+        let log_end = self.error_log.end().await;
         if let Err(said) = self.reload.run().await {
             return Err(self.take_back(old, RouterError::Refused(said)).await);
         }
@@ -186,7 +175,7 @@ impl Loader {
         let Err(unsettled) = asked.await else {
             return Ok(());
         };
-        let emerg = match self.error_log.emerg_after(log_end) {
+        let emerg = match self.error_log.emerg_after(log_end).await {
             Some(line) => format!("the error log says: {line}"),
             None => "nginx's error log says why".to_owned(),
         };
@@ -198,10 +187,9 @@ impl Loader {
 
     /// Puts a page in force: writes, tests, reloads, asks. Goes on where a command fails, for it is
     /// nginx's answer that counts.
-    async fn put(&self, page: Page<'_>) -> Result<(), RouterError> {
-        self.write(page.content).await.map_err(|failed| {
-            RouterError::Refused(format!("writing {}: {failed}", self.file.display()))
-        })?;
+    pub(super) async fn put(&self, page: Page<'_>) -> Result<(), RouterError> {
+        let written = self.write(page.content).await;
+        written.map_err(|failed| self.unwritten(failed))?;
         let mut said = Vec::new();
         for command in [&self.test, &self.reload] {
             said.extend(command.run().await.err());
@@ -233,7 +221,8 @@ impl Loader {
     pub(super) async fn restore(&self, saved: Page<'_>) -> Result<(), RouterError> {
         // The way back waits for another writer, but not for ever.
         let _lock = self.lock().await.ok();
-        let same = fs::read_to_string(&self.file).is_ok_and(|now| now == saved.content);
+        let now = self.file.text().await;
+        let same = now.is_ok_and(|now| now == saved.content);
         let asked = self
             .generations
             .settle_on(saved.generation, IN_A_ROW, STEADY);

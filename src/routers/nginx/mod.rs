@@ -16,6 +16,7 @@ mod loader;
 mod pool;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -26,12 +27,14 @@ use self::lines::Site;
 use self::loader::Loader;
 use super::access_log::Log;
 use super::flags::{Flags, weights};
+use super::placed::Placed;
 use super::pool::{self as pool_seam, Pool, of_members};
 use super::testers::{self, Testers};
 use super::{Router, Tools};
 use crate::config::kinds::{Block, Kind, plain_schema};
 use crate::config::units::HttpUrl;
 use crate::model::slot::{Side, Slot};
+use crate::platform::host::Hosts;
 use crate::platform::http::Http;
 use crate::platform::secret::Vault;
 
@@ -62,7 +65,8 @@ const EACH_REQUEST: &str = "$request_id";
 struct Options {
     /// The directory whose only file, `w0` to `w100`, is the weight of the second slot.
     flags: Option<String>,
-    /// With `flags`: the machine on which nginx is, one of `hosts`. Default: this one.
+    /// The machine on which nginx is, one of `hosts`: its files are there, and its commands are run
+    /// there. Default: this one.
     host: Option<String>,
     /// With `flags`: the weights between 0 and 100 that the lines in nginx have; 10, 25, 50, 75
     /// and 90 if not given.
@@ -84,7 +88,7 @@ struct Options {
     /// `10.0.0.5:8001 weight=2`. Default: host and port of its `url`.
     servers: Option<IndexMap<String, String>>,
     /// An access log for Cutover alone, from which it counts what each slot did; the lines that
-    /// `router-config` prints have it then.
+    /// `router-config` prints have it then. With `host` it is a file there.
     access_log: Option<String>,
     /// What puts a request on a side: `$request_id` if not given, `$cookie_user` or the like to
     /// keep each user on one side.
@@ -101,41 +105,32 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     for side in [Side::First, Side::Second] {
         speakable(tools.slots.name(side))?;
     }
-    let log = options
-        .access_log
-        .as_ref()
-        .map(|log| tools.directory.join(log));
+    let placed = |key, path| Placed::of((key, path), options.host.as_deref(), tools);
+    let log = options.access_log.as_deref();
+    let log = log.map(|log| placed("access-log", log)).transpose()?;
     if let Some(log) = &log {
-        quotable("access-log", log)?;
+        quotable("access-log", log.path())?;
     }
     let log = Log::of_nginx(log, &tools.slots);
     let testers = testers::fitting(options.testers.clone(), &tools.slots)?;
     match (&options.flags, &options.include) {
         (Some(directory), None) => {
             only_with("include", &options.of_include())?;
-            let host = tools.hosts.named(options.host.as_deref())?;
-            let directory = match host.name() {
-                None => tools.directory.join(directory),
-                Some(_) if Path::new(directory).is_absolute() => directory.into(),
-                Some(_) => return Err("flags: on a `host` the path must begin with /".to_owned()),
-            };
-            if options.host.is_some() && options.access_log.is_some() {
-                return Err("access-log: it is read on this machine, and nginx is on a `host`".to_owned());
-            }
-            quotable("flags", &directory)?;
+            let directory = placed("flags", directory)?;
+            quotable("flags", directory.path())?;
             let weights = weights(options.weights.as_deref())?;
             let split_by = split_by(options.split_by)?;
             Ok(Box::new(Flags {
-                host,
                 kind: "nginx",
                 proxy: "nginx",
                 lines: lines::for_flags(
-                    &directory,
+                    directory.path(),
                     &weights,
                     &split_by,
                     &Site { slots: &tools.slots, log: &log, testers: testers.as_ref() },
                 ),
-                directory,
+                host: Arc::clone(directory.host()),
+                directory: directory.path().to_owned(),
                 weights,
                 log,
                 busy: None,
@@ -144,13 +139,9 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
             }))
         }
         (None, Some(file)) => {
-            let of_flags = [
-                ("weights", options.weights.is_some()),
-                ("host", options.host.is_some()),
-            ];
-            only_with("flags", &of_flags)?;
+            only_with("flags", &[("weights", options.weights.is_some())])?;
             Ok(Box::new(Include {
-                loader: loader(&options, file, &tools.http, &tools.directory, &tools.vault)?,
+                loader: loader(&options, file, &tools.http, (&tools.hosts, &tools.directory, &tools.vault))?,
                 split_by: split_by(options.split_by)?,
                 log,
                 testers,
@@ -173,7 +164,6 @@ fn upstream(block: &Block, tools: &pool_seam::Tools) -> Result<Box<dyn Pool>, St
         ("weights", options.weights.is_some()),
         ("split-by", options.split_by.is_some()),
         ("access-log", options.access_log.is_some()),
-        ("host", options.host.is_some()),
     ] {
         if given {
             return Err(format!(
@@ -200,7 +190,12 @@ fn upstream(block: &Block, tools: &pool_seam::Tools) -> Result<Box<dyn Pool>, St
         }
     }
     Ok(Box::new(pool::Upstream {
-        loader: loader(&options, file, &tools.http, &tools.directory, &tools.vault)?,
+        loader: loader(
+            &options,
+            file,
+            &tools.http,
+            (&tools.hosts, &tools.directory, &tools.vault),
+        )?,
         name: name.to_owned(),
         servers,
         members: tools.members.clone(),
@@ -212,25 +207,26 @@ fn loader(
     options: &Options,
     file: &str,
     http: &Http,
-    directory: &Path,
-    vault: &Vault,
+    with: (&Hosts, &Path, &Vault),
 ) -> Result<Loader, String> {
-    let file = directory.join(file);
-    quotable("include", &file)?;
+    let placed = |key, path| Placed::new((key, path), options.host.as_deref(), with);
+    let file = placed("include", file)?;
+    quotable("include", file.path())?;
     let Some(generation_url) = &options.generation_url else {
         return Err("`generation-url` is missing: `nginx -t` and the reload can both end with 0 while nginx keeps its old configuration, and only nginx's own answer shows it; `cutover router-config` prints the location to add".to_owned());
     };
     let nginx = |command: &Option<String>, usual: &str| {
-        command::Shell::new(command.as_deref().unwrap_or(usual), directory, vault)
+        let line = command.as_deref().unwrap_or(usual);
+        command::Shell::new(file.host(), line, with.1, with.2)
     };
+    let log = options.error_log.as_deref();
+    let log = log.map(|log| placed("error-log", log)).transpose()?;
     Ok(Loader {
-        file,
         test: nginx(&options.test, "nginx -t"),
         reload: nginx(&options.reload, "nginx -s reload"),
+        file,
         generations: generation::Asked::new(http.clone(), generation_url.get()),
-        error_log: error_log::ErrorLog::new(
-            options.error_log.as_ref().map(|log| directory.join(log)),
-        ),
+        error_log: error_log::ErrorLog::new(log),
     })
 }
 

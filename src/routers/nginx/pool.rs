@@ -41,8 +41,8 @@ impl OnDisk {
 }
 
 impl Upstream {
-    fn on_disk(&self) -> Result<OnDisk, RouterError> {
-        let content = self.loader.text()?;
+    async fn on_disk(&self) -> Result<OnDisk, RouterError> {
+        let content = self.loader.text().await?;
         let read = read(&content, &self.name, &self.servers);
         let (generation, is_in) = read.map_err(|said| self.loader.unreadable(&said))?;
         Ok(OnDisk {
@@ -60,11 +60,7 @@ impl Upstream {
 #[async_trait]
 impl Pool for Upstream {
     fn told(&self) -> String {
-        format!(
-            "nginx upstream {} in {}",
-            self.name,
-            self.loader.file.display()
-        )
+        format!("nginx upstream {} in {}", self.name, self.loader.file)
     }
 
     fn known_loss(&self) -> Option<String> {
@@ -76,7 +72,7 @@ impl Pool for Upstream {
     fn one_time_lines(&self) -> String {
         let all = vec![true; self.servers.len()];
         lines::for_upstream(
-            &self.loader.file,
+            self.loader.file.path(),
             self.loader.generations.path(),
             &self.name,
             &self.members,
@@ -85,7 +81,7 @@ impl Pool for Upstream {
     }
 
     async fn read(&self) -> Result<Rota, RouterError> {
-        let found = self.on_disk()?;
+        let found = self.on_disk().await?;
         self.loader.in_force(&found.generation).await?;
         let place = |is_in: &bool| if *is_in { Place::In } else { Place::Out };
         Ok(Rota {
@@ -95,13 +91,13 @@ impl Pool for Upstream {
     }
 
     async fn prepare(&self) -> Result<(), RouterError> {
-        let found = self.on_disk()?;
+        let found = self.on_disk().await?;
         self.loader.prepare(&found.generation).await
     }
 
     async fn apply(&self, from: &Rota, turn: &Turn) -> Result<(), RouterError> {
         let _lock = self.loader.lock().await?;
-        let old = self.on_disk()?;
+        let old = self.on_disk().await?;
         old.page().expect(&from.revision)?;
         let mut is_in = old.is_in.clone();
         for member in &turn.members {
@@ -124,7 +120,7 @@ impl Pool for Upstream {
     }
 
     async fn confirm(&self, turn: &Turn) -> Result<Confirmed, RouterError> {
-        let found = self.on_disk()?;
+        let found = self.on_disk().await?;
         let other = |member: &&usize| found.is_in[**member] != turn.come_in;
         if let Some(member) = turn.members.iter().find(other) {
             let word = |is_in: bool| if is_in { "in" } else { "out" };
@@ -132,11 +128,20 @@ impl Pool for Upstream {
                 "{} is {} in {}, wanted {}",
                 self.members[*member].name,
                 word(!turn.come_in),
-                self.loader.file.display(),
+                self.loader.file,
                 word(turn.come_in)
             )));
         }
         self.loader.confirm(&found.generation).await
+    }
+
+    async fn reconcile(&self) -> Result<(), RouterError> {
+        let _lock = self.loader.lock().await?;
+        let found = self.on_disk().await?;
+        match self.loader.in_force(&found.generation).await {
+            Err(RouterError::Drifted { .. }) => self.loader.put(found.page()).await,
+            outcome => outcome,
+        }
     }
 
     async fn in_flight(&self, _: &[usize]) -> Result<InFlight, RouterError> {

@@ -21,6 +21,7 @@ use serde::Deserialize;
 use self::api::Api;
 use self::counted::{Counted, Metrics};
 use self::live_file::{Live, Told};
+use super::placed::Placed;
 use super::testers::{self, Testers};
 use super::watched::{ByFile, Has, WatchedFile, Watcher, names, plain};
 use super::{Confirmed, Counting, InFlight, Router, RouterError, Tools};
@@ -43,6 +44,8 @@ pub const KIND: Kind<dyn Router, Tools> = Kind {
 struct Options {
     /// The file that Cutover writes, `.yml` or `.yaml`, in the directory of Traefik's file provider.
     file: String,
+    /// The machine on which the file is, one of `hosts`. Default: this one.
+    host: Option<String>,
     /// The weighted service in it, to which routers point; the name of the app if not given.
     service: Option<String>,
     /// The service of each slot, such as `shop-blue@docker`. Default: named like the slot.
@@ -74,8 +77,9 @@ fn build(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     let api = options
         .api
         .map(|url| Api::new(tools.http.clone(), url.get(), &service));
-    let path = tools.directory.join(options.file);
-    let file = WatchedFile::new(path.clone(), &["yml", "yaml"])?;
+    let placed = Placed::of(("file", &options.file), options.host.as_deref(), tools)?;
+    let path = placed.path().to_owned();
+    let file = WatchedFile::new(placed, &["yml", "yaml"])?;
     Ok(Box::new(ByFile {
         file,
         watcher: Traefik {

@@ -4,20 +4,18 @@
 //! or changed where nobody sees it: it is refused.
 
 use std::fmt;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{Access, access};
 use sha2::{Digest as _, Sha256};
 
-use crate::platform::atomic_file::{directory_of, replace_unseen_aside};
+use crate::platform::host::HostError;
 use crate::platform::text::shell_word;
 use crate::routers::RouterError;
+use crate::routers::placed::Placed;
 
 /// A file in a directory that a proxy watches.
 pub(in crate::routers) struct WatchedFile {
-    path: PathBuf,
+    placed: Placed,
 }
 
 /// Which file it is, by what is in it.
@@ -32,10 +30,11 @@ impl WatchedFile {
     ///
     /// # Errors
     /// When it has another.
-    pub(in crate::routers) fn new(path: PathBuf, extensions: &[&str]) -> Result<Self, String> {
+    pub(in crate::routers) fn new(placed: Placed, extensions: &[&str]) -> Result<Self, String> {
+        let path = placed.path();
         let extension = path.extension().and_then(|extension| extension.to_str());
         if extension.is_some_and(|extension| extensions.contains(&extension)) {
-            return Ok(Self { path });
+            return Ok(Self { placed });
         }
         Err(format!(
             "file: {} does not end with .{}, so it would not be read as what it is",
@@ -44,39 +43,35 @@ impl WatchedFile {
         ))
     }
 
-    pub(in crate::routers) fn path(&self) -> &Path {
-        &self.path
+    pub(super) const fn placed(&self) -> &Placed {
+        &self.placed
     }
 
-    pub(super) fn content(&self) -> Result<String, RouterError> {
-        let found = fs::symlink_metadata(&self.path);
-        if found.is_ok_and(|found| found.is_symlink()) {
+    pub(in crate::routers) fn path(&self) -> &Path {
+        self.placed.path()
+    }
+
+    pub(super) async fn content(&self) -> Result<String, RouterError> {
+        let unread = |failed: HostError| {
+            RouterError::OutOfReach(format!(
+                "the file {self}: {failed}; `cutover router-config` prints what it holds at first"
+            ))
+        };
+        if self.placed.is_link().await.map_err(unread)? {
             return Err(RouterError::Refused(format!(
                 "{self} is a symbolic link, and changes behind a link are not seen by who watches the directory; put the file itself there"
             )));
         }
-        fs::read_to_string(&self.path).map_err(|failed| {
-            RouterError::OutOfReach(format!(
-                "the file {self}: {failed}; `cutover router-config` prints what it holds at first"
-            ))
-        })
+        self.placed.text().await.map_err(unread)
     }
 
-    pub(super) async fn write(&self, content: &str) -> io::Result<()> {
-        replace_unseen_aside(&self.path, content.as_bytes()).await
-    }
-
-    /// That the file could be replaced. Nothing is made in the directory, for that would be seen.
-    pub(super) fn prepare(&self) -> Result<(), RouterError> {
-        let directory = directory_of(&self.path);
-        access(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(|failed| {
-            RouterError::Refused(format!("writing in {}: {failed}", directory.display()))
-        })
+    pub(super) async fn write(&self, content: &str) -> Result<(), HostError> {
+        self.placed.write_unseen(content).await
     }
 
     /// The command that makes the proxy look at the file again.
     pub(super) fn touched_by_rename(&self) -> String {
-        let path = self.path.to_string_lossy();
+        let path = self.path().to_string_lossy();
         let beside = format!("{path}.again");
         let [path, beside] = [shell_word(&path), shell_word(&beside)];
         format!("cp -p {path} {beside} && mv {beside} {path}")
@@ -85,24 +80,35 @@ impl WatchedFile {
 
 impl fmt::Display for WatchedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.path.display().fmt(f)
+        self.placed.fmt(f)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::host::Hosts;
+    use crate::platform::secret::Vault;
+    use std::fs;
 
-    #[test]
-    fn the_extension_counts_and_a_link_is_refused() {
+    #[tokio::test]
+    async fn the_extension_counts_and_a_link_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("live.yml");
-        assert!(WatchedFile::new(path.with_extension("json"), &["yml", "yaml"]).is_err());
-        let file = WatchedFile::new(path.clone(), &["yml", "yaml"]).unwrap();
-        assert!(matches!(file.content(), Err(RouterError::OutOfReach(_))));
+        let made = |name| {
+            let with = (&Hosts::default(), directory.path(), &Vault::default());
+            let placed = Placed::new(("file", name), None, with).unwrap();
+            WatchedFile::new(placed, &["yml", "yaml"])
+        };
+        assert!(made("live.json").is_err());
+        let file = made("live.yml").unwrap();
+        assert!(matches!(
+            file.content().await,
+            Err(RouterError::OutOfReach(_))
+        ));
         fs::write(directory.path().join("real"), "x").unwrap();
         std::os::unix::fs::symlink("real", &path).unwrap();
-        let said = file.content().unwrap_err().to_string();
+        let said = file.content().await.unwrap_err().to_string();
         assert!(said.contains("symbolic link"), "{said}");
     }
 }

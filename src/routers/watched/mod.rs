@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 pub(super) use self::file::WatchedFile;
 pub(super) use self::names::{names, plain};
-use super::lock;
+use super::placed::failed_at;
 use super::{Change, Confirmed, Counting, InFlight, Reading, Router, RouterError, Testers};
 use crate::model::slot::{Side, Slots};
 use crate::model::split::Split;
@@ -114,8 +114,8 @@ struct Unsettled {
 
 impl<W: Watcher> ByFile<W> {
     /// The file and what it says.
-    fn now(&self) -> Result<(String, Split), RouterError> {
-        let content = self.file.content()?;
+    async fn now(&self) -> Result<(String, Split), RouterError> {
+        let content = self.file.content().await?;
         let split = self.meaning(&content)?;
         Ok((content, split))
     }
@@ -129,8 +129,8 @@ impl<W: Watcher> ByFile<W> {
         })
     }
 
-    fn as_read(&self, from: &Reading) -> Result<(String, Split), RouterError> {
-        let now = self.now()?;
+    async fn as_read(&self, from: &Reading) -> Result<(String, Split), RouterError> {
+        let now = self.now().await?;
         let found = file::revision(&now.0);
         if found == from.revision {
             return Ok(now);
@@ -189,7 +189,7 @@ impl<W: Watcher> ByFile<W> {
 
     async fn write(&self, content: &str) -> Result<(), RouterError> {
         let written = self.file.write(content).await;
-        written.map_err(|failed| RouterError::Refused(format!("writing {}: {failed}", self.file)))
+        written.map_err(|failed| failed_at(&format!("writing {}", self.file), failed))
     }
 
     /// Puts a file back and waits until the proxy runs by it. Nothing is asked before it is
@@ -266,7 +266,7 @@ impl<W: Watcher> Router for ByFile<W> {
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {
-        let (content, split) = self.now()?;
+        let (content, split) = self.now().await?;
         self.in_force(&content).await?;
         Ok(Reading {
             split,
@@ -276,16 +276,16 @@ impl<W: Watcher> Router for ByFile<W> {
     }
 
     async fn prepare(&self, change: &Change) -> Result<(), RouterError> {
-        let (content, _) = self.as_read(&change.from)?;
+        let (content, _) = self.as_read(&change.from).await?;
         self.in_force(&content).await?;
         self.watcher.ready_for(change.to).await?;
-        self.file.prepare()
+        self.file.placed().prepare_unseen().await
     }
 
     async fn apply(&self, change: &Change) -> Result<(), RouterError> {
         // Held to the end: taking back must not overwrite what somebody else wrote meanwhile.
-        let _lock = lock::take(self.file.path(), ANOTHER_WRITER).await?;
-        let (old, split) = self.as_read(&change.from)?;
+        let _lock = self.file.placed().lock(ANOTHER_WRITER).await?;
+        let (old, split) = self.as_read(&change.from).await?;
         if split == change.to {
             return Ok(());
         }
@@ -300,7 +300,7 @@ impl<W: Watcher> Router for ByFile<W> {
     }
 
     async fn confirm(&self, split: Split) -> Result<Confirmed, RouterError> {
-        let (content, found) = self.now()?;
+        let (content, found) = self.now().await?;
         if found != split {
             return Err(RouterError::Conflict {
                 expected: split.told(&self.slots),
@@ -314,8 +314,12 @@ impl<W: Watcher> Router for ByFile<W> {
     async fn restore(&self, saved: &Reading) -> Result<(), RouterError> {
         self.meaning(&saved.saved)?;
         // The way back waits for another writer, but not for ever.
-        let _lock = lock::take(self.file.path(), ANOTHER_WRITER).await.ok();
-        if self.file.content().is_ok_and(|now| now == saved.saved)
+        let _lock = self.file.placed().lock(ANOTHER_WRITER).await.ok();
+        if self
+            .file
+            .content()
+            .await
+            .is_ok_and(|now| now == saved.saved)
             && !matches!(
                 self.watcher.has(&saved.saved, u64::MAX).await,
                 Some(Has::Other(_) | Has::Refused(_))

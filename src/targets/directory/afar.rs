@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
 
 use super::{Directory, INCOMING, POINTER, name_of, number_of};
 use crate::platform::host::{Host, HostError};
@@ -46,25 +47,11 @@ impl Target for Afar {
     }
 
     async fn prepare(&self, order: &Order) -> Result<(), TargetError> {
-        let slot = self.like_here.with_something(order)?;
-        let current = word(&slot.join("current"));
-        let look = format!(
-            "if test -e {current} && ! test -L {current}; then echo it is there and is not a link, and a link has to take its place; exit 1; fi"
-        );
-        let never = tokio_util::sync::CancellationToken::new();
-        self.sh(&look, &never)
-            .await
-            .map(drop)
-            .map_err(|failed| match failed {
-                TargetError::Failed { last_words, .. } => {
-                    TargetError::OutOfReach(format!("{current}: {}", last_words.join(" ")))
-                }
-                failed => failed,
-            })
+        self.may_begin(order, &CancellationToken::new()).await
     }
 
     async fn deploy(&self, order: &Order, desk: &Desk<'_>) -> Result<String, TargetError> {
-        self.prepare(order).await?;
+        self.may_begin(order, desk.cancelled).await?;
         let slot = self.like_here.to.join(&order.slot);
         let found = self.look(&slot, desk).await?;
         let number = found.releases.first().map_or(0, |(number, _)| *number) + 1;
@@ -72,9 +59,15 @@ impl Target for Afar {
         let half = format!("{INCOMING}{name}");
         let strange = found.halves.iter().filter(|other| **other != half);
         let strange: Vec<&str> = strange.map(String::as_str).collect();
-        self.remove(&slot, &strange, desk).await?;
+        let removed = self.remove(&slot, &strange, desk).await;
+        if removed == Err(TargetError::Cancelled) {
+            return Err(TargetError::Cancelled);
+        }
         for other in strange {
-            (desk.say)(format!("removed the half copy {other} of an earlier run"));
+            (desk.say)(match &removed {
+                Ok(()) => format!("removed the half copy {other} of an earlier run"),
+                Err(failed) => format!("the half copy {other} was not removed: {failed}"),
+            });
         }
         let incoming = slot.join("releases").join(&half);
         let from = &self.like_here.from;
@@ -87,9 +80,12 @@ impl Target for Afar {
                 let _ = self.remove(&slot, &[&half], desk).await;
                 return Err(broken(format!("{} was not copied: {said}", from.display())));
             }
-            // What arrived stays for the next one.
+            // What arrived stays for the next one; without the link it is no release.
             Err(HostError::Lost { said, .. }) => {
-                return Err(broken(format!("{} was not copied: {said}", from.display())));
+                return Err(TargetError::Vanished {
+                    said: format!("{} was not copied: {said}", from.display()),
+                    last_words: Vec::new(),
+                });
             }
         };
         let point = format!(
@@ -110,6 +106,26 @@ impl Target for Afar {
 }
 
 impl Afar {
+    /// Refuses what a link could not take the place of.
+    async fn may_begin(
+        &self,
+        order: &Order,
+        cancelled: &CancellationToken,
+    ) -> Result<(), TargetError> {
+        let slot = self.like_here.with_something(order)?;
+        let current = word(&slot.join("current"));
+        let look = format!(
+            "if test -e {current} && ! test -L {current}; then echo it is there and is not a link, and a link has to take its place; exit 1; fi"
+        );
+        let looked = self.sh(&look, cancelled).await;
+        looked.map(drop).map_err(|failed| match failed {
+            TargetError::Failed { last_words, .. } => {
+                TargetError::OutOfReach(format!("{current}: {}", last_words.join(" ")))
+            }
+            failed => failed,
+        })
+    }
+
     async fn look(&self, slot: &Path, desk: &Desk<'_>) -> Result<Found, TargetError> {
         let look = format!(
             "mkdir -p {0}/releases && cd {0} && {{ readlink current 2>/dev/null || echo; }} && ls -1A releases",
@@ -171,11 +187,12 @@ impl Afar {
         self.sh(&script, desk.cancelled).await.map(drop)
     }
 
-    /// Runs a few words of shell there, and returns the lines that they print.
+    /// Runs a few words of shell there, and returns the lines that they print, by the letter: a
+    /// folder's name may have a secret in it, such as a version that came as one.
     async fn sh(
         &self,
         run: &str,
-        cancelled: &tokio_util::sync::CancellationToken,
+        cancelled: &CancellationToken,
     ) -> Result<Vec<String>, TargetError> {
         let lines = Mutex::new(Vec::new());
         let keep = |line: String| {
@@ -189,13 +206,17 @@ impl Afar {
             variables: &[],
             timeout: DEADLINE,
             grace: GRACE,
-            vault: &self.vault,
+            vault: &Vault::default(),
+        };
+        let shown = |words: Vec<String>| {
+            let words = words.iter().map(|line| self.vault.redact(line));
+            words.map(Into::into).collect::<Vec<String>>()
         };
         let ran = self.host.run(&script, &[], &keep, cancelled).await;
         let ran = ran.map_err(|failed| match failed {
             HostError::Lost { said, last_lines } => TargetError::Lost {
                 said,
-                last_words: last_lines,
+                last_words: shown(last_lines),
             },
             failed => TargetError::OutOfReach(failed.to_string()),
         })?;
@@ -204,7 +225,7 @@ impl Afar {
             End::Cancelled => Err(TargetError::Cancelled),
             end => Err(TargetError::Failed {
                 said: format!("{}: the folders over there: it {end}", self.like_here.told),
-                last_words: ran.last_lines,
+                last_words: shown(ran.last_lines),
             }),
         }
     }

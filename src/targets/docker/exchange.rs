@@ -4,10 +4,10 @@
 
 use tokio_util::sync::CancellationToken;
 
+use crate::platform::docker::No;
 use crate::platform::secret::Vault;
 use crate::targets::{Desk, TargetError};
 
-use super::engine::No;
 use super::health::Patient;
 use super::options::Options;
 use super::parts::Port;
@@ -17,6 +17,10 @@ use super::{failed, prune};
 
 /// How long a container has to end when the run is cancelled: the runner does not wait.
 const WHEN_CANCELLED: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// How often what failed is asked to be removed, and how long after the last time.
+const TRIES: u32 = 20;
+const AGAIN: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// What an exchange is made with.
 pub(super) struct Exchange<'a> {
@@ -68,7 +72,9 @@ impl Exchange<'_> {
     async fn before(&self) -> Result<Option<Before>, TargetError> {
         let stock = self.stock;
         if let Some(container) = stock.inspect(stock.name).await? {
-            let ran = container.state.running || container.state.restarting;
+            let lives = container.state.running || container.state.restarting;
+            // Of one that a killed run stopped, too: it was laid down before.
+            let ran = lives || container.is_laid_down();
             return Ok(Some(Before { container, ran }));
         }
         let Some(aside) = stock.aside().next() else {
@@ -110,6 +116,8 @@ impl Exchange<'_> {
                 after,
                 last_words,
             },
+            // The old one was stopped: it is not as if nothing had begun.
+            TargetError::OutOfReach(said) => failed(format!("{said}; {note}")),
             other => {
                 (self.desk.say)(note.to_owned());
                 other
@@ -136,8 +144,9 @@ impl Exchange<'_> {
         let stock = self.stock;
         if let Some(before) = before {
             let id = &before.container.id;
-            self.stop(id).await?;
+            // First of all: it says that it ran, whatever comes.
             stock.lay_down(id).await?;
+            self.stop(id).await?;
             let short = id.get(..12).unwrap_or(id);
             let aside = stock.beside(&format!("old-{short}"));
             if stock.aside().all(|row| row.id != *id) {
@@ -205,15 +214,33 @@ impl Exchange<'_> {
         acted(&format!("{name} did not start"), no)
     }
 
-    /// Sets the new one aside for a look, and lets the old one take its place again.
-    async fn put_back(&self, new: &str, before: Option<&Before>) -> Result<(), TargetError> {
+    /// Sets the new one aside for a look.
+    async fn set_aside(&self, new: &str) -> Result<(), TargetError> {
         let stock = self.stock;
         self.stop(new).await?;
         stock.lay_down(new).await?;
         if let Some(earlier) = stock.ours(&stock.beside("failed")) {
             prune::discard(stock, earlier, self.desk.say).await;
         }
-        stock.rename(new, &stock.beside("failed")).await?;
+        stock.rename(new, &stock.beside("failed")).await
+    }
+
+    /// Takes the slot's name and ports from the new one, and lets the old one have them again.
+    async fn put_back(&self, new: &str, before: Option<&Before>) -> Result<(), TargetError> {
+        let stock = self.stock;
+        if let Err(why) = self.set_aside(new).await {
+            // Trouble with what failed must not keep down what works. It may be gone already.
+            (self.desk.say)(format!("the failed container is not kept: {why}"));
+            // Who else removes it at this moment takes a while.
+            let mut tries = 0;
+            while let Err(why) = stock.remove(new).await {
+                tries += 1;
+                if tries == TRIES || !matches!(why, TargetError::Failed { .. }) {
+                    return Err(why);
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
         let Some(before) = before else {
             return Ok(());
         };

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::platform::docker::{Engine, No, SOON};
 use crate::platform::process::{LAST_LINES, LINE_CAP};
 use crate::platform::secret::Vault;
 use crate::platform::text;
 use crate::targets::TargetError;
 
-use super::engine::{Engine, SOON};
 use super::options::Options;
 use super::seen::Container;
 use super::unread;
@@ -52,7 +52,15 @@ impl Patient<'_> {
             if enough.is_cancelled() {
                 return Err(TargetError::Cancelled);
             }
-            let seen = self.look().await?;
+            let seen = match self.look().await {
+                Ok(seen) => seen,
+                // An engine that starts over or has much to do; the container need not notice.
+                Err(No::Silence(..)) if began.elapsed() < wait => {
+                    pause(enough).await;
+                    continue;
+                }
+                Err(no) => return Err(unread(&format!("{} was not looked at", self.name), &no)),
+            };
             let state = &seen.state;
             if seen.restart_count >= LOOP || state.restarting {
                 if seen.restart_count >= LOOP {
@@ -129,18 +137,13 @@ impl Patient<'_> {
                     last_words,
                 });
             }
-            tokio::select! {
-                biased;
-                () = enough.cancelled() => {}
-                () = tokio::time::sleep(EVERY) => {}
-            }
+            pause(enough).await;
         }
     }
 
-    async fn look(&self) -> Result<Container, TargetError> {
+    async fn look(&self) -> Result<Container, No> {
         let path = format!("/containers/{}/json", self.id);
-        let seen = self.engine.get(&path).await;
-        seen.map_err(|no| unread(&format!("{} was not looked at", self.name), &no))
+        self.engine.get(&path).await
     }
 
     fn memory(&self, seen: &Container) -> String {
@@ -200,6 +203,14 @@ impl Patient<'_> {
         let lines: Vec<&str> = log.lines().collect();
         let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
         last.iter().map(|line| clean(line)).collect()
+    }
+}
+
+async fn pause(enough: &CancellationToken) {
+    tokio::select! {
+        biased;
+        () = enough.cancelled() => {}
+        () = tokio::time::sleep(EVERY) => {}
     }
 }
 

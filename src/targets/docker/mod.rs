@@ -4,7 +4,6 @@
 //! before the slot's old container is stopped. If the new one does not get well, the old one is
 //! put back. The same order again changes nothing. No `docker` command is needed here.
 
-mod engine;
 mod exchange;
 mod health;
 mod image;
@@ -15,20 +14,19 @@ mod pull;
 mod seen;
 mod stock;
 mod wanted;
-mod way;
 
 use std::path::Path;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::docker_engine;
 use crate::config::kinds::{Kind, plain_schema};
-use crate::platform::machine;
+use crate::platform::docker::{Engine, No, Way};
 use crate::platform::secret::Vault;
-use crate::platform::text;
-use crate::targets::{Desk, Order, Target, TargetError, Tools};
+use crate::platform::{machine, remote_machine, text};
+use crate::targets::{Desk, Order, Stops, Target, TargetError, Tools};
 
-use engine::{Engine, No};
 use exchange::Exchange;
 use health::Patient;
 use options::Options;
@@ -36,7 +34,6 @@ use pull::Errand;
 use seen::Info;
 use stock::Stock;
 use wanted::{CONFIG, Names, PULLED, Wanted, wanted};
-use way::Way;
 
 /// The kind's entry in the table.
 pub(super) const KIND: Kind<dyn Target, Tools> = Kind {
@@ -48,7 +45,12 @@ pub(super) const KIND: Kind<dyn Target, Tools> = Kind {
         options.fit_together()?;
         let named = options.engine.take();
         let tls = options.tls.take();
-        let way = Way::of(named.as_deref(), tls, &tools.engine, &tools.directory)?;
+        let host = options.host.take();
+        let host = host
+            .map(|host| tools.hosts.named(Some(&host)))
+            .transpose()?;
+        let (engine, directory) = (&tools.engine, &tools.directory);
+        let way = docker_engine::way(named.as_deref(), tls, host, engine, directory)?;
         let told = format!("docker {}", options.image);
         Ok(Box::new(Docker {
             told: text::excerpt(&tools.vault.redact(&told), 80),
@@ -105,6 +107,27 @@ impl Target for Docker {
             }
             ended => ended,
         }
+    }
+
+    fn stops(&self) -> Option<&dyn Stops> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Stops for Docker {
+    async fn stop(&self, order: &Order, desk: &Desk<'_>) -> Result<String, TargetError> {
+        let names = Names::of(&self.options, order)?;
+        let stock = Stock::look(&self.engine, &names.container, order).await?;
+        let Some(row) = stock.ours(stock.name) else {
+            return Err(failed(format!("there is no {} of ours", names.container)));
+        };
+        tokio::select! {
+            biased;
+            () = desk.cancelled.cancelled() => return Err(TargetError::Cancelled),
+            stopped = stock.stop(&row.id, self.options.stop_timeout.get()) => stopped?,
+        }
+        Ok(format!("{} is stopped", names.container))
     }
 }
 
@@ -193,7 +216,7 @@ impl Docker {
         let ill =
             health.is_some_and(|health| health.status == "unhealthy" && health.failing_streak > 0);
         let same = found.label(CONFIG) == Some(&wanted.fingerprint);
-        let lives = found.state.running && !found.state.restarting && !ill;
+        let lives = found.state.running && !found.state.restarting && !ill && !found.is_laid_down();
         Ok((same && lives && found.restart_count == 0).then_some(found.id))
     }
 
@@ -212,10 +235,10 @@ impl Docker {
         let info: Result<Info, No> = self.engine.get("/info").await;
         let info = info.map_err(|no| unread("the engine was not asked for its disk", &no))?;
         let root = Path::new(&info.docker_root_dir);
-        let free = if self.engine.way.is_here() && root.is_dir() {
-            machine::free_disk(root).ok()
-        } else {
-            None
+        let free = match &self.engine.way {
+            Way::Socket(_) if root.is_dir() => machine::free_disk(root).ok(),
+            Way::Host(host, _) => remote_machine::free_disk(&**host, root).await,
+            _ => None,
         };
         let Some(free) = free else {
             return Ok(Some(format!(

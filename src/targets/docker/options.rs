@@ -1,6 +1,6 @@
 //! What a config says of a slot's container, as types that hold only what makes sense.
 //!
-//! Texts may say `$APP`, `$ENVIRONMENT`, `$SLOT` and `$VERSION`; those are filled in by `wanted`.
+//! Texts may say `$APP`, `$ENVIRONMENT`, `$SLOT` and `$VERSION`; an order fills those in.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::config::script::Variables;
 use crate::config::units::{Size, Span};
+use crate::platform::docker::Tls;
 use crate::platform::secret::Secret;
 
 use super::parts::{Command, Mount, Ports};
@@ -79,6 +80,8 @@ pub(super) struct Options {
     /// The engine: `unix:///var/run/docker.sock` or `tcp://host:2376`. Default: as `DOCKER_HOST`
     /// says, else the usual socket.
     pub engine: Option<String>,
+    /// The host whose engine it is, one of the environment's `hosts`; `engine` is a socket there.
+    pub host: Option<String>,
     /// The certificates for an engine behind TLS.
     pub tls: Option<Tls>,
 }
@@ -166,18 +169,6 @@ impl Restart {
             Self::Always => "always",
         }
     }
-}
-
-/// Certificates, each a file in PEM or the PEM text itself.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct Tls {
-    /// Who vouches for the engine. Default: those whom the system trusts.
-    pub ca: Option<String>,
-    /// Our certificate.
-    pub certificate: String,
-    /// Its key.
-    pub key: Secret,
 }
 
 fn app_and_slot() -> String {

@@ -13,10 +13,10 @@ use reqwest::header::HeaderValue;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::platform::docker::{Engine, No, query};
 use crate::platform::text;
 use crate::targets::TargetError;
 
-use super::engine::{Engine, No, query};
 use super::failed;
 use super::image::{Image, short};
 use super::options::{Pull, Registry};

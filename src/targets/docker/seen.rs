@@ -4,34 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// Why it says no.
-#[derive(Deserialize)]
-pub(super) struct Said {
-    pub message: String,
-}
-
-/// Which forms of its API it knows.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Version {
-    api_version: String,
-    #[serde(default, rename = "MinAPIVersion")]
-    min_api_version: String,
-}
-
-impl Version {
-    /// The form that both know, `wanted` if the engine does.
-    pub(super) fn spoken(&self, wanted: (u32, u32)) -> String {
-        let read = |text: &str| {
-            let (major, minor) = text.split_once('.')?;
-            Some((major.parse().ok()?, minor.parse().ok()?))
-        };
-        let newest = read(&self.api_version).unwrap_or(wanted);
-        let oldest = read(&self.min_api_version).unwrap_or((1, 0));
-        let (major, minor) = wanted.max(oldest).min(newest);
-        format!("{major}.{minor}")
-    }
-}
+use super::wanted::RESTART;
 
 /// The engine as a whole.
 #[derive(Deserialize)]
@@ -90,9 +63,33 @@ pub(super) struct Container {
     pub restart_count: u64,
     pub state: State,
     pub config: Config,
+    #[serde(default)]
+    host_config: HostConfig,
+}
+
+/// What the engine does with a container.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HostConfig {
+    #[serde(default)]
+    restart_policy: Policy,
+}
+
+/// When the engine starts it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Policy {
+    #[serde(default)]
+    name: String,
 }
 
 impl Container {
+    /// Whether it is not started by the engine, and would be if nobody had laid it down.
+    pub(super) fn is_laid_down(&self) -> bool {
+        let never = |word: &str| matches!(word, "" | "no");
+        never(&self.host_config.restart_policy.name) && !self.label(RESTART).is_none_or(never)
+    }
+
     pub(super) fn label(&self, name: &str) -> Option<&str> {
         self.config.labels.as_ref()?.get(name).map(String::as_str)
     }
@@ -174,24 +171,4 @@ pub(super) struct Distribution {
 #[derive(Deserialize)]
 pub(super) struct Descriptor {
     pub digest: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_know_the_form_that_is_spoken() {
-        let spoken = |newest: &str, oldest: &str| {
-            let version = Version {
-                api_version: newest.to_owned(),
-                min_api_version: oldest.to_owned(),
-            };
-            version.spoken((1, 41))
-        };
-        assert_eq!(spoken("1.41", "1.12"), "1.41");
-        assert_eq!(spoken("1.52", "1.44"), "1.44");
-        assert_eq!(spoken("1.40", "1.12"), "1.40");
-        assert_eq!(spoken("1.41", ""), "1.41");
-    }
 }

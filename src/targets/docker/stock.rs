@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::platform::docker::{Engine, No, SOON, query};
 use crate::targets::{Order, TargetError};
 
-use super::engine::{Engine, No, SOON, query};
 use super::parts::Port;
 use super::seen::{Container, Created, Row};
 use super::wanted::{APP, ENVIRONMENT, RESTART, SLOT};

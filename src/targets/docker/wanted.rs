@@ -47,7 +47,7 @@ impl Names {
     /// When what comes out cannot be a name.
     pub(super) fn of(options: &Options, order: &Order) -> Result<Self, TargetError> {
         let refused = |said: String| TargetError::OutOfReach(said);
-        let container = filled(&options.container, order);
+        let container = order.fill(&options.container);
         let letters = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
         let begins = container.starts_with(|c: char| c.is_ascii_alphanumeric());
         if container.len() < 2 || !begins || !container.chars().all(letters) {
@@ -55,7 +55,7 @@ impl Names {
                 "\"{container}\" cannot be the name of a container: letters, digits, _, . and - can"
             )));
         }
-        let image = Image::read(&filled(&options.image, order), order.release.as_str());
+        let image = Image::read(&order.fill(&options.image), order.release.as_str());
         let ports = match options.ports.get(&order.slot) {
             Some(ports) => ports.all().to_vec(),
             None if options.ports.is_empty() => Vec::new(),
@@ -71,11 +71,7 @@ impl Names {
         Ok(Self {
             container,
             image: image.map_err(refused)?,
-            networks: options
-                .networks
-                .iter()
-                .map(|one| filled(one, order))
-                .collect(),
+            networks: options.networks.iter().map(|one| order.fill(one)).collect(),
             ports,
         })
     }
@@ -100,7 +96,7 @@ pub(super) fn wanted(
     let mut labels: BTreeMap<String, String> = options
         .labels
         .iter()
-        .map(|(name, value)| (name.clone(), filled(value, order)))
+        .map(|(name, value)| (name.clone(), order.fill(value)))
         .collect();
     let mut ours = |name: &str, value: &str| labels.insert(name.to_owned(), value.to_owned());
     ours(APP, &order.app);
@@ -112,7 +108,7 @@ pub(super) fn wanted(
         .env
         .and([])
         .into_iter()
-        .map(|(name, value)| format!("{name}={}", filled(&value, order)))
+        .map(|(name, value)| format!("{name}={}", order.fill(&value)))
         .collect();
     let mut body = json!({
         "Image": brought.named.to_string(),
@@ -171,7 +167,7 @@ fn host(options: &Options, order: &Order, names: &Names) -> Value {
         .iter()
         .map(|mount| {
             json!({
-                "Type": mount.kind(), "Source": filled(&mount.source, order),
+                "Type": mount.kind(), "Source": order.fill(&mount.source),
                 "Target": mount.target, "ReadOnly": mount.read_only,
             })
         })
@@ -191,35 +187,6 @@ fn host(options: &Options, order: &Order, names: &Names) -> Value {
         host["NetworkMode"] = json!(network);
     }
     host
-}
-
-/// A text with the order's words in it. Other dollars are left alone.
-fn filled(text: &str, order: &Order) -> String {
-    let words = [
-        ("APP", order.app.as_str()),
-        ("ENVIRONMENT", &order.environment),
-        ("SLOT", &order.slot),
-        ("VERSION", order.release.as_str()),
-    ];
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('$') {
-        out.push_str(before);
-        let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let end = after.find(|c| !of_name(c)).unwrap_or(after.len());
-        match words.iter().find(|(name, _)| *name == &after[..end]) {
-            Some((_, value)) => {
-                out.push_str(value);
-                rest = &after[end..];
-            }
-            None => {
-                out.push('$');
-                rest = after;
-            }
-        }
-    }
-    out.push_str(rest);
-    out
 }
 
 #[cfg(test)]
@@ -252,7 +219,7 @@ mod tests {
 
     #[test]
     fn only_the_order_s_words_are_filled_in() {
-        let told = filled("$APP-$SLOT $VERSIONS pa$$word $1 $VERSION.x $", &order());
+        let told = order().fill("$APP-$SLOT $VERSIONS pa$$word $1 $VERSION.x $");
         assert_eq!(told, "shop-blue $VERSIONS pa$$word $1 v2.x $");
     }
 

@@ -115,6 +115,34 @@ fn in_a_workflow_there_are_annotations_and_groups() {
     assert_eq!(errors[0].data.lines().count(), labels.len());
 }
 
+/// A machine of several has come to its end, and the others go on with the step.
+#[test]
+fn what_comes_after_a_row_within_a_step_is_still_the_steps() {
+    let style = Style {
+        workflow: true,
+        ..PLAIN
+    };
+    let line = |said: &str| Event::Line(said.to_owned());
+    let events = [
+        Event::Working {
+            step: "deploy",
+            said: String::new(),
+        },
+        line("web1: pulling"),
+        done("node", "web1: ./deploy.sh ended with 0", 1000),
+        line("web2: pulling"),
+        done("deploy", "green <- v2", 2000),
+        line("pruning"),
+    ];
+    let said = written(style, &Vault::default(), &events);
+    let groups: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with("::group::"))
+        .collect();
+    let deploy = "::group::deploy output";
+    assert_eq!(groups, [deploy, deploy, "::group::script output"], "{said}");
+}
+
 #[test]
 fn a_long_row_keeps_its_time() {
     let long = "x".repeat(100);

@@ -115,3 +115,55 @@ async fn the_clusters_of_an_envoy() {
     drop(envoy);
     unknown(router.as_ref(), "does not answer").await;
 }
+
+/// As long as this holds, Traefik cannot be drained by what it says of itself.
+#[tokio::test]
+async fn traefik_knows_it_of_its_entry_points_alone() {
+    let slots = [Backend::start().await, Backend::start().await];
+    let place = Place::new();
+    let tools = tools_at(place.directory(), slots.each_ref().map(Backend::url));
+    let metrics = format!("{}/metrics", place.admin_url());
+    let block = json!({
+        "kind": "traefik", "file": "watched/live.yml", "api": place.admin_url(), "metrics": metrics,
+    });
+    let router = routed(block, &tools).unwrap();
+    let front = format!("http://127.0.0.1:{}", place.front);
+    let lines = router.one_time_lines();
+    // The servers answer from this thread while it is waited for.
+    let traefik = tokio::task::spawn_blocking(move || place.traefik(&lines, "0s"));
+    let _traefik = traefik.await.unwrap();
+    let _on_blue = hanging(&front, 3);
+    let began = Instant::now();
+    let said = loop {
+        let look = Look::at(metrics.parse().unwrap(), Duration::from_secs(5));
+        let said = Http::default()
+            .look(&look)
+            .await
+            .unwrap()
+            .text()
+            .into_owned();
+        let web = "traefik_open_connections{entrypoint=\"web\"";
+        let open = said.lines().find(|line| line.starts_with(web));
+        let open = open.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        if open.is_some_and(|open| open >= 3) {
+            break said;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{said}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let gauges = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE traefik_"));
+    let gauges: Vec<&str> = gauges
+        .filter_map(|line| line.strip_suffix(" gauge"))
+        .collect();
+    assert_eq!(
+        gauges,
+        ["config_last_reload_success", "open_connections"],
+        "{said}"
+    );
+    let InFlight::NotCounted(why) = router.in_flight(Side::First).await else {
+        panic!("it says that it knows");
+    };
+    assert!(why.contains("by entry point"), "{why}");
+}

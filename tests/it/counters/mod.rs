@@ -1,6 +1,7 @@
 //! Who counts what each slot does: known requests go to real parts, and what is counted is what
 //! was sent. A restart is counting anew, and no data is not zero.
 
+mod afar;
 mod chosen;
 mod documents;
 mod in_flight;

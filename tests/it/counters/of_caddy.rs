@@ -5,6 +5,7 @@ use std::fs;
 use cutover::routers::Router;
 use serde_json::{Value, json};
 
+use super::afar::Afar;
 use super::{OfRouter, ask, tally, until_at};
 use crate::seams::routers::{moved, routed, split};
 use crate::seams::routers_haproxy::tools_at;
@@ -60,12 +61,35 @@ async fn counts(caddy: &Caddy, router: &dyn Router, slots: [Backend; 2]) {
     assert!(!log.contains("headers"), "{log}");
 }
 
+fn flags(_: &Site) -> Value {
+    json!({ "kind": "caddy", "flags": "flags", "access-log": "slots.log" })
+}
+
+fn lines_of_flags(lines: &str) -> String {
+    lines.split_once("# 2. ").unwrap().0.to_owned()
+}
+
 #[tokio::test]
 async fn each_line_is_a_request_by_flags() {
-    let block = |_: &Site| json!({ "kind": "caddy", "flags": "flags", "access-log": "slots.log" });
-    let lines = |lines: &str| lines.split_once("# 2. ").unwrap().0.to_owned();
-    let (caddy, router, slots) = on(block, lines).await;
+    let (caddy, router, slots) = on(flags, lines_of_flags).await;
     counts(&caddy, router.as_ref(), slots).await;
+}
+
+/// The flag is moved over there, too.
+#[tokio::test]
+async fn so_it_is_on_a_host_over_one_shell() {
+    let (caddy, _, slots) = on(flags, lines_of_flags).await;
+    let afar = Afar::with(caddy.site.directory());
+    let tools = tools_at(caddy.site.directory(), [slots[0].url(), slots[1].url()]);
+    let router = afar.router(flags(&caddy.site), tools);
+    counts(&caddy, router.as_ref(), slots).await;
+    assert!(caddy.site.path("flags/w100").exists());
+    assert!(
+        router.told().ends_with("/flags on web1"),
+        "{}",
+        router.told()
+    );
+    assert_eq!(afar.sessions(), 1, "{}", afar.sshd.log());
 }
 
 #[tokio::test]

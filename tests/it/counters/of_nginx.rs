@@ -3,9 +3,10 @@
 use std::fs;
 use std::process::Command;
 
-use cutover::routers::Router;
+use cutover::routers::{Router, RouterError};
 use serde_json::{Value, json};
 
+use super::afar::Afar;
 use super::{OfRouter, ask, tally, until_at};
 use crate::seams::routers::routed;
 use crate::seams::routers_nginx::{parts, run, tools};
@@ -40,10 +41,54 @@ fn flags(_: &Site) -> Value {
 #[tokio::test]
 async fn each_line_is_a_request_also_across_a_rotation() {
     let (nginx, router, slots) = on(flags).await;
+    counts_across_a_rotation(&nginx, router.as_ref(), &slots).await;
+    assert!(tally(router.as_ref()).told().ends_with("slots.log"));
+}
+
+#[tokio::test]
+async fn so_it_is_on_a_host_over_one_shell() {
+    let (nginx, _, slots) = on(flags).await;
+    let afar = Afar::with(nginx.site.directory());
+    let router = afar.router(flags(&nginx.site), tools(&nginx.site));
+    counts_across_a_rotation(&nginx, router.as_ref(), &slots).await;
+    assert!(tally(router.as_ref()).told().ends_with("slots.log on web1"));
+    assert_eq!(afar.sessions(), 1, "{}", afar.sshd.log());
+    // What was written while nobody could look is counted afterwards.
+    let counter = OfRouter(tally(router.as_ref()));
+    until_at(&counter, [0.0, 0.0], [0.0, 0.0]).await;
+    ask(nginx.site.url("").as_str().trim_end_matches('/'), "/", 5).await;
+    afar.sshd.cut();
+    until_at(&counter, [0.0, 0.0], [5.0, 0.0]).await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_log_on_a_host_is_told_with_the_host() {
+    let (nginx, _, _slots) = on(flags).await;
+    let mut afar = Afar::with(nginx.site.directory());
+    let block = json!({ "kind": "nginx", "flags": "flags", "access-log": "nowhere.log" });
+    let gone = afar.router(block, tools(&nginx.site));
+    let said = tally(gone.as_ref()).stand().await.unwrap_err().to_string();
+    assert!(
+        said.contains("out of reach") && said.ends_with("nowhere.log on web1: No such file"),
+        "{said}"
+    );
+    let router = afar.router(flags(&nginx.site), tools(&nginx.site));
+    let counter = tally(router.as_ref());
+    counter.stand().await.unwrap();
+    afar.sshd.vanish();
+    let failed = counter.stand().await.unwrap_err();
+    assert!(matches!(failed, RouterError::OutOfReach(_)), "{failed}");
+    // Nothing is forgotten meanwhile.
+    ask(nginx.site.url("").as_str().trim_end_matches('/'), "/", 4).await;
+    afar.sshd.come_back(false);
+    until_at(&OfRouter(counter), [4.0, 0.0], [0.0, 0.0]).await;
+}
+
+async fn counts_across_a_rotation(nginx: &Nginx, router: &dyn Router, slots: &[Backend; 2]) {
     let front = nginx.site.url("").to_string();
     let front = front.trim_end_matches('/');
     ask(front, "/", 3).await;
-    let counter = OfRouter(tally(router.as_ref()));
+    let counter = OfRouter(tally(router));
     // What was before the first look is the past.
     let before = until_at(&counter, [0.0, 0.0], [0.0, 0.0]).await;
     ask(front, "/", 8).await;
@@ -74,7 +119,6 @@ async fn each_line_is_a_request_also_across_a_rotation() {
     until_at(&counter, [11.0, 2.0], [7.0, 3.0]).await;
     // Every request reached the slot that the log says.
     assert_eq!((slots[0].counted(), slots[1].counted()), ((14, 2), (4, 0)));
-    assert!(counter.0.told().ends_with("slots.log"));
 }
 
 #[tokio::test]

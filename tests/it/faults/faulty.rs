@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cutover::hooks::{self, Hook, HookError};
 use cutover::metrics::{self, Ask, BySlot, Counter, NoData, Source};
 use cutover::model::arms::{Counters, Stand};
 use cutover::model::metric::Unit;
@@ -30,6 +31,18 @@ const TARGET: Errors<TargetError> = Errors {
         last_words: Vec::new(),
     },
     lost: || TargetError::Failed {
+        said: "the answer was lost, as ordered".to_owned(),
+        last_words: Vec::new(),
+    },
+};
+
+const HOOK: Errors<HookError> = Errors {
+    unreached: || HookError::OutOfReach("ordered".to_owned()),
+    refused: || HookError::Failed {
+        said: "ordered".to_owned(),
+        last_words: Vec::new(),
+    },
+    lost: || HookError::Failed {
         said: "the answer was lost, as ordered".to_owned(),
         last_words: Vec::new(),
     },
@@ -155,6 +168,24 @@ impl Target for FaultyTarget {
         let act = || self.0.deploy(order, desk);
         let nobody = async |_| {};
         self.1.call(Call::Deploy, act, nobody, TARGET).await
+    }
+}
+
+pub(super) struct FaultyHook(pub(super) Box<dyn Hook>, pub(super) Orders);
+
+#[async_trait]
+impl Hook for FaultyHook {
+    fn told(&self) -> String {
+        self.0.told()
+    }
+
+    fn timeout(&self) -> Duration {
+        self.0.timeout()
+    }
+
+    async fn run(&self, call: &hooks::Call, desk: &hooks::Desk<'_>) -> Result<String, HookError> {
+        let act = || self.0.run(call, desk);
+        self.1.call(Call::Hook, act, async |_| {}, HOOK).await
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) enum Call {
     Prove,
     /// A health check looks while the release is watched.
     Watch,
+    /// What the user has us run beside the steps: four times, once at each moment of a rollout.
+    Hook,
     /// A slot is asked what it serves, before a canary begins.
     Start,
     /// A health check looks while a step of a canary is watched.
@@ -62,6 +64,7 @@ impl Call {
             Self::Apply | Self::Confirm => "switch",
             Self::Prove => "proved",
             Self::Watch => "watch",
+            Self::Hook => "hook",
             Self::Start => "start",
             Self::Step | Self::Look => "step",
             Self::Count | Self::ReadBack | Self::Restore => return None,

@@ -150,6 +150,44 @@ fn a_rollout_ends_well_whatever_happens() {
     play_all("rollout, blue-green", &all);
 }
 
+/// A required hook before the switch.
+const HOOK_BEFORE: Row<'static> = &[
+    (Before, 1, UNREACHED),
+    (After, 1, REFUSED),
+    (Lost, 1, REFUSED),
+    (LostBefore, 1, REFUSED),
+    (Repeated, 1, DONE),
+    (CancelBefore, 1, CANCELLED),
+    (CancelAfter, 1, CANCELLED),
+    (PanicBefore, 1, BUG),
+    (PanicAfter, 1, BUG),
+];
+
+/// A required hook after it.
+const HOOK_AFTER: Row<'static> = &[
+    (Before, 1, BACK),
+    (After, 1, BACK),
+    (Lost, 1, BACK),
+    (LostBefore, 1, BACK),
+    (Repeated, 1, DONE),
+    (CancelBefore, 1, CANCELLED_BACK),
+    // Nothing is left to be done by then.
+    (CancelAfter, 1, DONE),
+    (PanicBefore, 1, BACK),
+    (PanicAfter, 1, BACK),
+];
+
+#[test]
+fn a_rollout_ends_well_whatever_happens_to_its_hooks() {
+    let moments = [HOOK_BEFORE, HOOK_BEFORE, HOOK_BEFORE, HOOK_AFTER];
+    let mut all = Vec::new();
+    for (nth, row) in (0..).zip(moments) {
+        let cells = cells(Hooked, Hook, row).into_iter();
+        all.extend(cells.map(|cell| cell.later(nth)));
+    }
+    play_all("rollout, blue-green, with hooks", &all);
+}
+
 #[test]
 fn a_switch_ends_well_whatever_happens() {
     let mut all = cells(Switch, Read, ROUTER_BEFORE);

@@ -6,12 +6,16 @@ use std::time::{Duration, Instant};
 use cutover::cast::{self, Tools};
 use cutover::config::docker_host::Engine;
 use cutover::config::file::{self, Environment, Strategy};
+use cutover::config::kinds::{Block, build};
 use cutover::config::preflight::Migration;
 use cutover::config::units::HttpUrl;
+use cutover::hooks;
 use cutover::model::ending::{Decision, Ending};
 use cutover::model::event::Event;
+use cutover::model::hook::Moment;
 use cutover::model::release::Release;
 use cutover::model::split::Weight;
+use cutover::platform::host::Hosts;
 use cutover::platform::http::{Http, Look};
 use cutover::platform::secret::Vault;
 use cutover::rehearsal::environment::Script;
@@ -19,13 +23,14 @@ use cutover::rehearsal::world::World;
 use cutover::rollout::blue_green::{Plan, blue_green};
 use cutover::rollout::canary;
 use cutover::rollout::gauges::{Gauges, Named};
+use cutover::rollout::hooks::{Hook, Hooks};
 use cutover::rollout::ledger::{Ledger, Note, Progress, SCHEMA_VERSION};
 use cutover::rollout::patience::Check;
 use cutover::rollout::saga::Saga;
 use cutover::rollout::stage::Stage;
 use cutover::rollout::switch::{Goal, Switch, rollback, switch};
 
-use super::faulty::{FaultyProbe, FaultyRouter, FaultySource, FaultyTarget};
+use super::faulty::{FaultyHook, FaultyProbe, FaultyRouter, FaultySource, FaultyTarget};
 use super::orders::{Call, Order, Orders};
 use super::relay::Relay;
 
@@ -68,6 +73,8 @@ const CANARY: &str = "{ kind: canary, steps: [25%, 100%], wait: 4s, watch: 150ms
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Story {
     Rollout,
+    /// The same with a hook at each of its moments, all of them required.
+    Hooked,
     Switch,
     Rollback,
     /// A canary from the beginning.
@@ -170,7 +177,7 @@ async fn told(story: Story, ordered: &[Order], http: &Http) -> Outcome {
     let mut stage = cast::stage("storefront", "production", &staged, &tools).unwrap();
     let hands = cast::stage("storefront", "production", &staged, &tools).unwrap();
     let router = hands.router.as_deref().unwrap();
-    if !matches!(story, Story::Rollout | Story::Canary) {
+    if !matches!(story, Story::Rollout | Story::Hooked | Story::Canary) {
         deploy(&world, &tools.http, "green", NEW).await;
     }
     if story == Story::Rollback {
@@ -180,6 +187,9 @@ async fn told(story: Story, ordered: &[Order], http: &Http) -> Outcome {
         super::faulty::move_traffic(router, SHARE as u8).await;
     }
     put_faults_between(&mut stage, &orders, story);
+    if story == Story::Hooked {
+        stage.hooks = hooked(&orders, http);
+    }
 
     let directory = tempfile::tempdir().unwrap();
     let ledger = directory.path().join("ledger");
@@ -262,6 +272,29 @@ fn put_faults_between(stage: &mut Stage, orders: &Orders, story: Story) {
         source: Box::new(FaultySource(orders.clone())),
     };
     stage.gauges = Gauges::new(vec![faulty], &[]).unwrap();
+}
+
+fn hooked(orders: &Orders, http: &Http) -> Hooks {
+    let with = hooks::Tools {
+        http: http.clone(),
+        directory: "/".into(),
+        vault: Vault::default(),
+        hosts: Hosts::default(),
+    };
+    let block = serde_json::json!({ "kind": "command", "run": "true" });
+    let block: Block = serde_json::from_value(block).unwrap();
+    let one = |moment: Moment| Hook {
+        moment,
+        name: "ordered".to_owned(),
+        required: true,
+        migration: Migration::None,
+        does: Box::new(FaultyHook(
+            build(hooks::KINDS, &block, &with).unwrap(),
+            orders.clone(),
+        )),
+    };
+    let moments = Moment::ALL.into_iter().filter(|it| !it.is_the_end());
+    Hooks::new(moments.map(one).collect())
 }
 
 fn note() -> Note {

@@ -225,7 +225,7 @@ async fn at_every_point(strategy: &str, cut: Cut, whens: &[When], at_once: usize
 }
 
 impl Row {
-    /// A cancelled run has 7 s of its own. It is too late when the runner asks a second time.
+    /// A cancelled run has 6.5 s of its own. It is too late when the runner asks a second time.
     fn is_late(&self) -> bool {
         self.ended == Ended::Killed || self.words > TO_TERM
     }

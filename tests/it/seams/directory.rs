@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use cutover::targets::{Desk, Target, TargetError};
+use cutover::targets::{Desk, Target, TargetError, Tools};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use super::hosts::built;
 use super::targets::{deploy, made, order, tools};
+use crate::world::sshd::Sshd;
 
 /// A workspace with a `dist` folder, and the slots' folders in `slots`.
 struct Place(TempDir);
@@ -178,6 +180,7 @@ async fn a_cancelled_and_a_dropped_deployment_stop_at_the_next_file() {
         let cancelled = CancellationToken::new();
         let desk = Desk {
             say: &|_| {},
+            went: &|_| {},
             cancelled: &cancelled,
         };
         let mut deploying = target.deploy(&order, &desk);
@@ -213,6 +216,40 @@ async fn what_a_killed_run_left_is_swept() {
     );
     assert_eq!(place.releases(), ["000001-v1"]);
     assert_eq!(names(&place.at("slots/blue")), ["current", "releases"]);
+}
+
+/// On another machine, where what is half there is gone on with, by a name that is a secret.
+#[tokio::test]
+async fn a_version_that_is_a_secret_is_known_again_over_there() {
+    let (place, sshd) = (Place::new(), Sshd::start());
+    let block = json!({
+        "address": sshd.address(), "key": sshd.path("deploy"), "host-key": sshd.fingerprint(),
+    });
+    let tools = Tools {
+        hosts: built(&[("web1", block)], None).0,
+        ..tools(place.0.path())
+    };
+    tools.vault.keep("4f2a9c1d77");
+    let slots = place.at("slots");
+    let options = json!({ "kind": "directory", "from": "dist", "to": slots, "host": "web1" });
+    let target = made(options, &tools).unwrap();
+    let releases = place.at("slots/blue/releases");
+    for half in [
+        ".incoming-000001-4f2a9c1d77",
+        ".incoming-000001-older-4f2a9c1d77",
+    ] {
+        fs::create_dir_all(releases.join(half)).unwrap();
+        fs::write(releases.join(half).join("index.html"), "v1").unwrap();
+    }
+    let (outcome, lines) = deploy(&*target, &order("4f2a9c1d77")).await;
+    let said = outcome.unwrap();
+    assert!(said.contains("1 file (1 KB, 0 KB of them sent)"), "{said}");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(place.releases(), ["000001-4f2a9c1d77"]);
+    assert_eq!(place.current(), "releases/000001-4f2a9c1d77");
+    let (outcome, _) = deploy(&*target, &order("4f2a9c1d77")).await;
+    outcome.unwrap();
+    assert_eq!(place.current(), "releases/000002-4f2a9c1d77");
 }
 
 #[tokio::test]

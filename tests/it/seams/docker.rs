@@ -72,6 +72,7 @@ impl World {
         let cancelled = CancellationToken::new();
         let desk = Desk {
             say: &say,
+            went: &|_| {},
             cancelled: &cancelled,
         };
         let outcome = std::thread::scope(|scope| {
@@ -289,6 +290,28 @@ fn two_networks_a_mount_and_limits_reach_the_container() {
             && mounts.contains(&(&json!("/kept"), &json!(true))),
         "{mounts:?}"
     );
+}
+
+#[test]
+fn what_it_has_started_it_stops() {
+    let world = World::start();
+    import(&world.dockerd, "shop", "v1", 0);
+    let target = world.target(json!({}));
+    world.good(&*target, &order("v1"));
+    let desk = Desk {
+        say: &|_| {},
+        went: &|_| {},
+        cancelled: &CancellationToken::new(),
+    };
+    let stopping = target.stops().unwrap();
+    for _ in 0..2 {
+        let order = order("v1");
+        let said = world.runtime.block_on(stopping.stop(&order, &desk));
+        assert_eq!(said.unwrap(), "shop-blue is stopped");
+    }
+    assert_eq!(world.dockerd.containers(), ["shop-blue exited"]);
+    world.good(&*target, &order("v1"));
+    assert_eq!(world.served(), "v1");
 }
 
 /// What the contract suite holds containers to.

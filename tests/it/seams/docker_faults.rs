@@ -16,9 +16,8 @@ use crate::world::registry::{PASSWORD, Registry, USER, import};
 
 fn words(failed: &TargetError) -> &[String] {
     match failed {
-        TargetError::Failed { last_words, .. } | TargetError::TimedOut { last_words, .. } => {
-            last_words
-        }
+        TargetError::Failed { last_words, .. } => last_words,
+        TargetError::TimedOut { last_words, .. } => last_words,
         _ => &[],
     }
 }
@@ -29,8 +28,7 @@ fn one_that_does_not_get_well_is_quoted_and_the_one_before_is_put_back() {
     for release in ["v1", "v2"] {
         import(&world.dockerd, "shop", release, 0);
     }
-    let plain = |more: Value| world.target(more);
-    let (said, _) = world.good(&*plain(json!({ "restart": "always" })), &order("v1"));
+    let (said, _) = world.good(&*world.target(json!({ "restart": "always" })), &order("v1"));
     assert!(
         said.contains("no health check: it ran for 500 ms without a restart"),
         "{said}"
@@ -52,7 +50,8 @@ fn one_that_does_not_get_well_is_quoted_and_the_one_before_is_put_back() {
         ),
         (
             json!({ "health": looked_at("echo no page; false") }),
-            "shop-blue is unhealthy: 2 looks in a row failed",
+            // The engine may look once more before it is asked.
+            "shop-blue is unhealthy: N looks in a row failed",
             "health: ended with 1: no page",
         ),
         (
@@ -73,13 +72,12 @@ fn one_that_does_not_get_well_is_quoted_and_the_one_before_is_put_back() {
     ];
     for (more, wanted, word) in cases {
         println!("{more}");
-        let failed = world.bad(&*plain(more.clone()), &order("v2"));
+        let failed = world.bad(&*world.target(more), &order("v2"));
         let said = failed.to_string();
-        assert!(said.contains(wanted), "{said}");
-        assert!(
-            said.ends_with("; the container before runs again"),
-            "{said}"
-        );
+        let (from, to) = wanted.split_once('N').unwrap_or((wanted, ""));
+        assert!(said.contains(from) && said.contains(to), "{said}");
+        let end = "; the container before runs again";
+        assert!(said.ends_with(end), "{said}");
         assert!(
             word.is_empty() || words(&failed).iter().any(|line| line.contains(word)),
             "{failed:?}"
@@ -101,7 +99,7 @@ fn one_that_does_not_get_well_is_quoted_and_the_one_before_is_put_back() {
     }
     assert_eq!(world.served(), "v1");
     // The next good one takes the failed one away.
-    world.good(&*plain(json!({})), &order("v2"));
+    world.good(&*world.target(json!({})), &order("v2"));
     let names = world.dockerd.containers();
     assert!(
         names.len() == 2 && names[1].starts_with("shop-blue.old-"),
@@ -153,7 +151,8 @@ fn a_cancelled_one_ends_what_it_began() {
     waiting["health"] = looked_at("sleep 60");
     let target = world.target(waiting);
     let (ended, lines) = world.cancelled_by(&*target, &order("v2"), |cancelled| {
-        world.until(|names| names.len() == 2 && has(names, "shop-blue running"));
+        let aside = |name: &String| name.starts_with("shop-blue.old-");
+        world.until(|seen| seen.iter().any(aside) && has(seen, "shop-blue running"));
         cancelled.cancel();
     });
     assert_eq!(ended, Err(TargetError::Cancelled), "{lines:?}");
@@ -205,6 +204,7 @@ fn a_killed_one_is_mended_by_the_next() {
             let cancelled = CancellationToken::new();
             let desk = Desk {
                 say: &|_| {},
+                went: &|_| {},
                 cancelled: &cancelled,
             };
             world.runtime.block_on(async {

@@ -7,19 +7,32 @@ use std::time::{Duration, Instant};
 
 use cutover::config::kinds::{Block, build};
 use cutover::hooks::{Call, Desk, Hook, HookError, KINDS, Tools};
+use cutover::platform::host::Hosts;
 use cutover::platform::http::Http;
 use cutover::platform::secret::Vault;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::hosts::built;
 use crate::world::app::{App, Reply};
+use crate::world::sshd::Sshd;
 
 fn made(options: &Value, vault: &Vault, directory: &Path) -> Result<Box<dyn Hook>, String> {
+    made_with(options, vault, directory, Hosts::default())
+}
+
+fn made_with(
+    options: &Value,
+    vault: &Vault,
+    directory: &Path,
+    hosts: Hosts,
+) -> Result<Box<dyn Hook>, String> {
     let block: Block = serde_json::from_value(options.clone()).unwrap();
     let tools = Tools {
         http: Http::default(),
         directory: directory.to_owned(),
         vault: vault.clone(),
+        hosts,
     };
     build(KINDS, &block, &tools)
 }
@@ -213,6 +226,90 @@ async fn a_path_is_one_of_the_slot() {
             "{odd}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_command_runs_on_its_host_and_ends_there() {
+    let mut sshd = Sshd::start_with("SetEnv NODE=web1");
+    let block = json!({
+        "address": sshd.address(), "key": sshd.path("deploy"), "host-key": sshd.fingerprint(),
+    });
+    let (hosts, wrong) = built(&[("web1", block)], None);
+    assert_eq!(wrong, []);
+    let vault = Vault::default();
+    let folder = tempfile::tempdir().unwrap();
+    let on_host = |run: &str, more: &[(&str, Value)]| {
+        let mut options = json!({
+            "kind": "command", "host": "web1", "run": run, "directory": folder.path(),
+        });
+        for (key, value) in more {
+            options[*key] = value.clone();
+        }
+        made_with(&options, &vault, Path::new("/"), hosts.clone())
+    };
+    let live = CancellationToken::new();
+
+    let secret = "s3cr3t-t0ken";
+    vault.keep(secret);
+    let seen = "echo $NODE $(pwd) $SLOT $DECISION; echo ${#TOKEN}; env | grep -c ^TOKEN";
+    let hook = on_host(seen, &[("env", json!({ "TOKEN": secret }))]).unwrap();
+    let (_, lines) = run(&*hook, &live).await;
+    let place = folder.path().display();
+    // A secret is a variable of the shell alone.
+    let told = [
+        format!("web1 {place} green rolled-back"),
+        "12".to_owned(),
+        "0".to_owned(),
+    ];
+    assert_eq!(lines, told);
+    let (done, _) = run(&*on_host("true", &[]).unwrap(), &live).await;
+    assert_eq!(done.unwrap(), "true on web1 ended with 0");
+    let (failed, _) = run(&*on_host("echo no room; exit 3", &[]).unwrap(), &live).await;
+    let Err(HookError::Failed { said, last_words }) = failed else {
+        panic!("{failed:?}");
+    };
+    assert!(said.contains("on web1 ended with 3"), "{said}");
+    assert_eq!(last_words, ["no room"]);
+    let gone = on_host("true", &[("directory", json!("/nowhere"))]).unwrap();
+    let (failed, _) = run(&*gone, &live).await;
+    assert!(
+        matches!(failed, Err(HookError::OutOfReach(_))),
+        "{failed:?}"
+    );
+
+    // Nothing of it is left there.
+    let endless = "echo $$ > pid; sleep 600";
+    let pid = folder.path().join("pid");
+    let begun = async {
+        loop {
+            match std::fs::read_to_string(&pid) {
+                Ok(number) if number.ends_with('\n') => break number.trim().to_owned(),
+                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    let ended = CancellationToken::new();
+    let hook = on_host(endless, &[]).unwrap();
+    let ending = async {
+        let number = begun.await;
+        ended.cancel();
+        number
+    };
+    let ((outcome, _), number) = futures_util::join!(run(&*hook, &ended), ending);
+    assert_eq!(outcome, Err(HookError::Cancelled));
+    assert!(!Path::new("/proc").join(number).exists());
+
+    sshd.vanish();
+    let (away, _) = run(&*on_host("true", &[]).unwrap(), &live).await;
+    assert!(matches!(away, Err(HookError::OutOfReach(_))), "{away:?}");
+    let said = made_with(
+        &json!({ "kind": "command", "run": "true", "host": "web2" }),
+        &vault,
+        Path::new("/"),
+        hosts.clone(),
+    );
+    let said = said.map(drop).unwrap_err();
+    assert!(said.contains("unknown host \"web2\""), "{said}");
 }
 
 #[test]

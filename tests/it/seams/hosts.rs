@@ -1,12 +1,14 @@
 //! The contract of hosts: what a verb does on this machine it does on any other. Held against
-//! this machine, and against a real sshd for every kind that has one.
+//! this machine, against a real sshd, and in `hosts_docker` against a container of a real engine.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cutover::config::docker_host::Engine;
 use cutover::config::kinds::Block;
 use cutover::platform::host::{Host, HostError, Hosts, Kind, Local, Socket};
+use cutover::platform::http::Http;
 use cutover::platform::process::{End, Ran, Script};
 use cutover::platform::secret::Vault;
 use serde_json::{Value, json};
@@ -29,7 +31,16 @@ pub(crate) fn built(
         })
         .collect();
     let blocks = blocks.iter().map(|(name, block)| (name, block));
-    cutover::hosts::all(blocks, Path::new("/"), &Vault::default(), agent)
+    let with = cutover::hosts::Tools {
+        name: String::new(),
+        directory: "/".into(),
+        vault: Vault::default(),
+        agent: agent.map(ToOwned::to_owned),
+        http: Http::default(),
+        engine: Engine::default(),
+        others: Hosts::default(),
+    };
+    cutover::hosts::all(blocks, &with)
 }
 
 /// The one host of a block.
@@ -96,7 +107,7 @@ pub(crate) async fn run(host: &dyn Host, command: &str) -> (End, Vec<String>) {
     (ran.unwrap().end, lines)
 }
 
-async fn keeps_to_the_contract(host: &dyn Host) {
+pub(super) async fn keeps_to_the_contract(host: &dyn Host) {
     host.reach().await.unwrap();
     let said = |lines: &[&str]| lines.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
     let (end, lines) = run(
@@ -140,8 +151,11 @@ async fn keeps_to_the_contract(host: &dyn Host) {
     let port = tcp.local_addr().unwrap().port();
     let answer = async |mut stream: Box<dyn cutover::platform::host::Stream>| {
         let mut heard = [0; 4];
-        stream.read_exact(&mut heard).await.unwrap();
-        stream.write_all(&heard).await.unwrap();
+        let asked = stream.read_exact(&mut heard).await.is_ok();
+        if asked {
+            stream.write_all(&heard).await.unwrap();
+        }
+        asked
     };
     for to in [
         Socket::Unix(unix),
@@ -154,11 +168,12 @@ async fn keeps_to_the_contract(host: &dyn Host) {
             stream.read_to_end(&mut said).await.unwrap();
             said
         };
+        // Some look first whether anybody is there.
         let serve = async {
-            tokio::select! {
+            while !tokio::select! {
                 one = listener.accept() => answer(Box::new(one.unwrap().0)).await,
                 one = tcp.accept() => answer(Box::new(one.unwrap().0)).await,
-            }
+            } {}
         };
         assert_eq!(tokio::join!(ask, serve).0, b"ping");
     }
@@ -219,6 +234,19 @@ async fn many_machines_at_once_and_many_questions_to_one() {
     let many = (0..24).map(|_| run(&*hosts[0], "echo 1"));
     for (end, _) in futures_util::future::join_all(many).await {
         assert_eq!(end, End::Code(0));
+    }
+    // Who holds a lock asks for more, and so may many at once.
+    let folder = tempfile::tempdir().unwrap();
+    let locked = (0..10).map(|n| {
+        let (host, path) = (&hosts[0], folder.path().join(n.to_string()));
+        async move {
+            let held = host.lock(&path, Duration::from_secs(30)).await.unwrap();
+            assert!(held.is_some());
+            host.kind(&path).await.unwrap()
+        }
+    });
+    for kind in futures_util::future::join_all(locked).await {
+        assert_eq!(kind, Some(Kind::File));
     }
     let logins = sshds[0].log().matches("Accepted publickey").count();
     assert_eq!(logins, 1, "{}", sshds[0].log());

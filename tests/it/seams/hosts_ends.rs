@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cutover::platform::host::{HostError, Kind};
+use cutover::platform::host::{Host, HostError, Kind};
 use cutover::platform::process::End;
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +12,7 @@ use super::hosts::{Errand, at, run};
 use crate::world::sshd::Sshd;
 
 /// Whether something with that word in its command line is at work.
-fn lives(word: &str) -> bool {
+pub(super) fn lives(word: &str) -> bool {
     std::fs::read_dir("/proc")
         .unwrap()
         .flatten()
@@ -29,7 +29,7 @@ fn lives(word: &str) -> bool {
         })
 }
 
-async fn is_gone(word: &str) {
+pub(super) async fn is_gone(word: &str) {
     let began = Instant::now();
     while lives(word) {
         assert!(began.elapsed() < Duration::from_secs(10), "{word} lives on");
@@ -38,17 +38,14 @@ async fn is_gone(word: &str) {
 }
 
 /// A sleep that can be told from all others, by a fraction of its seconds.
-fn sleep() -> String {
+pub(crate) fn sleep() -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("sleep 600.{}{next:03}", std::process::id())
 }
 
-#[tokio::test]
-async fn a_command_that_takes_too_long_is_ended_with_its_children() {
-    let sshd = Sshd::start();
-    let host = at(&sshd, "deploy");
+pub(super) async fn ends_what_takes_too_long(host: &dyn Host) {
     let never = CancellationToken::new();
     let [polite, deaf, child] = [sleep(), sleep(), sleep()];
     // It may put things in order first.
@@ -57,7 +54,7 @@ async fn a_command_that_takes_too_long_is_ended_with_its_children() {
         timeout: Duration::from_secs(4),
         ..Errand::new(&command)
     };
-    let (ran, lines) = errand.on(&*host, &never).await;
+    let (ran, lines) = errand.on(host, &never).await;
     assert_eq!(
         (ran.unwrap().end, lines),
         (End::TimedOut, vec!["bye".to_owned()])
@@ -73,18 +70,15 @@ async fn a_command_that_takes_too_long_is_ended_with_its_children() {
             grace: Duration::from_millis(300),
             ..Errand::new(&command)
         };
-        let (ran, _) = errand.on(&*host, &never).await;
+        let (ran, _) = errand.on(host, &never).await;
         assert_eq!(ran.unwrap().end, End::TimedOut);
         assert!(!lives(&deaf) && !lives(&child), "{command}");
     }
     // The connection serves on.
-    assert_eq!(run(&*host, "exit 7").await.0, End::Code(7));
+    assert_eq!(run(host, "exit 7").await.0, End::Code(7));
 }
 
-#[tokio::test]
-async fn a_cancelled_command_is_ended_and_so_is_one_that_is_given_up() {
-    let sshd = Sshd::start();
-    let host = at(&sshd, "deploy");
+pub(super) async fn ends_what_is_given_up(host: &dyn Host) {
     let [cancelled, dropped] = [sleep(), sleep()];
     let token = CancellationToken::new();
     let errand = Errand::new(&cancelled);
@@ -94,17 +88,43 @@ async fn a_cancelled_command_is_ended_and_so_is_one_that_is_given_up() {
         }
         token.cancel();
     };
-    let ((ran, _), ()) = tokio::join!(errand.on(&*host, &token), cancel);
+    let ((ran, _), ()) = tokio::join!(errand.on(host, &token), cancel);
     assert_eq!(ran.unwrap().end, End::Cancelled);
     assert!(!lives(&cancelled));
 
     let never = CancellationToken::new();
     let errand = Errand::new(&dropped);
     tokio::select! {
-        _ = errand.on(&*host, &never) => unreachable!(),
+        _ = errand.on(host, &never) => unreachable!(),
         () = async { while !lives(&dropped) { tokio::time::sleep(Duration::from_millis(5)).await; } } => {}
     }
     is_gone(&dropped).await;
+}
+
+/// Its command waits there together with what ends it, until the login scripts are through.
+#[tokio::test]
+async fn a_command_that_is_ended_before_it_began_does_not_outlive_it() {
+    let sshd = Sshd::start();
+    sshd.key("slow", &[]);
+    let public = std::fs::read_to_string(sshd.path("slow.pub")).unwrap();
+    let authorized = sshd.path("authorized_keys");
+    let known = std::fs::read_to_string(&authorized).unwrap();
+    let login = format!(r#"command="sleep 0.4; exec sh -c \"$SSH_ORIGINAL_COMMAND\"" {public}"#);
+    std::fs::write(&authorized, known.replace(&public, &login)).unwrap();
+    let host = at(&sshd, "slow");
+    let never = CancellationToken::new();
+    assert_eq!(run(&*host, "exit 7").await.0, End::Code(7));
+    for round in 0..10 {
+        let long = sleep();
+        let errand = Errand {
+            timeout: Duration::from_millis(50),
+            grace: Duration::from_millis(50 * (round % 2)),
+            ..Errand::new(&long)
+        };
+        let (ran, _) = errand.on(&*host, &never).await;
+        assert_eq!(ran.unwrap().end, End::TimedOut);
+        is_gone(&long).await;
+    }
 }
 
 #[tokio::test]
@@ -151,9 +171,94 @@ async fn a_host_that_vanishes_is_told_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_secret_is_in_no_list_of_processes() {
+async fn a_machine_over_ssh() {
     let sshd = Sshd::start();
     let host = at(&sshd, "deploy");
+    ends_what_takes_too_long(&*host).await;
+    ends_what_is_given_up(&*host).await;
+    hides_what_is_secret(&*host).await;
+}
+
+/// What another user runs in its group, as `sudo` makes it, is nothing that it may end.
+#[tokio::test]
+async fn what_is_another_user_s_is_not_said_to_have_ended() {
+    let sshd = Sshd::start();
+    sshd.key("plain", &[]);
+    let public = std::fs::read_to_string(sshd.path("plain.pub")).unwrap();
+    let authorized = sshd.path("authorized_keys");
+    let known = std::fs::read_to_string(&authorized).unwrap();
+    let login = format!(
+        r#"command="exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -c \"$SSH_ORIGINAL_COMMAND\"" {public}"#
+    );
+    std::fs::write(&authorized, known.replace(&public, &login)).unwrap();
+    let host = at(&sshd, "plain");
+    let (sudo, never) = (Sudo::new(), CancellationToken::new());
+    assert_eq!(run(&*host, "id -u").await.1, ["65534"]);
+    assert_eq!(run(&*host, &sudo.runs("id -u")).await.1, ["0"]);
+    for grace in [Duration::ZERO, Duration::from_millis(500)] {
+        let long = sleep();
+        let command = sudo.runs(&long);
+        let errand = Errand {
+            timeout: Duration::from_secs(2),
+            grace,
+            ..Errand::new(&command)
+        };
+        let (ran, _) = errand.on(&*host, &never).await;
+        let Err(HostError::Lost { said, .. }) = ran else {
+            panic!("{ran:?}");
+        };
+        assert!(
+            said.contains("the command timed out after ") && said.ends_with("(by `sudo`)"),
+            "{said}"
+        );
+        assert!(lives(&long));
+        end(&long);
+        is_gone(&long).await;
+    }
+    // Where all of it is its own, all is as ever.
+    let errand = Errand {
+        timeout: Duration::from_secs(1),
+        ..Errand::new("sleep 600")
+    };
+    assert_eq!(
+        errand.on(&*host, &never).await.0.unwrap().end,
+        End::TimedOut
+    );
+}
+
+/// Runs things as root, whoever calls it.
+pub(crate) struct Sudo(tempfile::TempDir);
+
+impl Sudo {
+    pub(crate) fn new() -> Self {
+        use std::fs::Permissions;
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let path = folder.path().join("sudo");
+        std::fs::copy("/usr/bin/setpriv", &path).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o4755)).unwrap();
+        Self(folder)
+    }
+
+    pub(crate) fn runs(&self, command: &str) -> String {
+        let sudo = self.0.path().join("sudo");
+        format!(
+            "{} --reuid=0 --regid=0 --clear-groups {command}; true",
+            sudo.display()
+        )
+    }
+}
+
+/// Ends what has that word in its command line.
+pub(crate) fn end(word: &str) {
+    let done = std::process::Command::new("pkill")
+        .args(["-KILL", "-f", word])
+        .status();
+    assert!(done.unwrap().success());
+}
+
+pub(super) async fn hides_what_is_secret(host: &dyn Host) {
     let long = sleep();
     // The word is put together there, so that the test's own memory is not searched.
     let command = format!("test \"$TOKEN\" = 's3cr3t in-the-open' && {long}; echo ended");
@@ -179,12 +284,12 @@ async fn a_secret_is_in_no_list_of_processes() {
         assert!(looked > 10);
         token.cancel();
     };
-    let _ = tokio::join!(errand.on(&*host, &token), look);
+    let _ = tokio::join!(errand.on(host, &token), look);
     // Who says so hands it on.
     let errand = Errand {
         hidden: vec![("TOKEN".to_owned(), "s3cr3t".to_owned())],
         ..Errand::new("sh -c 'echo [$TOKEN]'; export TOKEN; sh -c 'echo [$TOKEN]'")
     };
-    let (_, lines) = errand.on(&*host, &CancellationToken::new()).await;
+    let (_, lines) = errand.on(host, &CancellationToken::new()).await;
     assert_eq!(lines, ["[]", "[s3cr3t]"]);
 }

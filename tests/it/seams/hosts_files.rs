@@ -1,17 +1,17 @@
 //! Files on a host: replaced as a whole or not at all, renamed only where they are what they
-//! should be, locked against others. Held against this machine and against a real sshd.
+//! should be, locked against others, read on where they grow. Held against this machine and against a real sshd.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
-use cutover::platform::host::{Host, HostError, Kind, Local};
+use cutover::platform::host::{Added, Grown, Host, HostError, Kind, Local, ReadTo};
 
 use super::hosts::{at, run};
 use crate::world::sshd::Sshd;
 
-async fn keeps_files(host: &dyn Host) {
+pub(super) async fn keeps_files(host: &dyn Host) {
     let home = tempfile::tempdir().unwrap();
     let path = |name: &str| home.path().join(name);
     // Whatever is in it arrives, and the mode that was there stays.
@@ -74,6 +74,78 @@ async fn keeps_files(host: &dyn Host) {
             .await
             .is_err()
     );
+    reads_on(host, home.path()).await;
+}
+
+/// What was added to a file is what comes, whatever its name is by now.
+async fn reads_on(host: &dyn Host, home: &Path) {
+    let [path, old] = ["it's a log", "it's a log.1"].map(|name| home.join(name));
+    let grown = |named, from, size, content: &[u8]| {
+        let content = content.to_vec();
+        Ok(Grown {
+            named,
+            added: Some(Added {
+                from,
+                size,
+                content,
+            }),
+        })
+    };
+    let gone = |named| Ok(Grown { named, added: None });
+    let read = |since: Option<(u64, u64)>, cap| {
+        let since = since.map(|(inode, at)| ReadTo { inode, at });
+        host.read_on(&path, since, cap)
+    };
+    assert_eq!(read(None, 9).await, gone(None));
+    fs::write(&path, "0123456789").unwrap();
+    let first = fs::metadata(&path).unwrap().ino();
+    assert_eq!(read(None, 9).await, grown(Some(first), 10, 10, b""));
+    let since = |at| Some((first, at));
+    assert_eq!(read(since(4), 3).await, grown(Some(first), 4, 10, b"456"));
+    assert_eq!(read(since(9), 3).await, grown(Some(first), 9, 10, b"9"));
+    assert_eq!(read(since(10), 3).await, grown(Some(first), 10, 10, b""));
+    // It was emptied, and has begun anew.
+    let anew = read(since(11), 9).await;
+    assert_eq!(anew, grown(Some(first), 0, 10, b"012345678"));
+    // Whatever is in it, from any place to any other.
+    let content: Vec<u8> = (0..30_000u16).flat_map(u16::to_le_bytes).collect();
+    fs::write(&path, &content).unwrap();
+    for (at, length) in [
+        (0, 4096),
+        (1, 4096),
+        (4095, 4097),
+        (4096, 8192),
+        (12_345, 47_655),
+    ] {
+        let part = &content[at..at + length];
+        let (at, length) = (at as u64, length as u64);
+        assert_eq!(
+            read(since(at), length).await,
+            grown(Some(first), at, 60_000, part),
+            "{length} from {at}"
+        );
+    }
+
+    // Renamed, then another has the name, then it is removed.
+    fs::rename(&path, &old).unwrap();
+    let end = &content[59_990..];
+    assert_eq!(read(None, 9).await, gone(None));
+    let renamed = read(since(59_990), 99).await;
+    assert_eq!(renamed, grown(None, 59_990, 60_000, end));
+    fs::write(&path, "new\n").unwrap();
+    let second = fs::metadata(&path).unwrap().ino();
+    let renamed = read(since(59_990), 99).await;
+    assert_eq!(renamed, grown(Some(second), 59_990, 60_000, end));
+    let new = read(Some((second, 0)), 99).await;
+    assert_eq!(new, grown(Some(second), 0, 4, b"new\n"));
+    fs::remove_file(&old).unwrap();
+    assert_eq!(read(since(59_990), 99).await, gone(Some(second)));
+    for wrong in [home, Path::new("/dev/null")] {
+        for since in [None, Some(ReadTo { inode: 7, at: 0 })] {
+            let read = host.read_on(wrong, since, 5).await;
+            assert!(matches!(read, Err(HostError::Refused(_))), "{read:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -90,7 +162,7 @@ async fn a_machine_over_ssh() {
 
 /// The old file is there still, and nothing is left beside it.
 #[tokio::test]
-async fn a_full_disk_and_a_lost_connection_change_nothing() {
+async fn a_full_disk_changes_nothing() {
     let sshd = Sshd::start();
     let host = at(&sshd, "deploy");
     let disk = tempfile::tempdir().unwrap();
@@ -116,9 +188,4 @@ async fn a_full_disk_and_a_lost_connection_change_nothing() {
     assert_eq!(fs::read(&file).unwrap(), b"old");
     assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1);
     run(&*host, &format!("umount {at_disk}")).await;
-    // A connection that is cut in the middle of a write: the whole is not there.
-    sshd.cut();
-    host.replace(&disk.path().join("b"), b"after a new login")
-        .await
-        .unwrap();
 }

@@ -3,10 +3,15 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
+use cutover::platform::host::HostError;
+use cutover::platform::process::End;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
-use super::hosts::{at, built, host, run};
+use super::hosts::{Errand, at, built, host, run};
+use super::hosts_ends::{is_gone, lives, sleep};
 use crate::world::sshd::{Sshd, fingerprint, make_key};
 
 fn with(sshd: &Sshd, more: Value) -> Value {
@@ -89,7 +94,7 @@ impl Agent {
             .spawn()
             .unwrap();
         while !socket.exists() {
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(5));
         }
         for key in keys {
             let added = Command::new("ssh-add")
@@ -292,11 +297,22 @@ async fn the_way_leads_over_another_host_with_its_own_pin() {
     let (hosts, wrong) = built(&blocks, None);
     assert_eq!(wrong, []);
     let host = hosts.named(Some("web1")).unwrap();
-    assert_eq!(
-        run(&*host, "exit 5").await.0,
-        cutover::platform::process::End::Code(5)
-    );
+    assert_eq!(run(&*host, "exit 5").await.0, End::Code(5));
     assert!(bastion.log().contains("Accepted publickey"));
+    // One that is lost while a command is at work beyond it: the way is made again.
+    let (long, never) = (sleep(), CancellationToken::new());
+    let errand = Errand::new(&long);
+    let cut = async {
+        while !lives(&long) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        bastion.cut();
+    };
+    let ((ran, _), ()) = tokio::join!(errand.on(&*host, &never), cut);
+    assert!(matches!(&ran, Err(HostError::Lost { .. })), "{ran:?}");
+    is_gone(&long).await;
+    assert_eq!(run(&*host, "exit 6").await.0, End::Code(6));
+    assert_eq!(bastion.log().matches("Accepted publickey").count(), 2);
     // A bastion that is somebody else is not jumped over.
     let mut wrong_pin = with(&bastion, key(&bastion));
     wrong_pin["host-key"] = json!(web.fingerprint());

@@ -51,7 +51,7 @@ fn content(folder: &Path) -> Vec<String> {
     all
 }
 
-async fn brings_a_folder(host: &dyn Host) {
+pub(super) async fn brings_a_folder(host: &dyn Host) {
     let (from, place) = (release(), tempfile::tempdir().unwrap());
     let to = place.path().join("it's there");
     let never = CancellationToken::new();
@@ -85,9 +85,18 @@ async fn only_what_is_missing_is_sent() {
     host.upload(from.path(), to, &never).await.unwrap();
     let again = host.upload(from.path(), to, &never).await.unwrap();
     assert_eq!((again.files, again.sent), (5, 0));
-    // One that differs at the same length, and one that is no part of it.
+    // One that differs at the same length, and what is no part of it.
     fs::write(to.join("index.html"), "hullo").unwrap();
     fs::write(to.join("it's strange"), "x").unwrap();
+    symlink("bin", to.join("a strange link")).unwrap();
+    fs::create_dir_all(to.join("strange/far down")).unwrap();
+    fs::write(to.join("strange/x"), "x").unwrap();
+    // Together their names are longer than a command line may be.
+    let deep = to.join(format!("{0}/{0}/{0}/{0}/{0}", "d".repeat(200)));
+    fs::create_dir_all(&deep).unwrap();
+    for n in 0..150 {
+        fs::write(deep.join(format!("{n}-{}", "f".repeat(200))), "").unwrap();
+    }
     let again = host.upload(from.path(), to, &never).await.unwrap();
     assert_eq!(again.sent, 5);
     assert_eq!(content(to), content(from.path()));

@@ -155,6 +155,53 @@ async fn what_is_in_flight_is_counted_or_said_to_be_unknown() {
     }
 }
 
+/// Either order to HAProxy would end a maintenance that somebody has begun.
+#[tokio::test]
+async fn a_maintenance_is_ended_by_nobody_else() {
+    let crew = Crew::open(Front::HaProxy);
+    let pool = pool(&crew);
+    crew.haproxy().cli("set server shop/web2 state maint");
+    let seen = pool.read().await.unwrap();
+    for come_in in [true, false] {
+        let refused = pool.apply(&seen, &turn(&[0, 1], come_in)).await;
+        assert!(
+            matches!(refused, Err(RouterError::Refused(_))),
+            "{refused:?}"
+        );
+        assert_eq!(pool.read().await.unwrap(), seen, "nothing was changed");
+    }
+}
+
+/// A run that is killed in the middle of a write leaves parts of its router that do not agree.
+#[tokio::test]
+async fn what_a_killed_run_has_written_half_is_made_whole() {
+    let crew = Crew::open(Front::Nginx);
+    let nginx = pool(&crew);
+    crew.test_by("grep -q ' down;' $LIVE && touch hangs && exec sleep 60");
+    let other = pool(&crew);
+    let seen = nginx.read().await.unwrap();
+    let out = turn(&[1], false);
+    tokio::select! {
+        _ = other.apply(&seen, &out) => panic!("it hangs"),
+        () = async { while !crew.path("hangs").exists() { tokio::task::yield_now().await; } } => {}
+    }
+    let half = nginx.read().await;
+    assert!(matches!(half, Err(RouterError::Drifted { .. })), "{half:?}");
+    nginx.reconcile().await.unwrap();
+    let now = nginx.read().await.unwrap();
+    assert_eq!(now.places, [Place::In, Place::Out, Place::In]);
+    // Again is no change.
+    nginx.reconcile().await.unwrap();
+    assert_eq!(nginx.read().await.unwrap(), now);
+
+    let crew = Crew::open(Front::HaProxy);
+    let haproxy = pool(&crew);
+    crew.haproxy().cli("set server shop/web2 state drain");
+    haproxy.reconcile().await.unwrap();
+    crew.haproxy().reload();
+    assert_eq!(crew.in_rotation(), ["web1", "web3"]);
+}
+
 #[tokio::test]
 async fn a_reload_of_haproxy_leaves_out_who_is_out() {
     let crew = Crew::open(Front::HaProxy);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cutover::config::file::Records;
+use cutover::config::records::Records;
 use cutover::github::deployments::Deployments;
 use cutover::github::record::Run;
 use cutover::model::ending::{Decision, Ending, Reason};

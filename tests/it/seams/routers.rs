@@ -66,6 +66,7 @@ fn plugs() -> Vec<Plug> {
     plugs.extend(super::routers_traefik::plugs());
     plugs.extend(super::routers_envoy::plugs());
     plugs.extend(super::routers_fleet::plugs());
+    plugs.extend(super::routers_on_host::plugs());
     plugs
 }
 

@@ -39,7 +39,7 @@ pub(super) struct OnCaddy {
     pub(super) block: Value,
 }
 
-fn tools(slots: &Nginx) -> Tools {
+pub(super) fn tools(slots: &Nginx) -> Tools {
     Tools {
         hosts: cutover::platform::host::Hosts::default(),
         vault: Vault::default(),

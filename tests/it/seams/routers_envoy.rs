@@ -23,14 +23,14 @@ pub(super) fn plugs() -> Vec<Plug> {
 }
 
 /// A router on a real Envoy that was configured with the lines it prints.
-struct OnEnvoy {
-    slots: Nginx,
-    envoy: Watching,
-    block: Value,
+pub(super) struct OnEnvoy {
+    pub(super) slots: Nginx,
+    pub(super) envoy: Watching,
+    pub(super) block: Value,
 }
 
 impl OnEnvoy {
-    fn running() -> Self {
+    pub(super) fn running() -> Self {
         let (slots, place) = (slots(), Place::new());
         let block = json!({
             "kind": "envoy", "file": "watched/live.json", "admin": place.admin_url(),

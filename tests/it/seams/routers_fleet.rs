@@ -118,6 +118,32 @@ async fn a_node_that_was_changed_by_somebody_keeps_the_others_from_changing() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_wrong_does_not_hide_where_the_others_are() {
+    let fleet = OnFleet {
+        nodes: [by_map(), by_weights()],
+    };
+    let router = fleet.router();
+    let haproxy = &fleet.nodes[0].haproxy;
+    let map = haproxy.ground.text_path("w.map");
+    haproxy.cli(&format!("set map {map} green_weight 30"));
+    moved(fleet.nodes[1].router.as_ref(), split(60)).await;
+    let Err(RouterError::Divergent(found)) = router.read().await else {
+        panic!("it agrees: {:?}", router.read().await);
+    };
+    assert_eq!((found.splits, found.reading), (vec![split(60)], None));
+    let said = &found.said;
+    assert!(
+        said.starts_with("lb1: the router disagrees with itself: "),
+        "{said}"
+    );
+    assert!(
+        said.ends_with("; lb2: 40 % on blue, 60 % on green"),
+        "{said}"
+    );
+    assert!(found.repair.starts_with("on lb1: "), "{}", found.repair);
+}
+
+#[tokio::test]
 async fn what_was_saved_of_other_nodes_is_not_restored() {
     let fleet = OnFleet {
         nodes: [by_map(), by_weights()],
@@ -144,6 +170,11 @@ fn wrong_options_are_named() {
     assert!(said.starts_with("there is nobody in it"), "{said}");
     let said = wrong(|it| it["nodes"]["lb1"] = json!({ "kind": "fleet", "nodes": {} }));
     assert_eq!(said, "nodes.lb1: a fleet has no fleets in it");
+    let said = wrong(|it| {
+        let each = json!({ "kind": "nginx", "include": "/x", "generation-url": "http://lb/x" });
+        *it = json!({ "kind": "fleet", "hosts": ["lb1", "lb2"], "each": each });
+    });
+    assert!(said.starts_with("each.generation-url: "), "{said}");
     let said = wrong(|it| it["nodes"]["lb2"]["address"] = json!("nope"));
     assert!(said.starts_with("nodes.lb2"), "{said}");
 }

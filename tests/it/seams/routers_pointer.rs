@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use cutover::model::slot::{Slot, Slots};
 use cutover::platform::http::Http;
 use cutover::routers::{Router, RouterError, Tools};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::routers::{Fixture, Plug, change, moved, routed, split};
@@ -29,13 +29,13 @@ pub(super) fn plugs() -> Vec<Plug> {
     ]
 }
 
-struct Pointer {
+pub(super) struct Pointer {
     directory: TempDir,
     form: &'static str,
 }
 
 impl Pointer {
-    fn set_up(form: &'static str) -> Self {
+    pub(super) fn set_up(form: &'static str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         for slot in ["blue", "green"] {
@@ -51,16 +51,17 @@ impl Pointer {
     fn path(&self) -> PathBuf {
         self.directory.path().join("live")
     }
-}
 
-#[async_trait]
-impl Fixture for Pointer {
-    fn router(&self) -> Box<dyn Router> {
+    pub(super) fn block(&self) -> Value {
+        json!({ "kind": "pointer", "path": self.path(), "form": self.form })
+    }
+
+    pub(super) fn tools(&self) -> Tools {
         let slot = |name: &str| Slot {
             name: name.to_owned(),
             url: "http://127.0.0.1:9/".parse().unwrap(),
         };
-        let tools = Tools {
+        Tools {
             hosts: cutover::platform::host::Hosts::default(),
             vault: cutover::platform::secret::Vault::default(),
             http: Http::default(),
@@ -71,9 +72,16 @@ impl Fixture for Pointer {
                 second: slot("green"),
             },
             directory: self.directory.path().to_owned(),
-        };
-        let block = json!({ "kind": "pointer", "path": "live", "form": self.form });
-        routed(block, &tools).unwrap()
+        }
+    }
+}
+
+#[async_trait]
+impl Fixture for Pointer {
+    fn router(&self) -> Box<dyn Router> {
+        let mut block = self.block();
+        block["path"] = json!("live");
+        routed(block, &self.tools()).unwrap()
     }
 
     fn state(&self) -> String {

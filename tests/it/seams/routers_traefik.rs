@@ -28,10 +28,10 @@ pub(super) fn plugs() -> Vec<Plug> {
 }
 
 /// A router on a real Traefik that was configured with the lines it prints.
-struct OnTraefik {
-    slots: Nginx,
-    traefik: Watching,
-    block: Value,
+pub(super) struct OnTraefik {
+    pub(super) slots: Nginx,
+    pub(super) traefik: Watching,
+    pub(super) block: Value,
 }
 
 pub(super) fn tools(place: &Place, slots: &Nginx) -> Tools {
@@ -48,7 +48,7 @@ pub(super) fn tools(place: &Place, slots: &Nginx) -> Tools {
 
 impl OnTraefik {
     /// One whose API is asked, and that holds nothing back.
-    fn asked() -> Self {
+    pub(super) fn asked() -> Self {
         Self::with("0s", json!({}))
     }
 

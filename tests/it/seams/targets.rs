@@ -1,6 +1,6 @@
 //! The contract of targets: a deployment that works is told in a line, one that fails says why,
 //! a cancelled one ends soon, and what cannot work is refused before anything is changed. Then
-//! what the command and HTTP kinds do by themselves; folders are in `directory`.
+//! what the command does by itself; folders are in `directory`, requests in `targets_http`.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -16,9 +16,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::docker;
+use super::{compose, docker, systemd};
 use crate::world::app::{App, Reply};
 use crate::world::dockerd::Dockerd;
+use crate::world::machine::Machine;
 use crate::world::registry::import;
 
 pub(crate) fn tools(directory: &Path) -> Tools {
@@ -56,6 +57,7 @@ pub(crate) async fn deploy(
     let say = |line| lines.lock().unwrap().push(line);
     let desk = Desk {
         say: &say,
+        went: &|_| {},
         cancelled: &CancellationToken::new(),
     };
     let outcome = target.deploy(order, &desk).await;
@@ -76,6 +78,7 @@ pub(super) struct Case {
 struct World {
     app: App,
     dockerd: Dockerd,
+    machine: Machine,
     folder: TempDir,
 }
 
@@ -98,6 +101,7 @@ impl World {
         Self {
             app,
             dockerd,
+            machine: Machine::start(),
             folder,
         }
     }
@@ -142,7 +146,9 @@ impl World {
                     ))),
                 }
             }
+            "compose" => compose::case(&self.dockerd, self.folder.path()),
             "docker" => docker::case(&self.dockerd),
+            "systemd" => systemd::case(&self.machine),
             "http" => Case {
                 good: http("deploy/{{version}}"),
                 failing: http("fail"),
@@ -157,7 +163,10 @@ impl World {
 #[tokio::test]
 async fn every_kind_keeps_the_contract() {
     let world = World::start().await;
-    let tools = tools(world.folder.path());
+    let tools = Tools {
+        hosts: systemd::hosts(&world.machine),
+        ..tools(world.folder.path())
+    };
     let order = order("v1");
     for kind in KINDS {
         let case = world.case(kind.name);
@@ -188,6 +197,7 @@ async fn every_kind_keeps_the_contract() {
         cancelled.cancel();
         let desk = Desk {
             say: &|line| panic!("{line}"),
+            went: &|_| {},
             cancelled: &cancelled,
         };
         let ended = good.deploy(&order, &desk).await;
@@ -216,6 +226,7 @@ async fn a_slow_one_ends(slow: Value, tools: &Tools) {
     let cancelled = CancellationToken::new();
     let desk = Desk {
         say: &|_| {},
+        went: &|_| {},
         cancelled: &cancelled,
     };
     let began = Instant::now();
@@ -277,90 +288,6 @@ async fn a_secret_in_a_command_is_not_cut_in_half() {
     let run = format!("true {} s3cr3t-token", "x".repeat(50));
     let target = made(json!({ "kind": "command", "run": run }), &tools).unwrap();
     assert!(!target.told().contains("s3"), "{}", target.told());
-}
-
-#[tokio::test]
-async fn an_api_gets_the_order_once() {
-    let app = App::start().await;
-    app.route("/v/a%2Fb%20c", Reply::with(200, ""));
-    let options = json!({
-        "kind": "http", "url": app.at("/").replace("http://", "http://me:pass@") + "v/{{version}}?slot={{slot}}",
-        "headers": { "X-Token": "s3cr3t" },
-    });
-    let tools = tools(Path::new("/"));
-    let target = made(options, &tools).unwrap();
-    let (outcome, _) = deploy(&*target, &order("a/b c")).await;
-    let said = outcome.unwrap();
-    assert_eq!(
-        said,
-        format!("POST {} answered 200", app.at("/") + "v/{{version}}")
-    );
-    let seen = app.seen();
-    assert_eq!(seen.len(), 1);
-    assert_eq!(
-        (&*seen[0].method, &*seen[0].path),
-        ("POST", "/v/a%2Fb%20c?slot=blue")
-    );
-    assert_eq!(seen[0].headers["x-token"], "s3cr3t");
-    assert_eq!(seen[0].headers["content-type"], "application/json");
-    let body: Value = serde_json::from_str(&seen[0].body).unwrap();
-    let wanted =
-        json!({ "app": "shop", "environment": "production", "slot": "blue", "version": "a/b c" });
-    assert_eq!(body, wanted);
-}
-
-#[tokio::test]
-async fn an_api_that_fails_is_quoted_and_a_lost_answer_is_called_lost() {
-    let app = App::start().await;
-    let tools = tools(Path::new("/"));
-    tools.vault.keep("s3cr3t-token");
-    let body = format!("{}s3cr3t-token", "no ".repeat(65));
-    app.route("/refuse", Reply::with(409, body));
-    app.route("/reset", Reply::Reset);
-    app.route(
-        "/moved",
-        Reply::with(307, "").header("Location", "/elsewhere"),
-    );
-    let failed = async |path: &str, more: Value| {
-        let mut options = json!({ "kind": "http", "url": app.at(path) });
-        for (key, value) in more.as_object().unwrap() {
-            options[key] = value.clone();
-        }
-        let target = made(options, &tools).unwrap();
-        deploy(&*target, &order("v1")).await.0
-    };
-    let Err(TargetError::Failed { said, last_words }) =
-        failed("/refuse", json!({ "expect-status": [200, 202] })).await
-    else {
-        panic!()
-    };
-    assert!(
-        said.contains(" answered 409 after ") && said.ends_with("wanted 200 or 202"),
-        "{said}"
-    );
-    assert!(last_words[0].ends_with("no ***"), "{last_words:?}");
-    assert!(
-        failed("/refuse", json!({ "expect-status": 409 }))
-            .await
-            .is_ok()
-    );
-
-    let lost = failed("/reset", json!({})).await.unwrap_err().to_string();
-    assert!(
-        lost.contains("lost") && lost.contains("may have begun"),
-        "{lost}"
-    );
-    let moved = failed("/moved", json!({})).await.unwrap_err().to_string();
-    assert!(moved.contains("answered 307"), "{moved}");
-    assert_eq!(app.seen().len(), 4, "nothing is repeated or followed");
-
-    let closed = made(
-        json!({ "kind": "http", "url": "http://127.0.0.1:1/" }),
-        &tools,
-    )
-    .unwrap();
-    let closed = deploy(&*closed, &order("v1")).await.0.unwrap_err();
-    assert!(matches!(closed, TargetError::OutOfReach(_)), "{closed:?}");
 }
 
 #[test]

@@ -288,3 +288,35 @@ fn a_run_that_ends_at_any_step_leaves_traffic_on_the_old_release() {
         }
     }
 }
+
+/// A check of the public URL says nothing of the old release once the new one has all the traffic.
+#[test]
+fn a_check_of_the_public_address_is_no_opinion_about_the_old_release() {
+    let shop = shop(Way::Flags, "watch: 20s, source: none");
+    shop.configure("steps: [10%, 50%, 100%]", "steps: [100%]");
+    // It says what it should as long as the old release answers there.
+    let url = format!("http://127.0.0.1:{}/release", shop.front());
+    let check = format!("{{ kind: http, url: '{url}', expect: {{ text: v1 }}, fall: 2 }}");
+    shop.configure(
+        "    proof:",
+        &format!("    health: {{ checks: [{check}] }}\n    proof:"),
+    );
+    let ran = run(&shop, "rollout --version=v2");
+    assert_eq!(ran.code, 20, "{}", ran.log);
+    assert_eq!(ran.output("reason-code"), "unhealthy");
+    assert_eq!(shop.answers(), "blue v1");
+}
+
+/// Who asks both slots himself compares them also where one of them has all the traffic.
+#[test]
+fn a_slot_without_traffic_is_compared_by_who_asks_it() {
+    let shop = judged(
+        Way::Flags,
+        "watch: 10s, observe: true, max-error-rate: 100%",
+    );
+    order(&shop, "green", "broken");
+    let ran = run(&shop, "rollout --version=v2");
+    assert_eq!(ran.code, 0, "{}", ran.log);
+    let said = "a rollout would take green back: the canary is worse";
+    assert!(ran.log.contains(said), "{}", ran.log);
+}

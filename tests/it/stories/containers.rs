@@ -24,7 +24,7 @@ struct Quay {
     slots: [u16; 2],
 }
 
-const CONFIG: &str = "\
+pub(super) const CONFIG: &str = "\
 version: 1
 app: shop
 environments:
@@ -123,7 +123,7 @@ impl Quay {
     }
 }
 
-fn cutover(directory: &Path, dockerd: &Dockerd, arguments: &str) -> Command {
+pub(super) fn cutover(directory: &Path, dockerd: &Dockerd, arguments: &str) -> Command {
     let mut command = Command::new(program());
     command
         .args(arguments.split_whitespace())
@@ -231,7 +231,7 @@ fn a_container_is_promoted_under_load_and_a_bad_one_is_taken_back() {
     assert_eq!(ask(quay.nginx.site.url("/release").as_str()), "v2");
 }
 
-fn ask(url: &str) -> String {
+pub(super) fn ask(url: &str) -> String {
     let answer = Command::new("curl").args(["-s", url]).output().unwrap();
     String::from_utf8(answer.stdout).unwrap().trim().to_owned()
 }

@@ -3,13 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
-use std::process::Command;
 
 use insta::assert_snapshot;
 
 use super::preflight::{shop, told, with};
 use crate::world::app::{App, Reply};
 use crate::world::dockerd::Dockerd;
+use crate::world::nobody::as_nobody;
 use crate::world::shop::{Ran, Shop};
 
 fn docker_shop() -> Shop {
@@ -46,20 +46,12 @@ fn rows(shop: &Shop, ran: &Ran) -> String {
 }
 
 /// Root needs no permission, so the program runs as somebody else.
-fn as_nobody(shop: &Shop, host: &str) -> Ran {
-    let command = shop.command("preflight --version=v2");
-    let mut other = Command::new("setpriv");
-    other
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
-        .arg(command.get_program())
-        .args(command.get_args())
-        .current_dir(command.get_current_dir().unwrap())
-        .env_clear()
-        .env("INPUT_CONFIG", "cutover.yml")
+fn at_as_nobody(shop: &Shop, host: &str) -> Ran {
+    let mut command = shop.command("preflight --version=v2");
+    command
         .env("DOCKER_HOST", host)
-        .env("PATH", path_with(shop, Some(COMPOSE)))
-        .stdout(std::process::Stdio::piped());
-    Ran::of(other.spawn().unwrap())
+        .env("PATH", path_with(shop, Some(COMPOSE)));
+    Ran::of(as_nobody(&command).spawn().unwrap())
 }
 
 #[test]
@@ -74,7 +66,7 @@ fn a_real_engine_is_asked_at_its_socket_and_at_its_port() {
 
     let root = rustix::process::geteuid().is_root();
     if root {
-        let ran = as_nobody(&shop, &socket);
+        let ran = at_as_nobody(&shop, &socket);
         let place = dockerd.socket().display().to_string();
         let group = regex_lite::Regex::new(r"group \d+").unwrap();
         let rows = rows(&shop, &ran).replace(&place, "/run/docker.sock");

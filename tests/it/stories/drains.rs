@@ -263,6 +263,24 @@ fn a_way_back_and_a_part_of_the_traffic_drain_nothing() {
     held.let_go();
 }
 
+/// Where traffic is divided, a switch to the slot that has most of it may go out or come back.
+#[test]
+fn the_rest_of_the_traffic_lets_go_where_a_version_says_so() {
+    let shop = shop(Way::Map, &stopping("100ms"));
+    assert_eq!(shop.cutover("deploy-slot --version=v2").code, 0);
+    let most = "switch-traffic --to=green --weight=60";
+    assert_eq!(shop.cutover(most).code, 0);
+    let rest = shop.cutover("switch-traffic --to=green");
+    assert_eq!((rest.code, stopped(&shop)), (0, None), "{}", rest.log);
+    let said = "blue is not let go: this may be a way back; give `version`";
+    assert!(rest.log.contains(said), "{}", rest.log);
+
+    assert_eq!(shop.cutover(most).code, 0);
+    let rest = shop.cutover("switch-traffic --to=green --version=v2");
+    assert_eq!(rest.code, 0, "{}", rest.log);
+    assert!(stopped(&shop).unwrap().starts_with("blue v1"));
+}
+
 #[test]
 fn a_failing_stop_changes_no_verdict() {
     let stop = hook("echo no such unit; exit 5", "");

@@ -1,14 +1,16 @@
 //! The built program where the primary target cannot: who deploys then, when nobody may, and what
-//! becomes of a primary that comes back late.
+//! becomes of a primary that comes back late. What a cancel leaves behind is in `failover_cut`.
 
 use std::fs;
 use std::path::Path;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
-use crate::locks::{PATIENCE, Ran, Scene, ended, signal};
+use serde_json::{Value, json};
+
+use crate::locks::{Ran, Scene};
+use crate::world::channels::Channel;
 
 /// A scene whose deployment API is the secondary, behind a primary of the test's own.
-async fn behind(primary: &str, more: &str) -> Scene {
+pub(super) async fn behind(primary: &str, more: &str) -> Scene {
     let scene = Scene::set("0s", "lease: 60s").await;
     let path = scene.home.path().join("cutover.yml");
     let config = fs::read_to_string(&path).unwrap();
@@ -28,12 +30,18 @@ async fn behind(primary: &str, more: &str) -> Scene {
     scene
 }
 
-fn figures(scene: &Scene) -> String {
+pub(super) fn figures(scene: &Scene) -> String {
     fs::read_to_string(scene.home.path().join("cutover.prom")).unwrap()
 }
 
-async fn promoted(scene: &Scene, arguments: &[&str], cause: &str) -> Ran {
+pub(super) async fn promoted(scene: &Scene, arguments: &[&str], cause: &str) -> Ran {
     let ran = scene.run(arguments, "v2").await;
+    followed(scene, &ran, cause);
+    ran
+}
+
+/// That the secondary put the release there, and why.
+pub(super) fn followed(scene: &Scene, ran: &Ran, cause: &str) {
     assert_eq!(ran.code, Some(0), "{}", ran.log);
     let wanted = format!("failover ({cause})");
     assert!(ran.log.contains(&wanted), "{}", ran.log);
@@ -53,7 +61,6 @@ async fn promoted(scene: &Scene, arguments: &[&str], cause: &str) -> Ran {
             "{line}"
         );
     }
-    ran
 }
 
 #[tokio::test]
@@ -78,6 +85,36 @@ async fn a_primary_that_takes_too_long_is_ended_first() {
 async fn a_primary_out_of_reach_is_followed_by_the_secondary() {
     let scene = behind("{ kind: http, url: 'http://127.0.0.1:1/' }", "").await;
     promoted(&scene, &["rollout"], "primary_unreachable").await;
+}
+
+#[tokio::test]
+async fn a_missing_directory_is_out_of_reach_and_a_missing_program_is_a_bad_end() {
+    let missing = "{ kind: command, run: ./deploy.sh, directory: gone }";
+    let scene = behind(missing, "").await;
+    let ran = promoted(&scene, &["rollout"], "primary_unreachable").await;
+    assert!(
+        ran.log.contains("gone of ./deploy.sh is not there"),
+        "{}",
+        ran.log
+    );
+    // The shell looks for it, and says what it says of any program.
+    let scene = behind("{ kind: command, run: ./deploy.sh }", "").await;
+    let ran = promoted(&scene, &["rollout"], "primary_exit_code").await;
+    assert!(
+        ran.log.contains("./deploy.sh ended with 127"),
+        "{}",
+        ran.log
+    );
+}
+
+#[tokio::test]
+async fn a_primary_that_passes_its_own_timeout_is_followed() {
+    let primary = "{ kind: command, run: 'echo $$ > pid; sleep 600', timeout: 400ms }";
+    let scene = behind(primary, "").await;
+    let ran = promoted(&scene, &["rollout"], "primary_timeout").await;
+    assert!(ran.log.contains("its timeout is 400 ms"), "{}", ran.log);
+    let pid = fs::read_to_string(scene.home.path().join("pid")).unwrap();
+    assert!(!Path::new("/proc").join(pid.trim()).exists(), "it goes on");
 }
 
 #[tokio::test]
@@ -110,8 +147,78 @@ async fn where_neither_can_traffic_stays_and_it_is_critical() {
     assert!(figures(&scene).contains("failure_reason=\"failover-failed\""));
 }
 
+#[tokio::test]
+async fn who_only_hears_what_is_critical_is_told_when_neither_could() {
+    let pager = Channel::of("webhook").await;
+    let scene = behind("{ kind: command, run: exit 3 }", "").await;
+    let path = scene.home.path().join("cutover.yml");
+    let config = fs::read_to_string(&path).unwrap();
+    let told = format!(
+        "    notify: [{{ kind: webhook, url: '{}', from: critical }}]\n    audit: {{}}\n",
+        pager.url
+    );
+    fs::write(&path, config.clone() + &told).unwrap();
+    // One that the secondary saves is none of theirs.
+    promoted(&scene, &["rollout"], "primary_exit_code").await;
+    assert_eq!(pager.heard(), [Value::Null; 0]);
+
+    let config = config.replace("/deploy'", "/nowhere'");
+    fs::write(&path, config + &told).unwrap();
+    let ran = scene.run(&["rollout"], "v3").await;
+    assert_eq!(ran.code, Some(10), "{}", ran.log);
+    let [news] = &pager.heard()[..] else {
+        panic!("told once, and not {:?}", pager.heard());
+    };
+    assert_eq!(
+        (&news["severity"], &news["title"]),
+        (
+            &json!("critical"),
+            &json!("failed: rollout of storefront v3, production")
+        )
+    );
+    let message = news["message"].as_str().unwrap();
+    for part in [
+        "neither the primary nor the secondary could deploy",
+        "primary: exit 3 ended with 3 after ",
+        "; secondary: POST http://",
+        "answered 404",
+        "traffic: 100 % on green",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+
+    // Why the secondary deployed, what was said of it, and how it ended.
+    let audit = fs::read_to_string(scene.home.path().join("cutover-audit.jsonl")).unwrap();
+    let lines = audit
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<Value> = lines.filter(|line| line["run-id"] == 3).collect();
+    let has = |event: &str, data: &dyn Fn(&Value) -> bool| {
+        let found = lines.iter().filter(|line| line["event"] == event);
+        assert_eq!(
+            found.filter(|line| data(&line["data"])).count(),
+            1,
+            "{event}: {audit}"
+        );
+    };
+    let why = json!({ "name": "failover", "value": "primary_exit_code" });
+    has("learned", &|data| *data == why);
+    has("warned", &|data| {
+        let said = data["said"].as_str().unwrap();
+        said.starts_with(
+            "failover (primary_exit_code): the primary could not: exit 3 ended with 3 ",
+        )
+    });
+    has("ended", &|data| {
+        let measured = data["measured"].as_str().unwrap();
+        data["reason-code"] == "failover-failed"
+            && measured.starts_with("primary: exit 3 ended with 3 ")
+            && measured.contains("; secondary: POST http://")
+    });
+}
+
 /// A deployment API that takes an order and gives no answer for as long as anybody waits.
-fn silent() -> (std::net::TcpListener, String) {
+pub(super) fn silent() -> (std::net::TcpListener, String) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     (
@@ -185,27 +292,4 @@ curl --fail --silent --show-error --data "{\"slot\":\"$SLOT\",\"version\":\"$VER
     // It had the turn before.
     assert!(ran.log.contains("ended with 3"), "{}", ran.log);
     assert!(!home.join("changed").exists());
-}
-
-#[tokio::test]
-async fn who_is_cancelled_while_waiting_begins_nothing() {
-    let scene = behind("{ kind: command, run: exit 3 }", "").await;
-    let path = scene.home.path().join("cutover.yml");
-    let config = fs::read_to_string(&path).unwrap();
-    fs::write(&path, config.replace("wait: 0s", "wait: 10m")).unwrap();
-    let mut child = scene.rollout("v2");
-    let pid = child.id().unwrap().to_string();
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    let mut log = String::new();
-    while !log.contains("deploys in 10 m") {
-        let read = tokio::time::timeout(PATIENCE, out.read_line(&mut log));
-        assert_ne!(read.await.unwrap().unwrap(), 0, "{log}");
-    }
-    signal("-INT", &pid);
-    let rest = tokio::time::timeout(PATIENCE, out.read_to_string(&mut log));
-    rest.await.unwrap().unwrap();
-    let ran = ended(child).await;
-    assert_eq!(ran.code, Some(130), "{log}");
-    assert!(scene.yard.changes().is_empty());
-    assert!(scene.github.git(|git| git.is_free()));
 }

@@ -210,3 +210,23 @@ fn a_last_hook_that_was_begun_is_not_begun_again() {
         "only the one that had not begun"
     );
 }
+
+/// A way back by `switch-traffic` needs what a contract takes away.
+#[test]
+fn a_switch_contracts_where_a_version_says_that_it_goes_out() {
+    let contract = hook(NOTE, ", name: drop, migration: contract, required: true");
+    let shop = shop(
+        Way::Flags,
+        &format!("hooks: {{ after-switch: [{contract}] }}"),
+    );
+    assert_eq!(shop.cutover("deploy-slot --version=v2").code, 0);
+    for to in ["green", "blue"] {
+        let ran = shop.cutover(&format!("switch-traffic --to={to}"));
+        assert_eq!((ran.code, notes(&shop)), (0, Vec::new()), "{}", ran.log);
+        let said = "hook after-switch drop is left out: this may be a way back; give `version`";
+        assert!(ran.log.contains(said), "{}", ran.log);
+    }
+    let ran = shop.cutover("switch-traffic --to=green --version=v2");
+    assert_eq!(ran.code, 0, "{}", ran.log);
+    assert_eq!(notes(&shop), ["after-switch green v2 after v1, v1 v2"]);
+}

@@ -2,9 +2,12 @@
 //! there, and the key is in a secret alone.
 
 use std::fs;
+use std::process::Child;
 
 use insta::assert_snapshot;
 
+use super::over_ssh_uploads::with_a_folder;
+use super::preflight::EASY;
 use crate::world::shop::{Ran, Shop, Way};
 use crate::world::sshd::Sshd;
 
@@ -33,12 +36,16 @@ pub(super) fn shop(sshd: &Sshd, way: Way, routed: bool) -> Shop {
 }
 
 pub(super) fn cutover(shop: &Shop, sshd: &Sshd, arguments: &str) -> Ran {
+    Ran::of(cutover_begun(shop, sshd, arguments))
+}
+
+pub(super) fn cutover_begun(shop: &Shop, sshd: &Sshd, arguments: &str) -> Child {
     let key = fs::read_to_string(sshd.path("deploy")).unwrap();
     let mut command = shop.command(arguments);
     command
         .env("SSH_KEY", key)
         .env("DEPLOY_TOKEN", "s3cr3t-t0ken");
-    Ran::of(command.spawn().unwrap())
+    command.spawn().unwrap()
 }
 
 /// Without what differs from run to run.
@@ -139,8 +146,7 @@ fn a_bad_release_is_taken_back_over_the_warm_connection() {
 
 #[test]
 fn a_host_that_nobody_knows_or_that_is_another_changes_nothing() {
-    let sshd = Sshd::start();
-    let mut sshd = sshd;
+    let mut sshd = Sshd::start();
     let shop = shop(&sshd, Way::Flags, true);
     sshd.vanish();
     sshd.come_back(true);
@@ -160,13 +166,13 @@ fn a_host_that_nobody_knows_or_that_is_another_changes_nothing() {
     );
     let ran = cutover(&shop, &sshd, "preflight --version=v2");
     // The router is on it, too, and what a rollout relies on is graver than a connection.
-    assert!([3, 6].contains(&ran.code), "{}", ran.log);
-    assert!(
-        ran.log
-            .contains("network    host web1: web1 (root@127.0.0.1:"),
-        "{}",
-        ran.log
-    );
+    assert_eq!(ran.code, 6, "{}", ran.log);
+    let at_login = "network    host web1: web1 (root@127.0.0.1:";
+    assert!(ran.log.contains(at_login), "{}", ran.log);
+    shop.configure("\"host\":\"web1\",\"kind\":", "\"kind\":");
+    let ran = cutover(&shop, &sshd, "preflight --version=v2");
+    assert_eq!(ran.code, 3, "{}", ran.log);
+    assert!(ran.log.contains(at_login), "{}", ran.log);
     shop.configure("host: web1", "host: wbe1");
     let ran = cutover(&shop, &sshd, "rollout --version=v2");
     assert_eq!((ran.code, shop.state()), (64, before), "{}", ran.log);
@@ -182,28 +188,83 @@ fn a_host_that_nobody_knows_or_that_is_another_changes_nothing() {
 fn a_folder_is_deployed_to_the_host() {
     let sshd = Sshd::start();
     let shop = shop(&sshd, Way::Flags, false);
-    let dist = shop.path("dist");
-    fs::create_dir(&dist).unwrap();
-    fs::write(dist.join("release"), "v2\n").unwrap();
-    let slots = shop.path("slots").display().to_string();
-    let line = fs::read_to_string(shop.path("cutover.yml")).unwrap();
-    let line = line
-        .lines()
-        .find(|line| line.contains("target:"))
-        .unwrap()
-        .trim()
-        .to_owned();
-    let target = format!("target: {{ kind: directory, host: web1, from: dist, to: '{slots}' }}");
-    shop.configure(&line, &target);
-    // What nginx serves is what `current` points to, as people set it up.
-    fs::create_dir_all(shop.path("slots/green")).unwrap();
-    fs::remove_dir_all(shop.path("green")).unwrap();
-    std::os::unix::fs::symlink(shop.path("slots/green/current"), shop.path("green")).unwrap();
+    with_a_folder(&shop);
     let ran = cutover(&shop, &sshd, "deploy-slot --version=v2");
     assert_eq!(ran.code, 0, "{}", ran.log);
     assert!(ran.log.contains("on web1"), "{}", ran.log);
     assert_eq!(
         fs::read_to_string(shop.path("green/release")).unwrap(),
         "v2\n"
+    );
+}
+
+/// The slots listen where no other machine gets to, as behind a firewall: the runner does not even
+/// know their name.
+#[test]
+fn slots_that_only_the_host_reaches_are_looked_at_over_it() {
+    let sshd = Sshd::start_knowing("app.web1");
+    let shop = shop(&sshd, Way::Flags, true);
+    let config = fs::read_to_string(shop.path("cutover.yml")).unwrap();
+    let own = config
+        .lines()
+        .filter_map(|line| line.split_once("{ url: http://127.0.0.1:"));
+    let ports: Vec<&str> = own.map(|(_, rest)| rest.trim_end_matches("/ }")).collect();
+    for port in &ports {
+        shop.configure(
+            &format!("{{ url: http://127.0.0.1:{port}"),
+            &format!("{{ url: http://app.web1:{port}"),
+        );
+    }
+    shop.configure("    release:", &format!("    {EASY}\n    release:"));
+    let ran = cutover(&shop, &sshd, "preflight --version=v2");
+    assert_eq!(ran.code, 6, "{}", ran.log);
+    assert!(ran.log.contains("slot green: DNS: "), "{}", ran.log);
+
+    let all: Vec<String> = ports
+        .iter()
+        .map(|port| format!("app.web1:{port}"))
+        .collect();
+    let tunnels = format!(
+        "    tunnels: {{ web1: [{}] }}\n    release:",
+        all.join(", ")
+    );
+    shop.configure("    release:", &tunnels);
+    let ran = cutover(&shop, &sshd, "preflight --version=v2");
+    assert_eq!(ran.code, 0, "{}", ran.log);
+    let checks = r#"smoke-test --slot=green --checks=[{"kind":"http","path":"/release"}]"#;
+    let ran = cutover(&shop, &sshd, checks);
+    assert_eq!(ran.code, 0, "{}", ran.log);
+    let ran = cutover(&shop, &sshd, "rollout --version=v2");
+    assert_eq!(
+        (ran.code, shop.answers().as_str()),
+        (0, "green v2"),
+        "{}",
+        ran.log
+    );
+    assert!(ran.log.contains("serves     green says v2"), "{}", ran.log);
+    let ran = cutover(&shop, &sshd, "rollback");
+    assert_eq!(
+        (ran.code, shop.answers().as_str()),
+        (0, "blue v1"),
+        "{}",
+        ran.log
+    );
+
+    shop.configure("tunnels: { web1:", "tunnels: { wbe1:");
+    let ran = cutover(&shop, &sshd, "smoke-test --slot=green");
+    assert_eq!(ran.code, 64, "{}", ran.log);
+    assert!(
+        ran.log
+            .contains("unknown host \"wbe1\", did you mean \"web1\"?"),
+        "{}",
+        ran.log
+    );
+    let twice = format!("tunnels: {{ web1: [{0}, {0}], wbe1:", all[0]);
+    shop.configure("tunnels: { wbe1:", &twice);
+    let ran = cutover(&shop, &sshd, "smoke-test --slot=green");
+    assert!(
+        ran.log.contains("tunnels.web1[1]: app.web1:"),
+        "{}",
+        ran.log
     );
 }

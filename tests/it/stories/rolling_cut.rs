@@ -182,6 +182,78 @@ fn a_deployment_that_is_cancelled_leaves_its_member_out() {
     assert_eq!(failed, 0, "of {sent}: {}", ran.log);
 }
 
+/// nginx has one page in its file and another one in force: the one in the file is loaded, and then
+/// it goes on as ever.
+#[test]
+fn a_run_that_is_killed_between_the_file_and_the_reload_is_finished() {
+    // Before a member is out, and before it is in again.
+    for begun in ["grep -q ' down;' $LIVE", "! grep -qE 'gen=[01](-|$)' $LIVE"] {
+        let crew = Crew::open(Front::Nginx);
+        crew.configure("drain: 5s", "drain: 300ms");
+        let hold = "touch hangs; while [ ! -e go ]; do sleep 0.02; done";
+        crew.test_by(&format!("if {begun}; then {hold}; fi"));
+        let mut run = crew.command("rollout --version=v2").spawn().unwrap();
+        let began = Instant::now();
+        while !crew.path("hangs").exists() {
+            assert!(began.elapsed() < Duration::from_secs(30), "{begun}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        kill_process(Pid::from_child(&run), Signal::KILL).unwrap();
+        run.wait().unwrap();
+        std::fs::write(crew.path("go"), "").unwrap();
+        let load = Load::of(Manner::NewConnection, crew.front(), 4);
+        let post = crew.cutover("finish");
+        let (sent, failed) = load.stop();
+        assert_eq!(post.code, 0, "{begun}: {}", post.log);
+        assert_eq!(crew.in_rotation(), NAMES, "{begun}: {}", post.log);
+        assert_eq!(failed, 0, "of {sent}: {}", post.log);
+        let again = crew.cutover("rollout --version=v3");
+        assert_eq!(again.code, 0, "{begun}: {}", again.log);
+    }
+}
+
+/// Where nginx does not take the file, a person hears what stands in the way first.
+#[test]
+fn what_repairs_a_router_is_told_before_what_goes_on() {
+    let crew = Crew::open(Front::Nginx);
+    let hold = "touch hangs; while [ ! -e go ]; do sleep 0.02; done; exit 3";
+    crew.test_by(&format!("if grep -q ' down;' $LIVE; then {hold}; fi"));
+    crew.configure("-s reload", "-s reload -g odd");
+    let mut run = crew.command("rollout --version=v2").spawn().unwrap();
+    let began = Instant::now();
+    while !crew.path("hangs").exists() {
+        assert!(began.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    kill_process(Pid::from_child(&run), Signal::KILL).unwrap();
+    run.wait().unwrap();
+    std::fs::write(crew.path("go"), "").unwrap();
+    let post = crew.cutover("finish");
+    assert_eq!(post.code, 40, "{}", post.log);
+    let next = post.log.lines().find(|line| line.starts_with("  next "));
+    let next = next.unwrap_or_default();
+    assert!(next.contains("./test.sh && "), "{}", post.log);
+    let then = "; cutover rollout --environment production --version v2";
+    assert!(next.ends_with(then), "{}", post.log);
+}
+
+/// What HAProxy reads at its next reload is as it is, too.
+#[test]
+fn a_run_that_is_killed_before_its_state_file_is_written_is_finished() {
+    let crew = Crew::open(Front::HaProxy);
+    let file = crew.haproxy().ground.path("server-state");
+    cut_while_deploying(&crew, Signal::KILL);
+    // As a turn does first.
+    crew.haproxy().cli("set server shop/web1 state ready");
+    crew.revive("web1");
+    let saved = std::fs::read_to_string(&file).unwrap();
+    let post = crew.cutover("finish");
+    assert_eq!(post.code, 0, "{}", post.log);
+    assert_ne!(saved, std::fs::read_to_string(&file).unwrap());
+    crew.haproxy().reload();
+    assert_eq!(crew.in_rotation(), NAMES);
+}
+
 /// What serves nothing good is not put in by anybody: it is named, with what goes on.
 #[test]
 fn the_post_step_names_who_has_to_stay_out() {

@@ -141,6 +141,25 @@ fn one_member_is_deployed_to_when_it_is_out_only() {
     assert_eq!(crew.in_rotation(), NAMES);
 }
 
+/// HAProxy would give it traffic with the first of its checks that passes, tested or not.
+#[test]
+fn one_member_that_is_only_down_is_not_deployed_to() {
+    let crew = Crew::open(Front::HaProxy);
+    let idle = "preflight: { cpu: 100%, memory: 100%, disk: 1MB }\n    prober:";
+    crew.configure("prober:", idle);
+    crew.haproxy().cli("disable health shop/web2");
+    crew.haproxy().cli("set server shop/web2 health down");
+    let ran = crew.cutover("deploy-slot --slot=web2 --version=v2");
+    assert_eq!(
+        (ran.code, ran.output("reason-code")),
+        (10, "slot-is-active"),
+        "{}",
+        ran.log
+    );
+    assert!(ran.log.contains("state drain"), "{}", ran.log);
+    assert_eq!(crew.releases(), ["v1"; 3]);
+}
+
 #[test]
 fn a_rollout_does_not_begin_with_members_that_are_not_in_order() {
     let crew = Crew::open(Front::HaProxy);

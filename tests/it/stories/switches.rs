@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use crate::world::shop::{Shop, Way};
+use crate::world::shop::{Ran, Shop, Way};
 
 #[test]
 fn deploy_look_and_switch_one_after_the_other() {
@@ -134,4 +134,46 @@ fn a_dry_run_says_all_and_changes_nothing() {
     ");
     assert_eq!(shop.state(), before);
     assert_eq!(shop.answers(), "blue v1");
+}
+
+#[test]
+fn a_smoke_test_that_fails_says_that_the_slot_is_not_healthy() {
+    let shop = Shop::open(Way::Flags);
+    shop.configure("status: 200", "status: 418");
+    let ran = shop.cutover("smoke-test --slot=green");
+    assert_eq!(
+        (ran.code, ran.output("healthy")),
+        (10, "false"),
+        "{}",
+        ran.log
+    );
+    assert_eq!(ran.output("reason-code"), "smoke-failed");
+}
+
+/// The first day: what is live works, and does not say its version yet.
+#[test]
+fn who_answers_and_names_no_release_is_gone_back_to_unproved() {
+    let shop = Shop::open(Way::Flags);
+    std::fs::remove_file(shop.path("blue/release")).unwrap();
+    let ran = shop.cutover("rollout --version=v2");
+    assert_eq!(ran.code, 0, "{}", ran.log);
+    for said in [
+        "way back   unproved: blue answers and does not say its release",
+        "traffic can go back there, and nobody can prove that it did",
+    ] {
+        assert!(ran.log.contains(said), "{said} in {}", ran.log);
+    }
+}
+
+#[test]
+fn a_ledger_that_cannot_be_read_is_told_and_in_nobodys_way() {
+    let shop = Shop::open(Way::Flags);
+    let temp = shop.path("temp");
+    std::fs::create_dir(&temp).unwrap();
+    std::fs::write(temp.join("cutover-ledger-local-0---production"), "{").unwrap();
+    let mut finish = shop.command("finish");
+    let ran = Ran::of(finish.env("RUNNER_TEMP", &temp).spawn().unwrap());
+    assert_eq!(ran.code, 0, "{}", ran.log);
+    let said = "so what its run has left open is not known; see where traffic is";
+    assert!(ran.log.contains(said), "{}", ran.log);
 }

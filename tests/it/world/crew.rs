@@ -125,6 +125,27 @@ impl Crew {
         fs::write(&path, old.replace(from, to)).unwrap();
     }
 
+    /// Changes a line of the script that deploys.
+    pub(crate) fn deploy_by(&self, from: &str, to: &str) {
+        let path = self.path("deploy.sh");
+        let old = fs::read_to_string(&path).unwrap();
+        assert!(old.contains(from), "{from} is not in {old}");
+        fs::write(&path, old.replace(from, to)).unwrap();
+    }
+
+    /// Has nginx's test run by a script, which goes on to the real one where it ends well.
+    pub(crate) fn test_by(&self, script: &str) {
+        let Proxy::Nginx(nginx) = &self.proxy else {
+            panic!("this crew is not behind nginx");
+        };
+        let (real, live) = (nginx.site.command("-t -q"), nginx.site.path("live.conf"));
+        let path = self.path("test.sh");
+        let head = format!("#!/bin/sh\nLIVE={}\n", live.display());
+        fs::write(&path, format!("{head}{script}\nexec {real}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        self.configure(&real, "./test.sh");
+    }
+
     fn names(&self) -> impl Iterator<Item = &'static str> {
         ALL.into_iter().take(self.members.len())
     }

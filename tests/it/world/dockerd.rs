@@ -197,6 +197,8 @@ impl Drop for Dockerd {
                 let id = row["Id"].as_str().unwrap();
                 self.api("DELETE", &format!("/containers/{id}?force=1&v=1"), "", &[]);
             }
+            // Bridges of networks, such as those of Compose, would outlive it, too.
+            self.api("POST", "/networks/prune", "{}", &[]);
         }
         self.stop();
         if let Some(disk) = &self.disk {
@@ -213,6 +215,8 @@ fn bridge(port: u16) -> String {
     let name = format!("cut{port}");
     let [high, low] = port.to_be_bytes();
     let net = format!("10.{}.{low}.1/24", 100 + u32::from(high));
+    // One of that name is what a test left that was killed.
+    let _ = Command::new("ip").args(["link", "del", &name]).output();
     run(Command::new("ip").args(["link", "add", "name", &name, "type", "bridge"]));
     run(Command::new("ip").args(["addr", "add", &net, "dev", &name]));
     run(Command::new("ip").args(["link", "set", &name, "up"]));

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::ports;
+use super::sshd::seeing;
 
 /// A place for a HAProxy, with the slots' servers already running.
 pub(crate) struct Ground {
@@ -24,11 +25,14 @@ pub(crate) struct Ground {
     pub(crate) green: SlotServer,
     /// Where users come in.
     pub(crate) front: u16,
+    /// Where HAProxy itself sees the directory, if that is elsewhere.
+    pub(crate) seen_at: Option<PathBuf>,
 }
 
 impl Ground {
     pub(crate) fn new() -> Self {
         Self {
+            seen_at: None,
             directory: tempfile::tempdir().unwrap(),
             blue: SlotServer::start("blue"),
             green: SlotServer::start("green"),
@@ -66,7 +70,11 @@ impl Ground {
     }
 
     fn master(&self) -> Child {
-        Command::new("haproxy")
+        let mut command = match &self.seen_at {
+            None => Command::new("haproxy"),
+            Some(place) => seeing(self.directory.path(), place, "haproxy"),
+        };
+        command
             .args(["-W", "-S"])
             .arg(self.path("master.sock"))
             .args(["-f", "usual.cfg", "-f", "lines.cfg"])
@@ -133,11 +141,6 @@ impl HaProxy {
                     && talk(&master, "show proc").is_ok_and(|said| said.contains("worker"))
             });
         }
-    }
-
-    /// The process that leads it.
-    pub(crate) fn pid(&self) -> u32 {
-        self.master.id()
     }
 
     /// Ends it at once, by somebody who does not own it, and waits until nobody listens.

@@ -3,7 +3,7 @@
 //! It ends everything that it has when it is deployed to, as a process that is started anew does, so
 //! nobody can deploy to one that has traffic without being noticed. What it does else is told by its
 //! release: `broken` fails everywhere but where it says its name, `worse` fails every second user
-//! and no check, and `mute` says nothing at all.
+//! and no check, and `mute` says nothing at all. Where there is a file `sick`, it fails as `broken` does.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -111,6 +111,7 @@ fn serve(stream: TcpStream, directory: &Path, counted: &AtomicU64) {
             ("mute", _) => return,
             ("broken", "/release") => "200 OK",
             ("broken", _) => "500 Broken",
+            (_, path) if path != "/release" && directory.join("sick").exists() => "500 Sick",
             ("worse", "/") if nth.is_multiple_of(2) => "500 Worse",
             _ => "200 OK",
         };

@@ -1,6 +1,7 @@
 //! The world that the tests run in: real proxies, real sockets, and strict stand-ins for what
 //! cannot be had. Everything listens on a port of its own and ends with its owner.
 
+pub(crate) mod apart;
 pub(crate) mod app;
 pub(crate) mod authority;
 pub(crate) mod backend;
@@ -21,10 +22,12 @@ pub(crate) mod haproxy_relay;
 pub(crate) mod load;
 pub(crate) mod loft;
 pub(crate) mod loki;
+pub(crate) mod machine;
 pub(crate) mod mail;
 pub(crate) mod market;
 mod member;
 pub(crate) mod nginx;
+pub(crate) mod nobody;
 pub(crate) mod openapi;
 pub(crate) mod pagers;
 pub(crate) mod ports;
@@ -36,9 +39,11 @@ pub(crate) mod registry;
 pub(crate) mod scene;
 pub(crate) mod shop;
 pub(crate) mod slack;
+pub(crate) mod slow_line;
 pub(crate) mod sshd;
 pub(crate) mod stand_in;
 pub(crate) mod tls;
+pub(crate) mod vessel;
 pub(crate) mod watchers;
 pub(crate) mod weights_service;
 pub(crate) mod yard;

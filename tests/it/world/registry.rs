@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -172,24 +172,29 @@ pub(crate) fn import(dockerd: &Dockerd, name: &str, release: &str, padding: usiz
         &mut file,
     )
     .unwrap();
-    let tar = folder.path().join("image.tar");
+    let changes = "&changes=CMD%20%5B%22/bin/app%22%5D&changes=EXPOSE%208080";
+    load(dockerd, &root, name, release, changes);
+}
+
+/// Makes an image of a folder.
+pub(crate) fn load(dockerd: &Dockerd, root: &Path, name: &str, release: &str, changes: &str) {
+    let tar = root.with_extension("tar");
     let packed = Command::new("tar")
         .arg("-C")
-        .arg(&root)
+        .arg(root)
         .arg("-cf")
         .arg(&tar)
         .arg(".")
         .status();
     assert!(packed.unwrap().success());
-    let changes = "changes=CMD%20%5B%22/bin/app%22%5D&changes=EXPOSE%208080";
-    let path = format!("/images/create?fromSrc=-&repo={name}&tag={release}&{changes}");
+    let path = format!("/images/create?fromSrc=-&repo={name}&tag={release}{changes}");
     let body = format!("@{}", tar.display());
     let (status, said) = dockerd.api("POST", &path, &body, &[]);
     assert!(status == 200 && !said.contains("\"error\""), "{said}");
 }
 
 /// One that needs no libraries.
-fn busybox() -> PathBuf {
+pub(crate) fn busybox() -> PathBuf {
     let places = ["/usr/bin/busybox", "/bin/busybox"].map(PathBuf::from);
     let found = places.into_iter().find(|place| place.exists());
     found.expect("the package busybox-static is needed")

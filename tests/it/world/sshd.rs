@@ -1,9 +1,9 @@
 //! A real sshd on a port of its own, with keys of its own: one that gets a shell, one whose
 //! login greets first, one whose login may do nothing. It ends with its owner, and so does
-//! everybody who is logged in.
+//! everybody who is logged in. Several of them are several machines, each at an address of its own.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,25 @@ use super::ports;
 /// The server.
 pub(crate) struct Sshd {
     folder: TempDir,
+    at: At,
     port: u16,
     server: Child,
+}
+
+/// Where a server is.
+#[derive(Clone, Debug)]
+pub(crate) struct At {
+    /// The last number of its loopback address.
+    pub(crate) last: u8,
+    /// A folder of its own that it sees at a place where others see theirs.
+    pub(crate) sees: Option<(PathBuf, PathBuf)>,
+}
+
+impl At {
+    /// `127.0.0.N`, with the files that everybody has.
+    pub(crate) const fn address(last: u8) -> Self {
+        Self { last, sees: None }
+    }
 }
 
 /// Whose key it is, and what the server does for it.
@@ -37,16 +54,31 @@ impl Sshd {
         Self::start_with("")
     }
 
-    /// The same with more lines in its settings; `DIR` in them is its folder.
+    /// The same with more lines in its settings; `DIR` in them is its folder, `PORT` its port.
     pub(crate) fn start_with(more: &str) -> Self {
+        Self::start_at(At::address(1), more)
+    }
+
+    /// On a machine that knows by a name of its own what nobody else knows: this machine's loopback.
+    pub(crate) fn start_knowing(name: &str) -> Self {
+        let names = tempfile::NamedTempFile::new().unwrap();
+        fs::write(names.path(), format!("127.0.0.1 localhost {name}\n")).unwrap();
+        // Kept by who has it mounted.
+        let sees = Some((names.path().to_owned(), PathBuf::from("/etc/hosts")));
+        Self::start_at(At { last: 1, sees }, "")
+    }
+
+    /// The same somewhere else.
+    pub(crate) fn start_at(at: At, more: &str) -> Self {
         let mut tries = 0;
         loop {
             let folder = tempfile::tempdir().unwrap();
             let port = ports::free();
-            furnish(folder.path(), port, more);
-            let server = serve(folder.path());
+            furnish(folder.path(), &format!("127.0.0.{}:{port}", at.last), more);
+            let server = serve(folder.path(), &at);
             let mut sshd = Self {
                 folder,
+                at: at.clone(),
                 port,
                 server,
             };
@@ -60,7 +92,12 @@ impl Sshd {
 
     /// Where it is, for a host of the config.
     pub(crate) fn address(&self) -> String {
-        format!("root@127.0.0.1:{}", self.port)
+        format!("root@127.0.0.{}:{}", self.at.last, self.port)
+    }
+
+    /// The port that it listens on.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
     }
 
     /// A file of its own.
@@ -91,11 +128,21 @@ impl Sshd {
 
     /// It dies, and with it all connections, at once.
     pub(crate) fn vanish(&mut self) {
-        for process in below(self.server.id()) {
-            let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
-        }
-        let _ = self.server.kill();
+        self.killer()();
         let _ = self.server.wait();
+    }
+
+    /// The same, to be done by somebody else.
+    pub(crate) fn killer(&self) -> impl Fn() + Clone + Send + 'static {
+        let server = rustix::process::Pid::from_child(&self.server);
+        let id = self.server.id();
+        move || {
+            // Stopped first, it lets nobody in whom we would not see.
+            let _ = rustix::process::kill_process(server, rustix::process::Signal::STOP);
+            for process in below(id).into_iter().chain([server]) {
+                let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+            }
+        }
     }
 
     /// It cuts all connections and goes on.
@@ -111,7 +158,7 @@ impl Sshd {
             fs::remove_file(self.path("host")).unwrap();
             make_key(&self.folder.path().join("host"), &[]);
         }
-        self.server = serve(self.folder.path());
+        self.server = serve(self.folder.path(), &self.at);
         assert!(self.is_up(), "{}", self.log());
     }
 
@@ -119,9 +166,10 @@ impl Sshd {
     pub(crate) fn reach(&self, key: &str) -> String {
         format!(
             "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no \
-             -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -i {} -p {} 127.0.0.1",
+             -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -i {} -p {} 127.0.0.{}",
             self.folder.path().join(key).display(),
-            self.port
+            self.port,
+            self.at.last
         )
     }
 
@@ -151,8 +199,13 @@ impl Drop for Sshd {
     }
 }
 
-fn serve(folder: &Path) -> Child {
-    Command::new("/usr/sbin/sshd")
+fn serve(folder: &Path, at: &At) -> Child {
+    let sshd = "/usr/sbin/sshd";
+    let mut command = match &at.sees {
+        None => Command::new(sshd),
+        Some((own, place)) => seeing(own, place, sshd),
+    };
+    command
         .args(["-D", "-e", "-f"])
         .arg(folder.join("sshd_config"))
         .stdin(Stdio::null())
@@ -192,7 +245,16 @@ pub(crate) fn fingerprint(key: &str) -> String {
     said.split(' ').nth(1).unwrap().to_owned()
 }
 
-fn furnish(folder: &Path, port: u16, more: &str) {
+/// A program that sees a folder at another place, as a machine of its own does. It needs root.
+pub(crate) fn seeing(own: &Path, place: &Path, program: &str) -> Command {
+    let mut command = Command::new("unshare");
+    let mounted = "mount --bind \"$0\" \"$1\" && shift && exec \"$@\"";
+    command.args(["--mount", "sh", "-c", mounted]);
+    command.args([own, place]).arg(program);
+    command
+}
+
+pub(super) fn furnish(folder: &Path, address: &str, more: &str) {
     let mut known = String::new();
     for (name, options) in KEYS {
         make_key(&folder.join(name), &[]);
@@ -202,11 +264,17 @@ fn furnish(folder: &Path, port: u16, more: &str) {
     make_key(&folder.join("host"), &[]);
     fs::write(folder.join("authorized_keys"), known).unwrap();
     let at = folder.display();
+    let at_home = format!("ListenAddress {address}\n");
+    let (_, port) = address.rsplit_once(':').unwrap();
+    let listen = match more.contains("ListenAddress") {
+        true => "",
+        false => &at_home,
+    };
     let config = format!(
-        "ListenAddress 127.0.0.1:{port}\nHostKey {at}/host\nAuthorizedKeysFile {at}/authorized_keys\n\
+        "{listen}HostKey {at}/host\nAuthorizedKeysFile {at}/authorized_keys\n\
          PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n\
-         MaxStartups 100\n{}\n",
-        more.replace("DIR", &at.to_string())
+         MaxStartups 300\n{}\n",
+        more.replace("DIR", &at.to_string()).replace("PORT", port)
     );
     fs::write(folder.join("sshd_config"), config).unwrap();
     // As root it wants this place; the service's own start makes it otherwise.

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::fs::File;
@@ -14,9 +16,8 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::command::{Out, Running};
-use super::connection::{Line, Speaker};
 use super::files::{ask_within, odd, word};
+use super::{Out, Running, Shell, Speaker};
 use crate::hosts::posix;
 use crate::hosts::tar::{self, END, header, padding};
 use crate::platform::folder::{self, Item, What};
@@ -35,23 +36,25 @@ const STILL: Duration = Duration::from_secs(60);
 /// How long it may take there to make the hashes of everything.
 const HASHING: Duration = Duration::from_secs(600);
 
+/// How long a command line may be: Linux takes 128 KiB in one word, and a path has 4 at most, which
+/// quoting makes up to four times as long.
+const COMMAND_LINE: usize = 40 << 10;
+
 /// More than the names of any release, in bytes.
 const NAMES: usize = 64 << 20;
 
 /// Brings what is in `from` to the directory `to` there.
 pub(super) async fn upload(
-    line: &Line,
+    line: &dyn Shell,
     from: &Path,
     to: &Path,
     cancelled: &CancellationToken,
 ) -> Result<Uploaded, HostError> {
-    let (folder, stop) = (from.to_owned(), cancelled.clone());
-    let listed = tokio::task::spawn_blocking(move || folder::items(&folder, &stop)).await;
-    let refused = |failed: io::Error| HostError::Refused(failed.to_string());
-    let items = listed
-        .map_err(io::Error::other)
-        .flatten()
-        .map_err(refused)?;
+    // What is made beside all else ends with it.
+    let stop = cancelled.child_token();
+    let _ends = stop.clone().drop_guard();
+    let (folder, stopped) = (from.to_owned(), stop.clone());
+    let items = aside(move || folder::items(&folder, &stopped)).await?;
     if let Some(odd) = items.iter().find(|item| !speakable(item)) {
         let said = "its name or its size is nothing that `sha256sum` and `tar` can tell";
         return Err(HostError::Refused(format!(
@@ -59,44 +62,50 @@ pub(super) async fn upload(
             odd.path.display()
         )));
     }
+    let items = Arc::new(items);
+    let (folder, listed, stopped) = (from.to_owned(), Arc::clone(&items), stop.clone());
+    let mut hashing = pin!(aside(move || folder::hashes(&folder, &listed, &stopped)));
     let there = seen(line, to).await?;
-    let mut uploaded = Uploaded::default();
-    let mut open = Vec::new();
-    for item in &items {
-        let What::File { size, hash } = &item.what else {
-            uploaded.files += u64::from(matches!(item.what, What::Link(_)));
-            open.push(item);
-            continue;
-        };
-        uploaded.files += 1;
-        uploaded.bytes += size;
-        match there.get(&item.path) {
-            Some((_, known)) if known == hash => {}
-            Some((begun, known)) if (LARGE..*size).contains(begun) => {
-                let (path, length) = (from.join(&item.path), *begun);
-                let same = tokio::task::spawn_blocking(move || folder::hash(&path, length)).await;
-                let (_, same) = same.map_err(io::Error::other).flatten().map_err(refused)?;
-                if same == *known {
-                    uploaded.sent += go_on(line, from, to, item, *begun).await?;
-                } else {
-                    open.push(item);
+    let mut uploaded = counted(&items);
+    // Where nothing is yet, nobody waits for the hashes: they are made while all is sent.
+    let (mut open, mut made) = (items.iter().collect(), None);
+    if !there.is_empty() {
+        let hashes = hashing.as_mut().await?;
+        open = Vec::new();
+        for item in items.iter() {
+            let What::File(size) = item.what else {
+                open.push(item);
+                continue;
+            };
+            match there.get(&item.path) {
+                Some((_, known)) if hashes.get(&item.path) == Some(known) => {}
+                Some((begun, known)) if (LARGE..size).contains(begun) => {
+                    let (path, length, stopped) = (from.join(&item.path), *begun, stop.clone());
+                    let same = aside(move || folder::hash(&path, length, &stopped)).await?;
+                    if same == *known {
+                        uploaded.sent += go_on(line, from, to, item, *begun).await?;
+                    } else {
+                        open.push(item);
+                    }
                 }
+                _ => open.push(item),
             }
-            _ => open.push(item),
         }
+        made = Some(hashes);
     }
-    tidy(line, to, &items, &there).await?;
+    tidy(line, to, &items).await?;
     uploaded.sent += send(line, from, to, &open).await?;
+    let hashes = match made {
+        Some(hashes) => hashes,
+        None => hashing.await?,
+    };
     let there = seen(line, to).await?;
-    for item in &items {
-        let What::File { hash, .. } = &item.what else {
-            continue;
-        };
-        let found = there.get(&item.path).map(|(_, hash)| hash);
+    for (path, hash) in &hashes {
+        let found = there.get(path).map(|(_, hash)| hash);
         if found != Some(hash) {
-            return Err(HostError::Refused(line.said(format!(
+            return Err(HostError::Refused(line.said(&format!(
                 "{} arrived with the hash {}, wanted {hash}",
-                item.path.display(),
+                path.display(),
                 found.map_or("none", String::as_str)
             ))));
         }
@@ -104,20 +113,49 @@ pub(super) async fn upload(
     Ok(uploaded)
 }
 
+/// Begins what blocks, where that is allowed; what is returned waits for its end.
+fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> impl Future<Output = Result<T, HostError>> {
+    let doing = tokio::task::spawn_blocking(work);
+    async {
+        let done = doing.await.map_err(io::Error::other).flatten();
+        done.map_err(|failed| HostError::Refused(failed.to_string()))
+    }
+}
+
+/// How many files there are, and how large they are together.
+fn counted(items: &[Item]) -> Uploaded {
+    let mut counted = Uploaded::default();
+    for item in items {
+        match item.what {
+            What::Directory => {}
+            What::Link(_) => counted.files += 1,
+            What::File(size) => {
+                counted.files += 1;
+                counted.bytes += size;
+            }
+        }
+    }
+    counted
+}
+
 /// Whether the tools over there can tell of it.
 fn speakable(item: &Item) -> bool {
     let small = match item.what {
-        What::File { size, .. } => size <= tar::LARGEST,
+        What::File(size) => size <= tar::LARGEST,
         _ => true,
     };
     let path = item.path.to_str();
     small && path.is_some_and(|path| !path.contains(['\n', '\r', '\\']))
 }
 
-/// The sizes and hashes of all files that are there already. The directory is made.
-async fn seen(line: &Line, to: &Path) -> Result<BTreeMap<PathBuf, (u64, String)>, HostError> {
+/// The sizes and hashes of all files that are there already. The directory is made. `openssl` knows
+/// the processors' own instructions for SHA-256, of which many a `sha256sum` makes no use: it is
+/// asked where it works.
+async fn seen(line: &dyn Shell, to: &Path) -> Result<BTreeMap<PathBuf, (u64, String)>, HostError> {
     let script = format!(
-        "mkdir -p {0} && cd {0} || exit 1; find . -type f -exec stat -c '%s %n' {{}} + && echo // && find . -type f -exec sha256sum {{}} +",
+        "mkdir -p {0} && cd {0} || exit 1; find . -type f -exec stat -c '%s %n' {{}} + && echo // && h=sha256sum; echo | openssl dgst -sha256 -r >/dev/null 2>&1 && h='openssl dgst -sha256 -r'; find . -type f -exec $h {{}} +",
         word(to)
     );
     let (code, said) = ask_within(line, &script, NAMES, HASHING).await?;
@@ -140,26 +178,44 @@ async fn seen(line: &Line, to: &Path) -> Result<BTreeMap<PathBuf, (u64, String)>
     Ok(hashes.lines().filter_map(hash).collect())
 }
 
-/// Removes files that are no part of it: an earlier one of the same name had others.
-async fn tidy(
-    line: &Line,
-    to: &Path,
-    items: &[Item],
-    there: &BTreeMap<PathBuf, (u64, String)>,
-) -> Result<(), HostError> {
-    let known: BTreeSet<&Path> = items.iter().map(|item| item.path.as_path()).collect();
-    let strange = there.keys().filter(|path| !known.contains(path.as_path()));
-    let strange: Vec<String> = strange.map(|path| word(path)).collect();
-    for some in strange.chunks(100) {
-        let script = format!("cd {} && rm -f -- {}", word(to), some.join(" "));
-        fed(line, &script, async |_: &Speaker| Ok(0)).await?;
+/// Removes what is no part of it: an earlier one of the same name had other files, links and
+/// directories.
+async fn tidy(line: &dyn Shell, to: &Path, items: &[Item]) -> Result<(), HostError> {
+    let at = word(to);
+    let script =
+        format!("cd {at} && find . ! -type d && echo // && find . -depth -type d ! -name .");
+    let (code, said) = ask_within(line, &script, NAMES, HASHING).await?;
+    let said = String::from_utf8_lossy(&said);
+    let (files, directories) = match (code, said.split_once("//\n")) {
+        (0, Some(both)) => both,
+        _ => return Err(HostError::Refused(odd(line, said.as_bytes()))),
+    };
+    for (remove, there, wanted) in [("rm -f", files, false), ("rmdir", directories, true)] {
+        let is_wanted = |item: &&Item| matches!(item.what, What::Directory) == wanted;
+        let known = items.iter().filter(is_wanted);
+        let known: BTreeSet<&Path> = known.map(|item| item.path.as_path()).collect();
+        let strange = there.lines().filter_map(|name| name.strip_prefix("./"));
+        let strange = strange.map(Path::new).filter(|path| !known.contains(path));
+        let mut scripts: Vec<String> = Vec::new();
+        for name in strange.map(word) {
+            match scripts.last_mut() {
+                Some(script) if script.len() + name.len() < COMMAND_LINE => {
+                    *script += " ";
+                    *script += &name;
+                }
+                _ => scripts.push(format!("cd {at} && {remove} -- {name}")),
+            }
+        }
+        for script in scripts {
+            fed(line, &script, async |_: &Speaker| Ok(0)).await?;
+        }
     }
     Ok(())
 }
 
 /// Sends the rest of a file that arrived in part.
 async fn go_on(
-    line: &Line,
+    line: &dyn Shell,
     from: &Path,
     to: &Path,
     item: &Item,
@@ -184,7 +240,7 @@ async fn go_on(
 }
 
 /// Sends what is missing as an archive.
-async fn send(line: &Line, from: &Path, to: &Path, open: &[&Item]) -> Result<u64, HostError> {
+async fn send(line: &dyn Shell, from: &Path, to: &Path, open: &[&Item]) -> Result<u64, HostError> {
     // Who unpacks as root would else take the owners from the archive.
     let script = format!("exec tar -xpof - -C {}", word(to));
     let feed = async |speaker: &Speaker| {
@@ -193,12 +249,11 @@ async fn send(line: &Line, from: &Path, to: &Path, open: &[&Item]) -> Result<u64
             let what = match &item.what {
                 What::Directory => tar::What::Directory,
                 What::Link(to) => tar::What::Link(to),
-                What::File { size, .. } => tar::What::File(*size),
+                What::File(size) => tar::What::File(*size),
             };
-            speaker
-                .send(header(&item.path, what, item.mode, item.time))
-                .await?;
-            let What::File { size, .. } = &item.what else {
+            let header = header(&item.path, what, item.mode, item.time);
+            in_time(speaker.send(header)).await?;
+            let What::File(size) = &item.what else {
                 continue;
             };
             let file = File::open(from.join(&item.path)).await?.take(*size);
@@ -207,10 +262,10 @@ async fn send(line: &Line, from: &Path, to: &Path, open: &[&Item]) -> Result<u64
                 let said = format!("{} became shorter meanwhile", item.path.display());
                 return Err(io::Error::other(said));
             }
-            speaker.send(vec![0; padding(*size)]).await?;
+            in_time(speaker.send(vec![0; padding(*size)])).await?;
             sent += size;
         }
-        speaker.send(END.to_vec()).await?;
+        in_time(speaker.send(END.to_vec())).await?;
         Ok(sent)
     };
     fed(line, &script, feed).await
@@ -226,25 +281,28 @@ async fn pour(speaker: &Speaker, mut file: impl tokio::io::AsyncRead + Unpin) ->
             return Ok(sent);
         }
         piece.truncate(read);
-        let sending = timeout(STILL, speaker.send(piece)).await;
-        sending
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "nothing moves any more"))??;
+        in_time(speaker.send(piece)).await?;
         sent += read as u64;
     }
 }
 
+async fn in_time(sending: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "nothing moves any more");
+    timeout(STILL, sending).await.map_err(late)?
+}
+
 /// Runs a script there whose standard input is fed. What it says is why it failed.
 async fn fed(
-    line: &Line,
+    line: &dyn Shell,
     script: &str,
     feed: impl AsyncFnOnce(&Speaker) -> io::Result<u64>,
 ) -> Result<u64, HostError> {
     let (exec, mark) = posix::question(script);
     let mut running = Running::begin(line, exec, mark, Out::Bytes(Vec::new(), 1 << 10)).await?;
-    let speaker = running.session.speaker();
+    let speaker = running.talk.speaker();
     let feeding = async {
         let fed = feed(&speaker).await;
-        let ended = speaker.finish().await;
+        let ended = in_time(speaker.finish()).await;
         fed.and_then(|sent| ended.map(|()| sent))
     };
     let mut feeding = std::pin::pin!(feeding);
@@ -256,17 +314,19 @@ async fn fed(
             more = running.hear() => if !more || running.ended.is_some() { break None },
         }
     };
-    let rest = async { while running.hear().await {} };
-    let _ = timeout(STILL, rest).await;
+    // What was handed over may be on its way for long over a slow line. It moves as long as there is
+    // more room for it.
+    while timeout(STILL, running.hear()).await == Ok(true) {}
     if let Some(failed) = running.not_begun(line) {
         return Err(failed);
     }
+    let lost = running.lost().to_owned();
     match (running.ended, sent, running.out) {
         (Some(End::Code(0)), Some(Ok(sent)), _) => Ok(sent),
-        (Some(_), Some(Err(failed)), _) => Err(HostError::Refused(line.said(failed))),
+        (Some(_), Some(Err(failed)), _) => Err(HostError::Refused(line.said(&failed))),
         (Some(_), _, Out::Bytes(said, _)) => Err(HostError::Refused(odd(line, &said))),
         _ => Err(HostError::Lost {
-            said: line.said("the connection was lost while files were on their way"),
+            said: line.said(&format!("{lost} while files were on their way")),
             last_lines: Vec::new(),
         }),
     }

@@ -1,24 +1,26 @@
-//! A command on a host over SSH, from its begin to its end.
+//! A command on another machine, from its begin to its end.
 //!
-//! A server need not hand on signals, and OpenSSH does so for some users only. So what ends a
-//! command is over there with it, and hangs on our end of its standard input (`posix`).
+//! Who brings it there need not hand on signals: OpenSSH does so for some users only, and Docker for
+//! nobody. So what ends a command is over there with it, and hangs on our end of its standard
+//! input (`posix`).
 
 use std::time::{Duration, Instant};
 
-use russh::ChannelMsg;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Line, Session};
+use super::{News, Seat, Shell, Talk};
 use crate::hosts::posix::{self, Heard, Mark};
 use crate::platform::host::HostError;
 use crate::platform::process::{
-    BURIAL, DRAIN, End, GRACE_WHEN_CANCELLED, Lines, Ran, Script, Sink,
+    BURIAL, DRAIN, End, GRACE_WHEN_CANCELLED, Lines, OTHERS, Ran, Script, Sink,
 };
 use crate::platform::text;
 
-/// The way there and back, on top of what an ending takes over there.
-const ON_THE_WAY: Duration = Duration::from_secs(2);
+/// The way there and back, on top of what an ending takes over there. A run that is cancelled has
+/// no time to wait for a host that is slow.
+const ON_THE_WAY: Duration = Duration::from_secs(10);
+const ON_THE_WAY_WHEN_CANCELLED: Duration = Duration::from_secs(2);
 
 /// How long output may be on its way after the end of a command, over a slow line.
 const SLOW_WAY: Duration = Duration::from_secs(20);
@@ -26,47 +28,60 @@ const SLOW_WAY: Duration = Duration::from_secs(20);
 /// How much of what a login says is kept, to be quoted where nothing else comes.
 const GREETING: usize = 8 << 10;
 
+/// How much of the end of an output is kept, however much there was before it.
+const TAIL: usize = 128;
+
 /// A command at work, and what has come of it so far.
-pub(super) struct Running<'a> {
-    pub(super) session: Session,
+pub(in crate::hosts) struct Running<'a> {
+    pub(in crate::hosts) talk: Box<dyn Talk>,
     mark: Mark,
     /// What came before the mark; `None` once it came.
     greeting: Option<Vec<u8>>,
     complaints: Vec<u8>,
     lacking: bool,
-    pub(super) out: Out<'a>,
-    pub(super) ended: Option<End>,
-    refused: bool,
+    pub(in crate::hosts) out: Out<'a>,
+    pub(in crate::hosts) ended: Option<End>,
+    refused: Option<String>,
+    lost: Option<String>,
 }
 
 /// Where the output goes.
-pub(super) enum Out<'a> {
+pub(in crate::hosts) enum Out<'a> {
     /// To somebody who reads.
     Lines(Lines<'a>),
-    /// To a program, which wants no more than so many bytes.
+    /// To a program, which wants no more than so many bytes, and the last ones.
     Bytes(Vec<u8>, usize),
 }
 
 impl<'a> Running<'a> {
     /// Asks for a command.
-    pub(super) async fn begin(
-        line: &Line,
+    pub(in crate::hosts) async fn begin(
+        line: &dyn Shell,
         exec: String,
         mark: Mark,
         out: Out<'a>,
     ) -> Result<Self, HostError> {
-        let session = line.session().await?;
-        let begun = session.exec(exec).await;
-        begun.map_err(|failed| HostError::OutOfReach(line.said(failed)))?;
+        Self::begin_on(Seat::Command, line, exec, mark, out).await
+    }
+
+    /// The same, on a seat of that kind.
+    pub(super) async fn begin_on(
+        seat: Seat,
+        line: &dyn Shell,
+        exec: String,
+        mark: Mark,
+        out: Out<'a>,
+    ) -> Result<Self, HostError> {
         Ok(Self {
-            session,
+            talk: line.begin(exec, seat).await?,
             mark,
             greeting: Some(Vec::new()),
             complaints: Vec::new(),
             lacking: false,
             out,
             ended: None,
-            refused: false,
+            refused: None,
+            lost: None,
         })
     }
 
@@ -87,27 +102,33 @@ impl<'a> Running<'a> {
     }
 
     /// Reads once; whether more may come.
-    pub(super) async fn hear(&mut self) -> bool {
-        match self.session.next().await {
-            None | Some(ChannelMsg::Close) => return false,
-            Some(ChannelMsg::Data { data }) => self.take(&data),
-            Some(ChannelMsg::ExtendedData { data, .. }) => {
-                // Ours has one stream only; this is what a login script complains of.
+    pub(in crate::hosts) async fn hear(&mut self) -> bool {
+        match self.talk.next().await {
+            None => return false,
+            Some(News::Output(data)) => self.take(&data),
+            Some(News::Beside(data)) => {
                 let room = GREETING.saturating_sub(self.complaints.len());
                 self.complaints
                     .extend_from_slice(&data[..data.len().min(room)]);
             }
-            Some(ChannelMsg::ExitStatus { exit_status }) => {
-                self.ended = Some(End::Code(i32::try_from(exit_status).unwrap_or(i32::MAX)));
-            }
-            Some(ChannelMsg::ExitSignal { .. }) => self.ended = Some(End::Signal(9)),
-            Some(ChannelMsg::Failure) => {
-                self.refused = true;
+            Some(News::Ended(end)) => self.ended = Some(end),
+            Some(News::Refused(said)) => {
+                self.refused = Some(said);
                 return false;
             }
-            Some(_) => {}
+            Some(News::Lost(said)) => {
+                self.lost = Some(said);
+                return false;
+            }
+            Some(News::Nothing) => {}
         }
         true
+    }
+
+    /// What happened to the way there, where the end did not come.
+    pub(in crate::hosts) fn lost(&self) -> &str {
+        let lost = self.lost.as_deref();
+        lost.unwrap_or("the connection was lost")
     }
 
     fn take(&mut self, data: &[u8]) {
@@ -129,38 +150,29 @@ impl<'a> Running<'a> {
     }
 
     /// Why it did not begin, if it did not.
-    pub(super) fn not_begun(&self, line: &Line) -> Option<HostError> {
-        if self.refused {
-            let said = "it runs no commands for this key";
+    pub(in crate::hosts) fn not_begun(&self, line: &dyn Shell) -> Option<HostError> {
+        if let Some(said) = &self.refused {
             return Some(HostError::OutOfReach(line.said(said)));
         }
         let greeting = self.greeting.as_ref()?;
         self.ended?;
         let words = [greeting.as_slice(), self.complaints.as_slice()].concat();
         let words = text::excerpt(&String::from_utf8_lossy(&words), 200);
-        let said = match (self.lacking, words.is_empty()) {
-            (true, _) => "it has no `setsid` or no `head`, which ending a command needs".to_owned(),
-            (false, true) => "its login shell ran nothing and said nothing".to_owned(),
-            (false, false) => format!("its login shell did not run the command; it said: {words}"),
+        let said = match self.lacking {
+            true => "it has no `setsid` or no `head`, which ending a command needs".to_owned(),
+            false => line.mute(&words),
         };
-        Some(HostError::OutOfReach(line.said(said)))
+        Some(HostError::OutOfReach(line.said(&said)))
     }
 
     /// Ends the whole group: politely first, if there is any grace, then for certain.
-    async fn put_down(&mut self, grace: Duration) {
-        if !grace.is_zero()
-            && self
-                .session
-                .speaker()
-                .send(posix::TERM.to_vec())
-                .await
-                .is_ok()
-        {
+    async fn put_down(&mut self, grace: Duration, on_the_way: Duration) {
+        if !grace.is_zero() && self.talk.speaker().send(posix::TERM.to_vec()).await.is_ok() {
             let _ = timeout(grace, self.end()).await;
         }
         if self.ended.is_none() {
-            let _ = self.session.speaker().finish().await;
-            let _ = timeout(BURIAL + ON_THE_WAY, self.end()).await;
+            let _ = self.talk.speaker().finish().await;
+            let _ = timeout(BURIAL + on_the_way, self.end()).await;
         }
     }
 }
@@ -170,8 +182,12 @@ impl Out<'_> {
         match self {
             Self::Lines(lines) => lines.feed(data),
             Self::Bytes(bytes, cap) => {
-                let room = cap.saturating_sub(bytes.len());
-                bytes.extend_from_slice(&data[..data.len().min(room)]);
+                bytes.extend_from_slice(data);
+                // What is too much is left out before the end, which says how it ended.
+                let rest = bytes.len().saturating_sub(TAIL);
+                if rest > *cap {
+                    bytes.drain(*cap..rest);
+                }
             }
         }
     }
@@ -186,7 +202,7 @@ impl Out<'_> {
 
 /// Runs a command there.
 pub(super) async fn run(
-    line: &Line,
+    line: &dyn Shell,
     script: &Script<'_>,
     hidden: &[(String, String)],
     say: Sink<'_>,
@@ -197,6 +213,7 @@ pub(super) async fn run(
         end,
         took: began.elapsed(),
         last_lines,
+        lives_on: false,
     };
     if cancelled.is_cancelled() {
         return Ok(ran(End::Cancelled, Vec::new()));
@@ -206,11 +223,11 @@ pub(super) async fn run(
     let begun = async {
         let running = Running::begin(line, errand.line, errand.mark, out).await?;
         let sent = running
-            .session
+            .talk
             .speaker()
             .send(errand.payload.into_bytes())
             .await;
-        sent.map_err(|failed| HostError::OutOfReach(line.said(failed)))?;
+        sent.map_err(|failed| HostError::OutOfReach(line.said(&failed)))?;
         Ok(running)
     };
     let mut running = tokio::select! {
@@ -227,24 +244,38 @@ pub(super) async fn run(
     if let Some(failed) = running.not_begun(line) {
         return Err(failed);
     }
-    let end = match stopped {
-        None => running.ended,
-        Some(stopped) => {
-            let grace = match stopped {
-                End::Cancelled => script.grace.min(GRACE_WHEN_CANCELLED),
-                _ => script.grace,
-            };
-            running.put_down(grace).await;
-            Some(stopped)
-        }
-    };
+    if let Some(stopped) = stopped {
+        let (grace, on_the_way) = match stopped {
+            End::Cancelled => (
+                script.grace.min(GRACE_WHEN_CANCELLED),
+                ON_THE_WAY_WHEN_CANCELLED,
+            ),
+            _ => (script.grace, ON_THE_WAY),
+        };
+        running.put_down(grace, on_the_way).await;
+    }
     running.drain().await;
+    let (lost, ended) = (running.lost().to_owned(), running.ended);
     let last_lines = running.out.lines();
-    end.map(|end| ran(end, last_lines.clone())).ok_or_else(|| HostError::Lost {
-        said: line.said(format!(
-            "the connection was lost after {}, while the command was at work; how it ended is not known",
-            text::duration(began.elapsed())
-        )),
+    let after = text::duration(began.elapsed());
+    // That it was told to end is not yet its end.
+    let said = match (stopped, ended) {
+        (None, Some(end)) => return Ok(ran(end, last_lines)),
+        (None, None) => {
+            format!(
+                "{lost} after {after}, while the command was at work; how it ended is not known"
+            )
+        }
+        (Some(stopped), Some(End::Code(posix::LIVES_ON))) => {
+            format!("the command {stopped} after {after}, and {OTHERS}")
+        }
+        (Some(stopped), Some(_)) => return Ok(ran(stopped, last_lines)),
+        (Some(stopped), None) => format!(
+            "the command {stopped} after {after}, and nothing came back that says that it has ended; it may still be at work"
+        ),
+    };
+    Err(HostError::Lost {
+        said: line.said(&said),
         last_lines,
     })
 }

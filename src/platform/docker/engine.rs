@@ -1,11 +1,12 @@
-//! A Docker engine and its answers: one request in, one answer or one `no` out.
+//! One request to a Docker engine in, one answer or one `no` out.
 //!
 //! Nothing is repeated here, and nothing here knows what a deployment is.
 
 use std::time::{Duration, Instant};
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Method};
+use reqwest::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, UPGRADE};
+use reqwest::{Client, Method, Upgraded};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -14,18 +15,17 @@ use url::Url;
 use crate::platform::http::{self, Answer, Cause, Http, Look, NoAnswer, Phase, below};
 use crate::platform::text;
 
-use super::seen::{Said, Version};
 use super::way::{MANNER, Way};
 
 /// How long a question may take that the engine answers by looking.
-pub(super) const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(30);
 
 /// The form of the API that is spoken, if the engine knows it; else the nearest that it does.
 const SPOKEN: (u32, u32) = (1, 41);
 
 /// Why there is no good answer.
 #[derive(Clone, Debug)]
-pub(super) enum No {
+pub enum No {
     /// There was none, from there.
     Silence(String, NoAnswer),
     /// The engine refused.
@@ -36,12 +36,12 @@ pub(super) enum No {
 
 impl No {
     /// Whether what was asked may have been done all the same.
-    pub(super) fn is_doubt(&self) -> bool {
+    pub fn is_doubt(&self) -> bool {
         matches!(self, Self::Silence(_, failed) if failed.may_have_arrived)
     }
 
     /// Whether there is no such thing.
-    pub(super) fn is_none(&self) -> bool {
+    pub fn is_none(&self) -> bool {
         matches!(self, Self::Said(404, _))
     }
 }
@@ -59,8 +59,9 @@ impl std::fmt::Display for No {
 }
 
 /// An engine, reached when it is first asked.
-pub(super) struct Engine {
-    pub(super) way: Way,
+pub struct Engine {
+    /// How it is reached.
+    pub way: Way,
     http: Http,
     open: OnceCell<Open>,
 }
@@ -72,7 +73,8 @@ struct Open {
 }
 
 impl Engine {
-    pub(super) fn new(way: Way, http: Http) -> Self {
+    /// An engine that nobody has asked so far.
+    pub fn new(way: Way, http: Http) -> Self {
         Self {
             way,
             http,
@@ -81,11 +83,18 @@ impl Engine {
     }
 
     fn silence(&self, failed: NoAnswer) -> No {
-        No::Silence(self.way.told(), failed)
+        match &self.way {
+            Way::Host(..) if failed.phase == Phase::Tcp => No::Nowhere(format!(
+                "the engine at {} is out of reach: {}; does it run there, and may that user use its socket?",
+                self.way.told(),
+                failed.said
+            )),
+            _ => No::Silence(self.way.told(), failed),
+        }
     }
 
     /// A request that broke off; what it asked for may be done all the same.
-    pub(super) fn broken(&self, failed: &reqwest::Error, began: Instant) -> No {
+    pub fn broken(&self, failed: &reqwest::Error, began: Instant) -> No {
         let connected = !failed.is_connect();
         self.silence(NoAnswer {
             phase: if connected { Phase::Http } else { Phase::Tcp },
@@ -114,7 +123,7 @@ impl Engine {
     ///
     /// # Errors
     /// When it says no, nothing, or something else.
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, No> {
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, No> {
         read(&self.ask(Method::GET, path, None, SOON).await?)
     }
 
@@ -122,7 +131,7 @@ impl Engine {
     ///
     /// # Errors
     /// As for [`Engine::get`].
-    pub(super) async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, No> {
+    pub async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, No> {
         match self.get(path).await {
             Ok(found) => Ok(Some(found)),
             Err(no) if no.is_none() => Ok(None),
@@ -134,7 +143,7 @@ impl Engine {
     ///
     /// # Errors
     /// As for [`Engine::get`].
-    pub(super) async fn post(
+    pub async fn post(
         &self,
         path: &str,
         body: Option<&Value>,
@@ -147,7 +156,7 @@ impl Engine {
     ///
     /// # Errors
     /// As for [`Engine::get`].
-    pub(super) async fn delete(&self, path: &str) -> Result<bool, No> {
+    pub async fn delete(&self, path: &str) -> Result<bool, No> {
         match self.ask(Method::DELETE, path, None, SOON).await {
             Ok(_) => Ok(true),
             Err(no) if no.is_none() => Ok(false),
@@ -155,7 +164,11 @@ impl Engine {
         }
     }
 
-    pub(super) async fn ask(
+    /// Asks it anything, with a body or without, within a time.
+    ///
+    /// # Errors
+    /// As for [`Engine::get`].
+    pub async fn ask(
         &self,
         method: Method,
         path: &str,
@@ -172,7 +185,7 @@ impl Engine {
     ///
     /// # Errors
     /// As for [`Engine::get`].
-    pub(super) async fn stream(
+    pub async fn stream(
         &self,
         method: Method,
         path: &str,
@@ -198,6 +211,64 @@ impl Engine {
             .map_err(|failed| self.broken(&failed, began))?;
         Err(No::Said(status, said(&body)))
     }
+
+    /// A request after which the connection is no longer HTTP: what a command reads and prints.
+    ///
+    /// # Errors
+    /// As for [`Engine::get`].
+    pub async fn hijack(&self, path: &str, body: &Value) -> Result<Upgraded, No> {
+        let open = self.open().await?;
+        let began = Instant::now();
+        let request = open.client.post(below(&open.base, path));
+        let request = request
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, "tcp")
+            .header(CONTENT_TYPE, "application/json")
+            .body(body.to_string());
+        let broken = |failed: reqwest::Error| self.broken(&failed, began);
+        let taken = async {
+            let response = request.send().await.map_err(broken)?;
+            let status = response.status().as_u16();
+            if status == 101 {
+                return response.upgrade().await.map_err(broken);
+            }
+            Err(No::Said(
+                status,
+                said(&response.bytes().await.map_err(broken)?),
+            ))
+        };
+        let late = |_| No::Nowhere(format!("the engine at {} is too slow", self.way.told()));
+        tokio::time::timeout(SOON, taken).await.map_err(late)?
+    }
+}
+
+/// Why it says no.
+#[derive(Deserialize)]
+struct Said {
+    message: String,
+}
+
+/// Which forms of its API it knows.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Version {
+    api_version: String,
+    #[serde(default, rename = "MinAPIVersion")]
+    min_api_version: String,
+}
+
+impl Version {
+    /// The form that both know, `wanted` if the engine does.
+    fn spoken(&self, wanted: (u32, u32)) -> String {
+        let read = |text: &str| {
+            let (major, minor) = text.split_once('.')?;
+            Some((major.parse().ok()?, minor.parse().ok()?))
+        };
+        let newest = read(&self.api_version).unwrap_or(wanted);
+        let oldest = read(&self.min_api_version).unwrap_or((1, 0));
+        let (major, minor) = wanted.max(oldest).min(newest);
+        format!("{major}.{minor}")
+    }
 }
 
 fn look(method: Method, url: Url, body: Option<&Value>, timeout: Duration) -> Look {
@@ -216,10 +287,10 @@ fn look(method: Method, url: Url, body: Option<&Value>, timeout: Duration) -> Lo
 }
 
 fn good(answer: Answer) -> Result<Answer, No> {
-    if answer.status < 400 {
-        return Ok(answer);
+    match answer.status < 400 {
+        true => Ok(answer),
+        false => Err(No::Said(answer.status, said(&answer.body))),
     }
-    Err(No::Said(answer.status, said(&answer.body)))
 }
 
 /// The engine's words in an answer that says no.
@@ -239,6 +310,26 @@ fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, No> {
 }
 
 /// A value as a part of a query.
-pub(super) fn query(value: &str) -> String {
+pub fn query(value: &str) -> String {
     url::form_urlencoded::byte_serialize(value.as_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_know_the_form_that_is_spoken() {
+        let spoken = |newest: &str, oldest: &str| {
+            let version = Version {
+                api_version: newest.to_owned(),
+                min_api_version: oldest.to_owned(),
+            };
+            version.spoken((1, 41))
+        };
+        assert_eq!(spoken("1.41", "1.12"), "1.41");
+        assert_eq!(spoken("1.52", "1.44"), "1.44");
+        assert_eq!(spoken("1.40", "1.12"), "1.40");
+        assert_eq!(spoken("1.41", ""), "1.41");
+    }
 }
