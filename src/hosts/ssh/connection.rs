@@ -29,9 +29,11 @@ use crate::platform::{names, text};
 /// How long it may take until the host takes our connection, and until a channel is open.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long each half of the log-in may then take: it is arithmetic for both machines, and of a hundred
-/// hosts at once the last must not seem dead because this machine is slow.
+/// How long each half of the log-in may then take: it is arithmetic for both machines.
 const LOGIN: Duration = Duration::from_secs(20);
+
+/// How many log in at once: of hundreds of hosts the last must not seem dead because this machine is slow.
+static DOOR: Semaphore = Semaphore::const_new(32);
 
 /// Commands at once over one connection, and locks beside them, for who holds one needs a seat for
 /// what is done under it. OpenSSH's `MaxSessions` is 10 by default, and a session that is over
@@ -139,8 +141,10 @@ impl Line {
                 text::duration(LOGIN)
             )
         };
-        let mut handle = loop {
+        let (mut handle, _turn) = loop {
+            // What the way leads over has logged in by then, and holds no turn.
             let stream = self.wire().await?;
+            let turn = DOOR.acquire().await;
             let seen = Arc::new(Mutex::new(None));
             let gate = Gate {
                 pins: self.place.pins.clone(),
@@ -148,7 +152,7 @@ impl Line {
             };
             let greeting = connect_stream(Arc::new(config(&kinds)), stream, gate);
             let failed = match timeout(LOGIN, greeting).await.map_err(late)? {
-                Ok(handle) => break handle,
+                Ok(handle) => break (handle, turn),
                 Err(failed) => failed,
             };
             let key = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
