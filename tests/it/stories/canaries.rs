@@ -3,7 +3,6 @@
 //! wrong with them is ordered by files beside what they serve.
 
 use std::fs;
-use std::io::BufRead as _;
 use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};

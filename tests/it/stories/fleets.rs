@@ -3,7 +3,6 @@
 //! are never left apart, and afterwards all can be made to agree.
 
 use std::fs;
-use std::io::BufRead as _;
 use std::os::unix::fs::symlink;
 
 use serde_json::{Map, Value, json};

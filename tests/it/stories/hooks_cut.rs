@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use cutover::rollout::ledger::{Ledger, Progress};
-use tokio::io::AsyncReadExt as _;
 
 use crate::locks::{Ran, Scene, ended, signal};
 

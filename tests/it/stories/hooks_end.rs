@@ -2,7 +2,6 @@
 //! the end is begun twice.
 
 use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 use std::process::Child;
 

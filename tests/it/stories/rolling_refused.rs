@@ -1,8 +1,6 @@
 //! What is refused where there are members, before anything is changed; and what each mode does
 //! there.
 
-use std::io::BufRead as _;
-
 use crate::world::children::{exit_code, lines};
 use crate::world::crew::{Crew, Front, NAMES};
 use crate::world::shop::Ran;
