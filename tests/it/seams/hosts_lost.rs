@@ -243,7 +243,7 @@ async fn a_login_that_does_not_come_to_its_end_is_told() {
         std::future::pending::<()>().await;
     };
     let failed = tokio::select! {
-        failed = dumb.reach() => failed.unwrap_err(),
+        failed = within("it is told", dumb.reach()) => failed.unwrap_err(),
         () = silent => unreachable!(),
     };
     assert!(
@@ -258,7 +258,7 @@ async fn a_login_that_does_not_come_to_its_end_is_told() {
         }
     };
     let failed = tokio::select! {
-        failed = dumb.reach() => failed.unwrap_err(),
+        failed = within("it is told", dumb.reach()) => failed.unwrap_err(),
         () = ends => unreachable!(),
     };
     assert!(matches!(&failed, HostError::OutOfReach(_)), "{failed:?}");

@@ -112,10 +112,10 @@ async fn run_with(
     let (listener, work) = recorder(deployments, info(), vault, say.clone(), nothing_open);
     journal.add(listener);
     let both = async { tokio::join!(work, story(&say)) };
-    let ended = tokio::time::timeout(Duration::from_secs(20), both).await;
+    let ended = within("it is recorded", both).await;
     // What is left goes to the post step.
     let is_left = (ear.warnings().iter()).any(|said| said.contains("not closed"));
-    assert_eq!(ended.unwrap().0, !is_left);
+    assert_eq!(ended.0, !is_left);
     ear
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
 use crate::locks::{PATIENCE, Ran, Scene, ended, signal};
-use crate::world::patience::until;
+use crate::world::patience::{until, within};
 
 use super::failover::{behind, figures, silent};
 
@@ -100,11 +100,10 @@ async fn a_primary_whose_work_goes_on_elsewhere_is_said_to_be_at_work() {
     let scene = followed_by(&primary, ", fenced: true", "touch secondary").await;
     // It is cancelled when the order has arrived.
     let child = scene.rollout("v2");
-    let arrived = tokio::task::spawn_blocking(move || listener.accept());
-    let arrived = tokio::time::timeout(PATIENCE, arrived)
+    listener.set_nonblocking(true).unwrap();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    let arrived = within("the order arrives", listener.accept())
         .await
-        .unwrap()
-        .unwrap()
         .unwrap();
     signal("-INT", &child.id().unwrap().to_string());
     let ran = ended(child).await;

@@ -185,7 +185,7 @@ fn a_run_that_is_killed_between_the_file_and_the_reload_is_finished() {
     for begun in ["grep -q ' down;' $LIVE", "! grep -qE 'gen=[01](-|$)' $LIVE"] {
         let crew = Crew::open(Front::Nginx);
         crew.configure("drain: 5s", "drain: 300ms");
-        let hold = "touch hangs; while [ ! -e go ]; do sleep 0.02; done";
+        let hold = "touch hangs; while [ ! -e go ] && [ -e cutover.yml ]; do sleep 0.02; done";
         crew.test_by(&format!("if {begun}; then {hold}; fi"));
         let mut run = crew.command("rollout --version=v2").spawn().unwrap();
         until_blocking(begun, || crew.path("hangs").exists());
@@ -207,7 +207,7 @@ fn a_run_that_is_killed_between_the_file_and_the_reload_is_finished() {
 #[test]
 fn what_repairs_a_router_is_told_before_what_goes_on() {
     let crew = Crew::open(Front::Nginx);
-    let hold = "touch hangs; while [ ! -e go ]; do sleep 0.02; done; exit 3";
+    let hold = "touch hangs; while [ ! -e go ] && [ -e cutover.yml ]; do sleep 0.02; done; exit 3";
     crew.test_by(&format!("if grep -q ' down;' $LIVE; then {hold}; fi"));
     crew.configure("-s reload", "-s reload -g odd");
     let mut run = crew.command("rollout --version=v2").spawn().unwrap();
