@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::figures::goal;
 use crate::world::market::{Form, Market};
+use crate::world::patience::A_RUN;
 use crate::world::shop::Ran;
 
 /// Two steps, and what is not said is as by default: a look every ten seconds, and the prober.
@@ -66,8 +67,9 @@ pub(crate) async fn rows() -> String {
 /// process, and its time is there until somebody asks how it ended.
 fn watched(child: Child) -> (Used, Ran) {
     let place = format!("/proc/{}", child.id());
-    let mut peak = 0;
+    let (mut peak, began) = (0, Instant::now());
     loop {
+        assert!(began.elapsed() < A_RUN, "it has no end");
         let status = fs::read_to_string(format!("{place}/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());

@@ -22,6 +22,7 @@ use crate::switch_figures;
 use crate::world::caddy;
 use crate::world::load::Manner;
 use crate::world::nginx::{Lines, Nginx, Site};
+use crate::world::patience::A_RUN;
 use crate::world::shop::{self, Ran, Shop, Way, program};
 use crate::world::watchers;
 
@@ -221,9 +222,10 @@ fn many_checks() -> (Duration, u64) {
 /// The most memory that a run of the program ever had.
 fn peak_of(run: &Child) -> u64 {
     let status = PathBuf::from(format!("/proc/{}/status", run.id()));
-    let mut peak = 0;
+    let (mut peak, began) = (0, Instant::now());
     // When it has ended, until it is waited for, its memory is gone and the line with it.
     while let Some(kib) = high_water(&status) {
+        assert!(began.elapsed() < A_RUN, "it has no end");
         peak = peak.max(kib);
         std::thread::sleep(MS);
     }

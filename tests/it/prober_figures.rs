@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::figures::goal;
+use crate::world::patience::PATIENCE;
 use crate::world::ports;
 use crate::world::shop::program;
 
@@ -81,7 +82,7 @@ impl Server {
         };
         let began = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(10));
+            assert!(began.elapsed() < PATIENCE);
             std::thread::sleep(Duration::from_millis(10));
         }
         server

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::figures::{MS, goal, middle, rising, switched};
 use crate::world::haproxy::KeptAlive;
+use crate::world::patience::PATIENCE;
 use crate::world::shop::{Shop, Way};
 
 /// The ways to switch that lose nothing.
@@ -77,7 +78,9 @@ impl Users {
     /// Waits for so many more answers.
     fn wait(&self, more: u64) {
         let asked = self.asked.load(Ordering::Relaxed);
+        let began = Instant::now();
         while self.asked.load(Ordering::Relaxed) < asked + more {
+            assert!(began.elapsed() < PATIENCE, "nobody is answered");
             thread::sleep(MS);
         }
     }

@@ -213,7 +213,9 @@ async fn tidy(line: &dyn Shell, to: &Path, items: &[Item]) -> Result<(), HostErr
     Ok(())
 }
 
-/// Sends the rest of a file that arrived in part.
+/// Sends the rest of a file that arrived in part. It is written where it belongs and not wherever the
+/// file ends by then: what a line that was lost has brought may still be written, too, and those are
+/// the same bytes at the same places.
 async fn go_on(
     line: &dyn Shell,
     from: &Path,
@@ -221,7 +223,11 @@ async fn go_on(
     item: &Item,
     begun: u64,
 ) -> Result<u64, HostError> {
-    let script = format!("exec cat >> {}", word(&to.join(&item.path)));
+    // `dd` takes nothing; it moves to the place from which `cat` goes on.
+    let script = format!(
+        "command -v dd >/dev/null || {{ echo it has no dd; exit 1; }}; {{ dd bs=1 seek={begun} count=0 2>/dev/null && exec cat; }} 1<> {}",
+        word(&to.join(&item.path))
+    );
     let feed = async |speaker: &Speaker| {
         let mut file = File::open(from.join(&item.path)).await?;
         file.seek(io::SeekFrom::Start(begun)).await?;

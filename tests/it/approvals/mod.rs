@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::process::Child;
 
-use crate::locks::{PATIENCE, Scene, ended, signal};
+use crate::locks::{Scene, ended, signal};
 use crate::world::github::{Fault, Verb};
+use crate::world::patience::until;
 use crate::world::stand_in::{Reply, StandIn};
 
 /// A scene whose config asks for approval, with more lines of the caller's.
@@ -24,14 +25,13 @@ async fn asking(approval: &str, more: &str) -> Scene {
 
 /// The issue, once there is one.
 async fn asked(scene: &Scene) -> Value {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        if let Some(issue) = scene.github.issues().pop() {
-            return issue;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "nobody is asked");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let mut asked = None;
+    until("somebody is asked", || {
+        asked = scene.github.issues().pop();
+        asked.is_some()
+    })
+    .await;
+    asked.unwrap()
 }
 
 /// Starts a rollout and waits until people are asked: then nobody holds the lock.
@@ -202,11 +202,8 @@ async fn nobody_answers_in_time_or_somebody_closes_it() {
 async fn begin_again(scene: &Scene, version: &str) -> (Child, u64) {
     let before = scene.github.issues().len();
     let run = scene.rollout(version);
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while scene.github.issues().len() == before {
-        assert!(tokio::time::Instant::now() < deadline, "nobody is asked");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let asks = || scene.github.issues().len() > before;
+    until("somebody is asked", asks).await;
     (run, asked(scene).await["number"].as_u64().unwrap())
 }
 
@@ -249,11 +246,8 @@ async fn a_run_that_is_cancelled_or_killed_leaves_no_open_question() {
 async fn waiting_costs_nothing_of_the_quota() {
     let scene = asking("approvers: [bo], time-limit: 5s", "").await;
     let (run, number) = begin(&scene, "v2").await;
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while scene.github.questions_for_nothing() < 10 {
-        assert!(tokio::time::Instant::now() < deadline, "tags are not used");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let enough = || scene.github.questions_for_nothing() >= 10;
+    until("tags are used", enough).await;
     let for_nothing = scene.github.questions_for_nothing();
     let looks = scene.github.asked(Verb::Comments) + scene.github.asked(Verb::ReadIssue);
     // The first look at each; what is on its way is not counted yet.

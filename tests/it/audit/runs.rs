@@ -12,7 +12,9 @@ use cutover::rehearsal::world::World;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use crate::world::children::{ended_meanwhile, output_meanwhile};
 use crate::world::loki::{Loki, Mood, TENANT, TOKEN};
+use crate::world::patience::PATIENCE;
 
 use super::file::assert_in_order;
 use super::{events, lines};
@@ -97,7 +99,7 @@ environments:
     }
 
     async fn cutover(&self, arguments: &str) -> Ran {
-        let output = self.command(arguments).output().await.unwrap();
+        let output = output_meanwhile(&mut self.command(arguments)).await;
         Ran {
             code: output.status.code().unwrap(),
             log: String::from_utf8(output.stdout).unwrap(),
@@ -314,7 +316,7 @@ async fn a_cancelled_run_does_not_wait_for_loki() {
         .spawn()
         .unwrap();
     let pid = run.id().unwrap().to_string();
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     while !fs::read_to_string(scene.file()).is_ok_and(|text| text.contains("\"step\":\"proved\"")) {
         assert!(Instant::now() < deadline, "it never proved anything");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -324,7 +326,7 @@ async fn a_cancelled_run_does_not_wait_for_loki() {
         .status();
     assert!(killed.unwrap().success());
     let began = Instant::now();
-    let output = run.wait_with_output().await.unwrap();
+    let output = ended_meanwhile(run).await;
     assert_eq!(output.status.code(), Some(130));
     assert!(
         began.elapsed() < Duration::from_secs(7),

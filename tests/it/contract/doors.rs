@@ -5,6 +5,8 @@ use serde_json::Value;
 use super::program::{Program, Ran};
 use crate::world::app::{App, Reply};
 use crate::world::channels::{Channel, Fault, SECRET};
+use crate::world::children::ended_meanwhile;
+use crate::world::patience::in_the_end;
 use cutover::modes::MODES;
 use cutover::rehearsal::faults::FAULTS;
 use cutover::report::outputs::OUTPUTS;
@@ -273,9 +275,14 @@ async fn nobody_has_to_read_to_the_end() {
     ] {
         let mut child = program.command(arguments).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.next_line().await.unwrap().is_some());
+        assert!(
+            in_the_end("it prints", lines.next_line())
+                .await
+                .unwrap()
+                .is_some()
+        );
         drop(lines);
-        let ended = child.wait_with_output().await.unwrap();
+        let ended = ended_meanwhile(child).await;
         let said = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(0), "{arguments:?}: {said}");
         assert_eq!(said, "", "{arguments:?}");

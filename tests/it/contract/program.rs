@@ -4,15 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::files::as_the_runner_reads;
-
-/// No run here takes longer.
-const AT_MOST: Duration = Duration::from_secs(60);
+use crate::world::children::output_meanwhile;
 
 /// The files that the runner hands in, by their variables.
 const FILES: [&str; 3] = ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_STATE"];
@@ -114,7 +111,7 @@ impl Program {
 
     /// Runs it to its end.
     pub(super) async fn run(&self, arguments: &[&str]) -> Ran {
-        self.ended(self.command(arguments), arguments).await
+        self.ended(self.command(arguments)).await
     }
 
     /// Runs it to its end where it may have so many files open, and no more.
@@ -134,14 +131,11 @@ impl Program {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        self.ended(command, arguments).await
+        self.ended(command).await
     }
 
-    async fn ended(&self, mut command: tokio::process::Command, arguments: &[&str]) -> Ran {
-        let running = command.output();
-        let ended = tokio::time::timeout(AT_MOST, running).await;
-        let ended = ended.unwrap_or_else(|_| panic!("{arguments:?} has no end"));
-        let ended = ended.unwrap();
+    async fn ended(&self, mut command: tokio::process::Command) -> Ran {
+        let ended = output_meanwhile(&mut command).await;
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let read = |name: &&str| fs::read_to_string(self.path(name)).unwrap_or_default();
         let [outputs, summary, state] = [FILES[0], FILES[1], FILES[2]].map(|name| read(&name));

@@ -10,6 +10,8 @@ use tokio::net::TcpListener;
 
 use super::program::{Program, REPORT, Ran};
 use crate::world::app::{App, Reply};
+use crate::world::children::ended_meanwhile;
+use crate::world::patience::within;
 
 fn page(program: &Program, path: &str) -> String {
     let page = fs::read_to_string(program.path(path)).unwrap();
@@ -62,14 +64,14 @@ async fn a_cancelled_run_has_a_page_too() {
         .command(&["smoke-test", "--url", &url])
         .spawn()
         .unwrap();
-    let (mut asked, _) = silent.accept().await.unwrap();
+    let (mut asked, _) = within("it asks", silent.accept()).await.unwrap();
     asked.read_u8().await.unwrap();
     let pid = running.id().unwrap().to_string();
     let kill = tokio::process::Command::new("kill")
         .args(["-INT", &pid])
         .status();
     assert!(kill.await.unwrap().success());
-    let ended = running.wait_with_output().await.unwrap();
+    let ended = ended_meanwhile(running).await;
     assert_eq!(ended.status.code(), Some(130));
     assert!(page(&program, REPORT).contains("cancelled"));
 }

@@ -12,6 +12,7 @@ use super::program::{Program, Ran};
 use crate::world::channels::Channel;
 use crate::world::github::{Fault, Github, TOKEN};
 use crate::world::mail::{MailServer, PASSWORD};
+use crate::world::patience::PATIENCE;
 
 /// A program whose environment has one channel, and nothing else that answers.
 fn with_channel(block: &str) -> Program {
@@ -153,9 +154,7 @@ async fn a_cancelled_run_is_no_failure() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), moved)
-        .await
-        .unwrap();
+    tokio::time::timeout(PATIENCE, moved).await.unwrap();
     let sent = std::process::Command::new("kill")
         .args(["-INT", &pid])
         .status();

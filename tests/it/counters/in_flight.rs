@@ -13,6 +13,7 @@ use crate::seams::routers::{moved, routed, split};
 use crate::seams::routers_haproxy::{map_options, router_of, tools_at};
 use crate::world::backend::Backend;
 use crate::world::haproxy::Ground;
+use crate::world::patience::PATIENCE;
 use crate::world::watchers::Place;
 
 /// Waits until both slots have so many; what is begun or ended may take a moment to be seen.
@@ -26,7 +27,7 @@ async fn until(router: &dyn Router, first: u64, second: u64) {
         if now == [InFlight::Requests(first), InFlight::Requests(second)] {
             return;
         }
-        let long = began.elapsed() > Duration::from_secs(30);
+        let long = began.elapsed() > PATIENCE;
         assert!(!long, "{first} and {second} are wanted: {now:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -148,7 +149,7 @@ async fn traefik_knows_it_of_its_entry_points_alone() {
         if open.is_some_and(|open| open >= 3) {
             break said;
         }
-        assert!(began.elapsed() < Duration::from_secs(30), "{said}");
+        assert!(began.elapsed() < PATIENCE, "{said}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     let gauges = said

@@ -22,6 +22,8 @@ use cutover::model::slot::Side;
 use cutover::platform::http::{Http, Look};
 use cutover::routers::{Counting, Router, RouterError, Tally};
 
+use crate::world::patience::PATIENCE;
+
 /// The counter that a source is.
 fn counter(source: &dyn Source) -> Box<dyn Counter + '_> {
     match source.by_slot(Side::Second) {
@@ -67,7 +69,7 @@ async fn until_at(counter: &dyn Counter, first: [f64; 2], second: [f64; 2]) -> S
             }
         }
         assert!(
-            began.elapsed() < Duration::from_secs(30),
+            began.elapsed() < PATIENCE,
             "{first:?} and {second:?} are wanted: {now:?}"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;

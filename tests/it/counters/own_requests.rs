@@ -9,6 +9,7 @@ use serde_json::json;
 use super::counter;
 use crate::seams::metrics::{made_for, slots};
 use crate::world::backend::Backend;
+use crate::world::patience::PATIENCE;
 
 #[tokio::test]
 async fn both_slots_are_asked_at_the_same_rate_for_as_long_as_somebody_counts() {
@@ -36,7 +37,7 @@ async fn both_slots_are_asked_at_the_same_rate_for_as_long_as_somebody_counts() 
         if now.first.requests >= 100.0 && now.second.requests >= 100.0 {
             break now;
         }
-        assert!(began.elapsed() < Duration::from_secs(30), "{now:?}");
+        assert!(began.elapsed() < PATIENCE, "{now:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     let both = last.since(&first).unwrap();
@@ -71,7 +72,7 @@ async fn a_slot_that_does_not_answer_is_counted_as_failing() {
             );
             break;
         }
-        assert!(began.elapsed() < Duration::from_secs(30), "{now:?}");
+        assert!(began.elapsed() < PATIENCE, "{now:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

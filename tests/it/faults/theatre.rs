@@ -33,6 +33,7 @@ use cutover::rollout::switch::{Goal, Switch, rollback, switch};
 use super::faulty::{FaultyHook, FaultyProbe, FaultyRouter, FaultySource, FaultyTarget};
 use super::orders::{Call, Order, Orders};
 use super::relay::Relay;
+use crate::world::patience::{PATIENCE, in_the_end};
 
 /// The release that is live at first, on blue.
 pub(super) const OLD: &str = "91be33d";
@@ -134,7 +135,8 @@ impl Theatre {
     /// Tells a story with faults, and sees that nothing of it is left.
     pub(super) fn play(&self, story: Story, orders: &[Order]) -> Outcome {
         self.runtime.block_on(async {
-            let outcome = told(story, orders, &self.http).await;
+            let told = told(story, orders, &self.http);
+            let outcome = in_the_end("the story ends", told).await;
             let began = Instant::now();
             loop {
                 let left = tokio::runtime::Handle::current()
@@ -143,7 +145,7 @@ impl Theatre {
                 if left <= OF_THE_POOLS {
                     return outcome;
                 }
-                let long = began.elapsed() > Duration::from_secs(5);
+                let long = began.elapsed() > PATIENCE;
                 assert!(!long, "{left} tasks are left over: {orders:?}");
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

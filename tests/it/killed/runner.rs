@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::contract::files::as_the_runner_reads;
+use crate::world::patience::within;
 
 /// From SIGINT to SIGTERM, and from there to SIGKILL.
 pub(super) const TO_TERM: Duration = Duration::from_millis(7500);
@@ -269,7 +270,7 @@ impl Step {
                 self.handle.remove().await;
             }
         };
-        self.output.join_next().await;
+        within("all is heard", self.output.join_next()).await;
         let said = self.log.borrow().clone();
         (status, said, ended)
     }

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::runner::Runner;
 use crate::world::gate::{Watchman, open};
 use crate::world::github::{Github, TOKEN};
+use crate::world::patience::PATIENCE;
 
 pub(super) struct Scene {
     pub(super) runner: Runner,
@@ -117,7 +118,7 @@ impl Scene {
     pub(super) async fn held(&self, watchman: &Watchman) -> Vec<String> {
         let began = Instant::now();
         // The other end of a connection hears of its end a moment later.
-        while watchman.open() > 0 && began.elapsed() < Duration::from_secs(10) {
+        while watchman.open() > 0 && began.elapsed() < PATIENCE {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let mut held = Vec::new();

@@ -2,6 +2,7 @@
 
 use super::{Scene, ended, signal};
 use crate::world::github::{Fault, Verb};
+use crate::world::patience::until;
 
 const VERBS: [Verb; 6] = [
     Verb::ReadRef,
@@ -145,14 +146,8 @@ async fn a_run_that_is_cancelled_while_it_waits_leaves_nothing() {
     scene.run(&["lock", "hold"], "v2").await;
     let run = scene.rollout("v3");
     let asked = scene.github.asked(Verb::ReadRef);
-    let deadline = tokio::time::Instant::now() + super::PATIENCE;
-    while scene.github.asked(Verb::ReadRef) < asked + 2 {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "it does not look again"
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let looks = || scene.github.asked(Verb::ReadRef) >= asked + 2;
+    until("it looks again", looks).await;
     signal("-TERM", &run.id().unwrap().to_string());
     let ran = ended(run).await;
     assert_eq!(ran.code, Some(130), "{}", ran.log);

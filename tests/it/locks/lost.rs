@@ -1,8 +1,7 @@
 //! A run that slept while its lease ended wakes up and changes nothing.
 
-use std::time::Duration;
-
 use super::{Scene, ended, signal};
+use crate::world::patience::within;
 
 /// They write down who ran them. The closing brace is the lock's.
 const HOOKS: &str = r#"hooks: { after-deploy: [{ kind: command, name: note, run: 'echo "$HOOK $VERSION $FENCE" >> hooks.log', required: true }], always: [{ kind: command, name: note, run: 'echo "$HOOK $VERSION $FENCE" >> hooks.log' }]"#;
@@ -19,10 +18,7 @@ async fn sleeps_after(change: &str, code: i32) -> String {
         signal("-STOP", &stop);
         let _ = asleep.send(());
     });
-    tokio::time::timeout(Duration::from_secs(20), is_asleep)
-        .await
-        .unwrap()
-        .unwrap();
+    within("it falls asleep", is_asleep).await.unwrap();
     let next = scene.run(&["rollout"], "v3").await;
     assert_eq!(next.code, Some(0), "{}", next.log);
     let before = scene.yard.changes();
@@ -95,7 +91,7 @@ async fn a_person_can_take_the_lock_away() {
         signal("-STOP", &stop);
         let _ = stopped.send(());
     });
-    is_stopped.await.unwrap();
+    within("it is stopped", is_stopped).await.unwrap();
     let refused = scene.run(&["lock", "release"], "v3").await;
     assert_eq!(refused.code, Some(10), "{}", refused.log);
     assert!(!scene.github.git(|git| git.is_free()));

@@ -7,15 +7,14 @@ mod turns;
 mod unlocked;
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
+use crate::world::children::ended_meanwhile;
 use crate::world::github::{Github, TOKEN};
 use crate::world::yard::Yard;
 
-/// Longer than any run here takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) use crate::world::patience::PATIENCE;
 
 /// An environment, GitHub, and a place for each run's files.
 pub(crate) struct Scene {
@@ -92,8 +91,7 @@ impl Scene {
 }
 
 pub(crate) async fn ended(child: Child) -> Ran {
-    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
-    let output = output.expect("it goes on").unwrap();
+    let output = ended_meanwhile(child).await;
     Ran {
         code: output.status.code(),
         log: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Scene, ended};
 use crate::world::github::{Fault, Verb};
+use crate::world::patience::until;
 
 /// A scene in which run 41 is at work, and a token that may not write.
 async fn with_another_at_work(lock: &str) -> Scene {
@@ -39,11 +40,7 @@ async fn another_run_at_work_is_seen_without_a_lock() {
 async fn its_end_is_waited_for_and_a_dead_one_keeps_nobody() {
     let scene = with_another_at_work("").await;
     let run = scene.rollout("v2");
-    let deadline = tokio::time::Instant::now() + super::PATIENCE;
-    while scene.github.asked(Verb::Run) < 1 {
-        assert!(tokio::time::Instant::now() < deadline, "it does not look");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    until("it looks", || scene.github.asked(Verb::Run) > 0).await;
     assert_eq!(scene.yard.changes(), [""; 0]);
     scene.github.run_is(41, "completed");
     let ran = ended(run).await;

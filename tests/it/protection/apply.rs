@@ -7,8 +7,10 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use super::{Office, WHOLE};
+use crate::world::children::ended_meanwhile;
 use crate::world::github::environments::Rights;
 use crate::world::github::{Fault, Verb};
+use crate::world::patience::until;
 
 /// What the config's `WHOLE` comes to at GitHub.
 fn is_whole(office: &Office) {
@@ -325,14 +327,13 @@ async fn a_run_that_is_ended_in_the_middle_is_run_again() {
         let mut command = office.command(&["environments", "--apply"]);
         let running = command.spawn().unwrap();
         let pid = running.id().unwrap().to_string();
-        while office.github.environment_writes().is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let writes = || !office.github.environment_writes().is_empty();
+        until("it writes", writes).await;
         let killed = std::process::Command::new("kill")
             .args([signal, &pid])
             .status();
         assert!(killed.unwrap().success());
-        let ended = running.wait_with_output().await.unwrap();
+        let ended = ended_meanwhile(running).await;
         let log = String::from_utf8(ended.stdout).unwrap();
         assert!(office.github.environment_writes().len() < 3, "{log}");
         if signal == "-TERM" {

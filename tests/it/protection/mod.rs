@@ -8,17 +8,14 @@ mod show;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::world::children::output_meanwhile;
 use crate::world::github::environments::Rights;
 use crate::world::github::{Github, TOKEN};
-
-/// No run here takes longer.
-const AT_MOST: Duration = Duration::from_secs(60);
 
 /// What is protected in most of these.
 const WHOLE: &str = "{ reviewers: [octocat, team:shop/OPS], prevent-self-review: true, wait-timer: 10m, branches: [main, release/*] }";
@@ -94,8 +91,7 @@ impl Ran {
         for file in ["output", "summary"] {
             fs::write(office.path(file), "").unwrap();
         }
-        let ended = tokio::time::timeout(AT_MOST, command.output()).await;
-        let ended = ended.expect("it has no end").unwrap();
+        let ended = output_meanwhile(&mut command).await;
         let stdout = String::from_utf8(ended.stdout).unwrap();
         let log = stdout.split("\n\n").next().unwrap();
         let times = regex_lite::Regex::new(r"(?m) {2,}\d[\d.]* (ms|s)$").unwrap();

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cutover::targets::{Desk, Target, TargetError, Tools};
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use super::docker::World;
 use super::hosts::built;
 use super::targets::{Case, made, order, tools};
 use crate::world::dockerd::Dockerd;
+use crate::world::patience::at_once_blocking;
 use crate::world::registry::import;
 use crate::world::sshd::Sshd;
 use crate::world::watchers::tool;
@@ -198,10 +199,7 @@ fn a_cancelled_one_lets_the_one_before_start_again() {
     yard.good(&*v1, "v1");
     let long = yard.target(json!({}), json!({ "steady": "1m" }));
     let (ended, lines) = yard.world.cancelled_by(&*long, &order("v2"), |cancelled| {
-        let began = Instant::now();
-        while !yard.runs("release v2") {
-            assert!(began.elapsed() < Duration::from_secs(60));
-        }
+        at_once_blocking("v2 runs", || yard.runs("release v2"));
         cancelled.cancel();
     });
     assert_eq!(ended, Err(TargetError::Cancelled));
@@ -209,10 +207,7 @@ fn a_cancelled_one_lets_the_one_before_start_again() {
     assert_eq!(lines.last(), Some(&said), "{lines:?}");
     yard.world
         .until(|names| names == ["shop-blue-web-1 running"]);
-    let began = Instant::now();
-    while !yard.runs("release v1") {
-        assert!(began.elapsed() < Duration::from_secs(30));
-    }
+    at_once_blocking("v1 runs", || yard.runs("release v1"));
 }
 
 #[test]
@@ -244,10 +239,7 @@ fn on_a_host_it_is_the_host_s_file_and_a_lost_way_is_known_the_next_time() {
 
     let long = reached(&sshd, json!({}), json!({ "steady": "1m" })).unwrap();
     let (ended, _) = yard.world.cancelled_by(&*long, &order("v2"), |_| {
-        let began = Instant::now();
-        while !yard.runs("release v2") {
-            assert!(began.elapsed() < Duration::from_secs(60));
-        }
+        at_once_blocking("v2 runs", || yard.runs("release v2"));
         sshd.vanish();
     });
     let Err(TargetError::Lost { said, .. }) = ended else {

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use cutover::targets::{Desk, Target, TargetError, Tools};
 use serde_json::json;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hosts::built;
 use super::targets::{deploy, made, order, tools};
+use crate::world::patience::until;
 use crate::world::sshd::Sshd;
 
 /// A workspace with a `dist` folder, and the slots' folders in `slots`.
@@ -191,14 +192,10 @@ async fn a_cancelled_and_a_dropped_deployment_stop_at_the_next_file() {
             cancelled.cancel();
             assert_eq!(deploying.await, Err(TargetError::Cancelled));
         }
-        let began = Instant::now();
-        while !place.at("slots/blue/releases").exists() || !place.releases().is_empty() {
-            assert!(
-                began.elapsed() < Duration::from_secs(5),
-                "half a copy is left"
-            );
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until("nothing is left of half a copy", || {
+            place.at("slots/blue/releases").exists() && place.releases().is_empty()
+        })
+        .await;
         assert!(!place.at("slots/blue/current").exists());
     }
 }
@@ -300,9 +297,10 @@ async fn a_reader_never_sees_half_a_release() {
         place.deploy(&format!("v{i}")).await.unwrap();
         // A look may be overtaken by one deployment and not by two: the old release is kept once.
         let before = looks.load(Ordering::Relaxed);
-        while looks.load(Ordering::Relaxed) < before + 2 && !reader.is_finished() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until("the reader looks", || {
+            looks.load(Ordering::Relaxed) >= before + 2 || reader.is_finished()
+        })
+        .await;
     }
     over.store(true, Ordering::Relaxed);
     reader.join().unwrap();

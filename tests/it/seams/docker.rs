@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
 use cutover::targets::{Desk, Order, Target, TargetError};
 use serde_json::{Value, json};
@@ -12,11 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::targets::{Case, made, order, tools};
 use crate::world::dockerd::Dockerd;
+use crate::world::patience::{at_once_blocking, in_the_end, until_blocking};
 use crate::world::ports;
 use crate::world::registry::{PASSWORD, Registry, USER, import};
-
-/// How long something may take that has to happen.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An engine, and who asks it.
 pub(super) struct World {
@@ -77,10 +74,10 @@ impl World {
         };
         let outcome = std::thread::scope(|scope| {
             scope.spawn(|| watch(&cancelled));
-            self.runtime.block_on(async {
+            self.runtime.block_on(in_the_end("it is deployed", async {
                 target.prepare(order).await?;
                 target.deploy(order, &desk).await
-            })
+            }))
         });
         (outcome, lines.into_inner().unwrap())
     }
@@ -101,18 +98,16 @@ impl World {
     /// What users of blue get, once somebody answers.
     pub(super) fn served(&self) -> String {
         let url = format!("http://127.0.0.1:{}/release", self.port);
-        let began = Instant::now();
-        loop {
+        let mut said = String::new();
+        until_blocking(&format!("somebody answers at {url}"), || {
             let curl = std::process::Command::new("curl")
-                .args(["-s", &url])
+                .args(["-s", "-m", "60", &url])
                 .output()
                 .unwrap();
-            let said = String::from_utf8(curl.stdout).unwrap();
-            if !said.is_empty() {
-                return said.trim().to_owned();
-            }
-            assert!(began.elapsed() < PATIENCE, "nobody answers at {url}");
-        }
+            said = String::from_utf8(curl.stdout).unwrap();
+            !said.is_empty()
+        });
+        said.trim().to_owned()
     }
 
     pub(super) fn id(&self, name: &str) -> String {
@@ -122,15 +117,12 @@ impl World {
             .to_owned()
     }
 
+    /// Waits until the containers are as wanted.
+    #[track_caller]
     pub(super) fn until(&self, wanted: impl Fn(&[String]) -> bool) {
-        let began = Instant::now();
-        loop {
-            let seen = self.dockerd.containers();
-            if wanted(&seen) {
-                return;
-            }
-            assert!(began.elapsed() < PATIENCE, "{seen:?}");
-        }
+        at_once_blocking("the containers are as wanted", || {
+            wanted(&self.dockerd.containers())
+        });
     }
 }
 

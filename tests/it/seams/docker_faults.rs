@@ -2,7 +2,7 @@
 //! put back, and what the next run mends. On a real Docker engine, as in `docker`.
 
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cutover::targets::{Desk, TargetError};
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::docker::{World, has, looked_at};
 use super::targets::order;
 use crate::world::dockerd::{Berth, Dockerd};
+use crate::world::patience::PATIENCE;
 use crate::world::ports;
 use crate::world::registry::{PASSWORD, Registry, USER, import};
 
@@ -209,13 +210,11 @@ fn a_killed_one_is_mended_by_the_next() {
             };
             world.runtime.block_on(async {
                 let mut deploying = target.deploy(&order, &desk);
-                loop {
-                    // Dropped as soon as the new one is there.
+                let began = Instant::now();
+                // Dropped as soon as the new one is there.
+                while !has(&dockerd.containers(), "shop-blue.next created") {
                     let turn = tokio::time::timeout(Duration::from_millis(1), &mut deploying).await;
-                    assert!(turn.is_err(), "{turn:?}");
-                    if has(&dockerd.containers(), "shop-blue.next created") {
-                        break;
-                    }
+                    assert!(turn.is_err() && began.elapsed() < PATIENCE, "{turn:?}");
                 }
             });
             world.id("shop-blue.next")

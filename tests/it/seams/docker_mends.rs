@@ -7,13 +7,13 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use cutover::targets::TargetError;
 use serde_json::json;
 
 use super::docker::{World, has};
 use super::targets::order;
+use crate::world::patience::until_blocking;
 use crate::world::registry::import;
 
 /// The way to an engine's socket, which can be closed for a while.
@@ -66,9 +66,9 @@ impl Relay {
             let _ = stream.shutdown(Shutdown::Both);
         }
         drop(open);
-        while self.turned_away.load(Ordering::SeqCst) < times {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until_blocking("somebody is turned away", || {
+            self.turned_away.load(Ordering::SeqCst) >= times
+        });
         self.silent.store(false, Ordering::SeqCst);
     }
 }

@@ -13,6 +13,7 @@ use cutover::platform::secret::Vault;
 use serde_json::{Value, json};
 
 use crate::world::collector::Collector;
+use crate::world::patience::within;
 use crate::world::pushgateway::Pushgateway;
 use crate::world::stand_in::Reply;
 
@@ -53,7 +54,8 @@ async fn two_runs_push_at_once_and_nothing_is_lost() {
     let (one, other) = (one(), one());
     for _ in 0..200 {
         let (run, labels) = (a_run(), labels());
-        let (one, other) = tokio::join!(one.export(&run, &labels), other.export(&run, &labels));
+        let both = async { tokio::join!(one.export(&run, &labels), other.export(&run, &labels)) };
+        let (one, other) = within("both are told", both).await;
         one.unwrap();
         other.unwrap();
     }

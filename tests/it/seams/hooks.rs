@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hosts::built;
 use crate::world::app::{App, Reply};
+use crate::world::patience::within;
 use crate::world::sshd::Sshd;
 
 fn made(options: &Value, vault: &Vault, directory: &Path) -> Result<Box<dyn Hook>, String> {
@@ -132,7 +133,8 @@ async fn every_kind_keeps_the_contract() {
             tokio::time::sleep(Duration::from_millis(100)).await;
             live.cancel();
         };
-        let ((ran, _), ()) = futures_util::join!(run(&*hook, &live), later);
+        let both = async { futures_util::join!(run(&*hook, &live), later) };
+        let ((ran, _), ()) = within("it is ended", both).await;
         assert_eq!(ran, Err(HookError::Cancelled));
         assert!(began.elapsed() < Duration::from_secs(5));
     }
@@ -295,7 +297,8 @@ async fn a_command_runs_on_its_host_and_ends_there() {
         ended.cancel();
         number
     };
-    let ((outcome, _), number) = futures_util::join!(run(&*hook, &ended), ending);
+    let both = async { futures_util::join!(run(&*hook, &ended), ending) };
+    let ((outcome, _), number) = within("it is ended", both).await;
     assert_eq!(outcome, Err(HookError::Cancelled));
     assert!(!Path::new("/proc").join(number).exists());
 

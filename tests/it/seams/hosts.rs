@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
+use crate::world::patience::within;
 use crate::world::sshd::Sshd;
 
 /// Builds hosts as a config has them.
@@ -71,7 +72,7 @@ impl<'a> Errand<'a> {
     pub(crate) fn new(run: &'a str) -> Self {
         Self {
             run,
-            timeout: Duration::from_secs(30),
+            timeout: Duration::from_secs(90),
             grace: Duration::from_secs(2),
             hidden: Vec::new(),
         }
@@ -94,7 +95,8 @@ impl<'a> Errand<'a> {
             vault: &vault,
         };
         let say = |line| lines.lock().unwrap().push(line);
-        let ran = host.run(&script, &self.hidden, &say, cancelled).await;
+        let ran = host.run(&script, &self.hidden, &say, cancelled);
+        let ran = within("the command ends", ran).await;
         (ran, lines.into_inner().unwrap())
     }
 }
@@ -175,7 +177,8 @@ pub(super) async fn keeps_to_the_contract(host: &dyn Host) {
                 one = tcp.accept() => answer(Box::new(one.unwrap().0)).await,
             } {}
         };
-        assert_eq!(tokio::join!(ask, serve).0, b"ping");
+        let both = async { tokio::join!(ask, serve) };
+        assert_eq!(within("it is answered", both).await.0, b"ping");
     }
     for to in [
         Socket::Unix("/no/such".into()),

@@ -2,7 +2,6 @@
 //! with a container. The container sees this machine's `/tmp`.
 
 use std::path::Path;
-use std::time::Duration;
 
 use cutover::platform::host::{HostError, Kind, Socket};
 use cutover::platform::process::End;
@@ -13,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::hosts::{Errand, built, host, keeps_to_the_contract, run};
 use super::hosts_ends::{
-    ends_what_is_given_up, ends_what_takes_too_long, hides_what_is_secret, is_gone, lives, sleep,
+    begun, ends_what_is_given_up, ends_what_takes_too_long, hides_what_is_secret, is_gone, sleep,
 };
 use super::hosts_files::keeps_files;
 use super::hosts_uploads::brings_a_folder;
+use crate::world::patience::within;
 use crate::world::registry::load;
 use crate::world::sshd::Sshd;
 use crate::world::vessel::Vessel;
@@ -56,9 +56,7 @@ async fn a_secret_is_not_seen_at_the_engine() {
     };
     let token = CancellationToken::new();
     let look = async {
-        while !lives(&long) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        begun(&long).await;
         let ids = vessel.dockerd.container("edge")["ExecIDs"].clone();
         let ids = ids.as_array().unwrap();
         assert_eq!(ids.len(), 1);
@@ -83,13 +81,8 @@ async fn a_container_that_ends_in_the_middle_is_told_and_leaves_nothing() {
         let long = sleep();
         let command = format!("echo begun; {long}");
         let (errand, never) = (Errand::new(&command), CancellationToken::new());
-        let ends = async {
-            while !lives(&long) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
         let ((ran, _), ()) = tokio::join!(errand.on(&*host, &never), async {
-            ends.await;
+            begun(&long).await;
             vessel.act(what, "edge");
         });
         let Err(HostError::Lost { said, last_lines }) = ran else {
@@ -193,7 +186,8 @@ async fn a_connection_is_made_by_what_is_there() {
         stream.read_to_end(&mut said).await.unwrap();
         said
     };
-    assert_eq!(tokio::join!(ask, serve).0, b"ping");
+    let both = async { tokio::join!(ask, serve) };
+    assert_eq!(within("it is answered", both).await.0, b"ping");
     let to = Socket::Tcp("127.0.0.1".to_owned(), 1);
     let failed = host.connect(&to).await.err().unwrap();
     assert!(failed.to_string().ends_with("nobody listens"), "{failed}");
@@ -234,9 +228,7 @@ async fn a_container_on_another_machine() {
     let (command, never) = (format!("echo begun; {long}"), CancellationToken::new());
     let errand = Errand::new(&command);
     let cut = async {
-        while !lives(&long) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        begun(&long).await;
         sshd.cut();
     };
     let ((ran, _), ()) = tokio::join!(errand.on(&*inside, &never), cut);

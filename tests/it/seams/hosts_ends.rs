@@ -2,13 +2,14 @@
 //! connection. Nothing of it may be left, and what is not known must be said.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cutover::platform::host::{Host, HostError, Kind};
 use cutover::platform::process::End;
 use tokio_util::sync::CancellationToken;
 
 use super::hosts::{Errand, at, run};
+use crate::world::patience::until;
 use crate::world::sshd::Sshd;
 
 /// Whether something with that word in its command line is at work.
@@ -29,12 +30,16 @@ pub(super) fn lives(word: &str) -> bool {
         })
 }
 
-pub(super) async fn is_gone(word: &str) {
-    let began = Instant::now();
-    while lives(word) {
-        assert!(began.elapsed() < Duration::from_secs(10), "{word} lives on");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+/// Waits until it is at work.
+#[track_caller]
+pub(super) fn begun(word: &str) -> impl Future<Output = ()> {
+    until(&format!("{word} is at work"), move || lives(word))
+}
+
+/// Waits until nothing of it is at work any more.
+#[track_caller]
+pub(super) fn is_gone(word: &str) -> impl Future<Output = ()> {
+    until(&format!("{word} is gone"), move || !lives(word))
 }
 
 /// A sleep that can be told from all others, by a fraction of its seconds.
@@ -46,6 +51,8 @@ pub(crate) fn sleep() -> String {
 }
 
 pub(super) async fn ends_what_takes_too_long(host: &dyn Host) {
+    // The login is no part of the command's time.
+    assert_eq!(run(host, "true").await.0, End::Code(0));
     let never = CancellationToken::new();
     let [polite, deaf, child] = [sleep(), sleep(), sleep()];
     // It may put things in order first.
@@ -83,9 +90,7 @@ pub(super) async fn ends_what_is_given_up(host: &dyn Host) {
     let token = CancellationToken::new();
     let errand = Errand::new(&cancelled);
     let cancel = async {
-        while !lives(&cancelled) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        begun(&cancelled).await;
         token.cancel();
     };
     let ((ran, _), ()) = tokio::join!(errand.on(host, &token), cancel);
@@ -96,7 +101,7 @@ pub(super) async fn ends_what_is_given_up(host: &dyn Host) {
     let errand = Errand::new(&dropped);
     tokio::select! {
         _ = errand.on(host, &never) => unreachable!(),
-        () = async { while !lives(&dropped) { tokio::time::sleep(Duration::from_millis(5)).await; } } => {}
+        () = begun(&dropped) => {}
     }
     is_gone(&dropped).await;
 }
@@ -136,9 +141,7 @@ async fn a_host_that_vanishes_is_told_and_leaves_nothing() {
     let command = format!("echo begun; {long}");
     let errand = Errand::new(&command);
     let vanish = async {
-        while !lives(&long) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        begun(&long).await;
         sshd.vanish();
     };
     let ((ran, _), ()) = tokio::join!(errand.on(&*host, &never), vanish);
@@ -269,9 +272,7 @@ pub(super) async fn hides_what_is_secret(host: &dyn Host) {
     };
     let token = CancellationToken::new();
     let look = async {
-        while !lives(&long) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        begun(&long).await;
         let mut looked = 0;
         for process in std::fs::read_dir("/proc").unwrap().flatten() {
             for list in ["cmdline", "environ"] {

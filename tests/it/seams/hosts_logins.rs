@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use cutover::platform::host::HostError;
 use cutover::platform::process::End;
@@ -11,7 +10,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::hosts::{Errand, at, built, host, run};
-use super::hosts_ends::{is_gone, lives, sleep};
+use super::hosts_ends::{begun, is_gone, sleep};
+use crate::world::patience::until_blocking;
 use crate::world::sshd::{Sshd, fingerprint, make_key};
 
 fn with(sshd: &Sshd, more: Value) -> Value {
@@ -93,9 +93,7 @@ impl Agent {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        while !socket.exists() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until_blocking("the agent listens", || socket.exists());
         for key in keys {
             let added = Command::new("ssh-add")
                 .args(["-q", key])
@@ -303,9 +301,7 @@ async fn the_way_leads_over_another_host_with_its_own_pin() {
     let (long, never) = (sleep(), CancellationToken::new());
     let errand = Errand::new(&long);
     let cut = async {
-        while !lives(&long) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        begun(&long).await;
         bastion.cut();
     };
     let ((ran, _), ()) = tokio::join!(errand.on(&*host, &never), cut);

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cutover::platform::host::{Host, HostError, Local, Socket};
 use cutover::platform::process::End;
@@ -14,6 +14,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
 use super::hosts::{at, host, run};
+use crate::world::patience::{PATIENCE, until, within};
 use crate::world::slow_line::SlowLine;
 use crate::world::sshd::Sshd;
 
@@ -56,20 +57,16 @@ impl Stopping {
         let stop = self.sshd.path("stop");
         fs::write(&stop, "").unwrap();
         let vanish = async {
-            until(|| fs::read(&stop).is_ok_and(|it| !it.is_empty())).await;
+            until("the verb is stopped", || {
+                fs::read(&stop).is_ok_and(|it| !it.is_empty())
+            })
+            .await;
             self.sshd.vanish();
         };
-        let (came, ()) = tokio::join!(verb, vanish);
+        let both = async { tokio::join!(verb, vanish) };
+        let (came, ()) = within("what is lost is told", both).await;
         fs::remove_file(stop).unwrap();
         came
-    }
-}
-
-async fn until(seen: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !seen() {
-        assert!(began.elapsed() < Duration::from_secs(20), "it never came");
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -98,7 +95,7 @@ async fn a_rename_may_have_had_its_effect() {
     let host = Arc::clone(&it.host);
     is_lost(it.lost(host.rename(&from, &to)).await);
     // It had, after we had heard nothing: who says that it is not known is right.
-    until(|| to.exists()).await;
+    until("it is renamed", || to.exists()).await;
     is_out_of_reach(host.rename(&to, &from).await);
     it.sshd.come_back(false);
     assert_eq!(host.rename(&to, &from).await, Ok(true));
@@ -111,9 +108,15 @@ async fn a_replacement_may_have_had_its_effect() {
     fs::write(&file, "old").unwrap();
     let host = Arc::clone(&it.host);
     is_lost(it.lost(host.replace(&file, b"new")).await);
-    until(|| fs::read(&file).is_ok_and(|it| it == b"new")).await;
+    until("it is replaced", || {
+        fs::read(&file).is_ok_and(|it| it == b"new")
+    })
+    .await;
     // Nothing is left beside it.
-    until(|| fs::read_dir(it.home.path()).unwrap().count() == 1).await;
+    until("nothing is left beside it", || {
+        fs::read_dir(it.home.path()).unwrap().count() == 1
+    })
+    .await;
     is_out_of_reach(host.replace(&file, b"newer").await);
 }
 
@@ -126,8 +129,14 @@ async fn a_replacement_that_arrived_as_a_whole_may_have_its_effect() {
     let host = Arc::clone(&it.host);
     is_lost(it.lost(host.replace(&file, &[b'x'; 100_000])).await);
     // What arrived as a whole is put in its place all the same.
-    until(|| fs::read(&file).is_ok_and(|it| it.len() == 100_000)).await;
-    until(|| fs::read_dir(it.home.path()).unwrap().count() == 1).await;
+    until("it is replaced", || {
+        fs::read(&file).is_ok_and(|it| it.len() == 100_000)
+    })
+    .await;
+    until("nothing is left beside it", || {
+        fs::read_dir(it.home.path()).unwrap().count() == 1
+    })
+    .await;
 }
 
 /// The same of which a part is there.
@@ -148,13 +157,17 @@ async fn a_part_of_a_replacement_replaces_nothing() {
         entries.any(|entry| entry.file_name() != "w.map" && entry.metadata().unwrap().len() > 0)
     };
     let cut = async {
-        until(begun).await;
+        until("a part of it is there", begun).await;
         sshd.cut();
     };
     let content = vec![b'x'; 1_000_000];
-    let (came, ()) = tokio::join!(host.replace(&file, &content), cut);
+    let both = async { tokio::join!(host.replace(&file, &content), cut) };
+    let (came, ()) = within("what is lost is told", both).await;
     assert!(matches!(&came, Err(HostError::Lost { .. })), "{came:?}");
-    until(|| fs::read_dir(home.path()).unwrap().count() == 1).await;
+    until("nothing is left beside it", || {
+        fs::read_dir(home.path()).unwrap().count() == 1
+    })
+    .await;
     assert_eq!(fs::read(&file).unwrap(), b"old");
 }
 
@@ -186,8 +199,7 @@ async fn a_lock_is_given_back_by_a_lost_connection() {
     let held = host.lock(&lock, short).await.unwrap().unwrap();
     assert!(Local.lock(&lock, short).await.unwrap().is_none());
     it.sshd.cut();
-    let patience = Duration::from_secs(10);
-    assert!(Local.lock(&lock, patience).await.unwrap().is_some());
+    assert!(Local.lock(&lock, PATIENCE).await.unwrap().is_some());
     drop(held);
     let came = it
         .lost(host.lock(&lock, short))
@@ -195,7 +207,7 @@ async fn a_lock_is_given_back_by_a_lost_connection() {
         .map(|held| held.is_some());
     let lost = matches!(&came, Err(HostError::OutOfReach(said)) if said.ends_with(": the connection was lost"));
     assert!(lost, "{came:?}");
-    assert!(Local.lock(&lock, patience).await.unwrap().is_some());
+    assert!(Local.lock(&lock, PATIENCE).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -205,12 +217,13 @@ async fn a_socket_ends_with_the_host() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let to = Socket::Tcp("127.0.0.1".to_owned(), port);
-    let (stream, far) = tokio::join!(host.connect(&to), listener.accept());
+    let both = async { tokio::join!(host.connect(&to), listener.accept()) };
+    let (stream, far) = within("they are connected", both).await;
     let (mut stream, _far) = (stream.unwrap(), far.unwrap());
     sshd.vanish();
     let mut said = Vec::new();
     // An end or an error, but nothing that was waited for in vain.
-    let _ = stream.read_to_end(&mut said).await;
+    let _ = within("the socket ends", stream.read_to_end(&mut said)).await;
     assert_eq!(said, b"");
 }
 
@@ -230,7 +243,7 @@ async fn a_login_that_does_not_come_to_its_end_is_told() {
         std::future::pending::<()>().await;
     };
     let failed = tokio::select! {
-        failed = dumb.reach() => failed.unwrap_err(),
+        failed = within("it is told", dumb.reach()) => failed.unwrap_err(),
         () = silent => unreachable!(),
     };
     assert!(
@@ -245,7 +258,7 @@ async fn a_login_that_does_not_come_to_its_end_is_told() {
         }
     };
     let failed = tokio::select! {
-        failed = dumb.reach() => failed.unwrap_err(),
+        failed = within("it is told", dumb.reach()) => failed.unwrap_err(),
         () = ends => unreachable!(),
     };
     assert!(matches!(&failed, HostError::OutOfReach(_)), "{failed:?}");

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hosts::built;
 use super::targets::{made, order, tools};
+use crate::world::patience::in_the_end;
 use crate::world::sshd::Sshd;
 
 const MANY: usize = 100;
@@ -55,7 +56,9 @@ async fn deploy(fleet: &dyn Target) -> (Result<String, TargetError>, Vec<String>
         went: &went,
         cancelled: &CancellationToken::new(),
     };
-    let outcome = fleet.deploy(&order("v1"), &desk).await;
+    let order = order("v1");
+    let deployed = fleet.deploy(&order, &desk);
+    let outcome = in_the_end("all are deployed to", deployed).await;
     (
         outcome,
         lines.into_inner().unwrap(),

@@ -11,7 +11,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::hosts::{Errand, host, run};
-use super::hosts_ends::{is_gone, lives, sleep};
+use super::hosts_ends::{begun, is_gone, lives, sleep};
+use crate::world::patience::within;
 use crate::world::slow_line::SlowLine;
 use crate::world::sshd::Sshd;
 
@@ -25,12 +26,6 @@ fn behind(sshd: &Sshd) -> (SlowLine, Arc<dyn Host>) {
     (line, host)
 }
 
-async fn begun(word: &str) {
-    while !lives(word) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 /// Neither its timeout nor a cancellation ends what nobody can tell to end.
 #[tokio::test]
 async fn a_command_that_cannot_be_told_to_end_may_go_on() {
@@ -40,6 +35,8 @@ async fn a_command_that_cannot_be_told_to_end_may_go_on() {
         (End::Cancelled, "was cancelled"),
     ] {
         let (line, host) = behind(&sshd);
+        // The login is no part of the command's time.
+        assert_eq!(run(&*host, "true").await.0, End::Code(0));
         let (long, token) = (sleep(), CancellationToken::new());
         let errand = Errand {
             timeout: match end {
@@ -110,12 +107,15 @@ async fn what_is_asked_of_a_silent_host_has_an_end() {
     std::fs::write(&flag, "").unwrap();
     assert_eq!(host.kind(&flag).await, Ok(Some(Kind::File)));
     line.fall_silent();
-    let (kind, read, renamed, replaced) = tokio::join!(
-        host.kind(&flag),
-        host.read(&flag, 10),
-        host.rename(&flag, &other),
-        host.replace(&map, b"green 100\n"),
-    );
+    let asked = async {
+        tokio::join!(
+            host.kind(&flag),
+            host.read(&flag, 10),
+            host.rename(&flag, &other),
+            host.replace(&map, b"green 100\n"),
+        )
+    };
+    let (kind, read, renamed, replaced) = within("all is given up", asked).await;
     for failed in [
         kind.map(drop).unwrap_err(),
         read.map(drop).unwrap_err(),
@@ -147,7 +147,8 @@ async fn a_write_after_a_short_silence_is_done_once() {
         tokio::time::sleep(Duration::from_secs(6)).await;
         line.speak();
     };
-    let (replaced, ()) = tokio::join!(host.replace(&map, b"green 100\n"), speak);
+    let both = async { tokio::join!(host.replace(&map, b"green 100\n"), speak) };
+    let (replaced, ()) = within("it is written", both).await;
     replaced.unwrap();
     assert_eq!(std::fs::read_to_string(&map).unwrap(), "green 100\n");
     let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().collect();

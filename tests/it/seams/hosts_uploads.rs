@@ -9,9 +9,12 @@ use std::time::{Duration, SystemTime};
 use cutover::platform::folder::items;
 use cutover::platform::host::{Host, HostError, Local};
 use cutover::platform::process::End;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::hosts::{at, run};
+use super::hosts::{at, host, run};
+use crate::world::patience::{until, within};
+use crate::world::slow_line::SlowLine;
 use crate::world::sshd::Sshd;
 
 /// A release with everything that one can have.
@@ -105,12 +108,16 @@ async fn only_what_is_missing_is_sent() {
 #[tokio::test]
 async fn a_way_that_breaks_off_is_gone_on_with() {
     let sshd = Sshd::start();
-    let host = at(&sshd, "deploy");
+    // Slow enough that it is cut in the middle, also where nobody looks for a while.
+    let line = SlowLine::to(sshd.port(), Duration::ZERO, 16_000_000);
+    let host = host(json!({
+        "address": format!("root@127.0.0.1:{}", line.port()),
+        "key": sshd.path("deploy"),
+        "host-key": sshd.fingerprint(),
+    }));
     let (from, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let size = 64 << 20;
-    let large: Vec<u8> = (0..size / 4)
-        .flat_map(|i: u32| i.wrapping_mul(2_654_435_761).to_le_bytes())
-        .collect();
+    let large = large(size);
     fs::write(from.path().join("a-first"), "small").unwrap();
     fs::write(from.path().join("large"), &large).unwrap();
     fs::set_permissions(from.path().join("large"), fs::Permissions::from_mode(0o640)).unwrap();
@@ -119,20 +126,65 @@ async fn a_way_that_breaks_off_is_gone_on_with() {
     let there = to.join("large");
     let length = || fs::metadata(&there).map_or(0, |about| about.len());
     let cut = async {
-        while length() < 4 << 20 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until("a part of it is there", || length() >= 4 << 20).await;
         sshd.cut();
     };
-    let (broken, ()) = tokio::join!(host.upload(from.path(), &to, &never), cut);
+    let both = async { tokio::join!(host.upload(from.path(), &to, &never), cut) };
+    let (broken, ()) = within("what is lost is told", both).await;
     assert!(matches!(broken, Err(HostError::Lost { .. })), "{broken:?}");
+    // Over there what has arrived is still being written.
+    until("nobody writes any more", || !is_open(&there)).await;
     let begun = length();
     assert!((4 << 20..u64::from(size)).contains(&begun), "{begun}");
-    let uploaded = host.upload(from.path(), &to, &never).await.unwrap();
+    let uploaded = host.upload(from.path(), &to, &never);
+    let uploaded = within("it is gone on with", uploaded).await.unwrap();
     assert_eq!(uploaded.bytes, u64::from(size) + 5);
     assert_eq!(uploaded.sent, u64::from(size) - begun, "of {begun}");
-    assert_eq!(fs::read(&there).unwrap(), large);
+    assert!(fs::read(&there).unwrap() == large);
     assert_eq!(content(&to), content(from.path()));
+}
+
+/// The line before is lost, and what it has brought is written when it is gone on with already.
+#[tokio::test]
+async fn what_a_lost_line_still_writes_does_no_harm() {
+    let sshd = Sshd::start_with("SetEnv PATH=DIR/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (sent, there) = (from.path().join("large"), to.path().join("large"));
+    let large = large(4 << 20);
+    fs::write(&sent, &large).unwrap();
+    fs::write(&there, &large[..2 << 20]).unwrap();
+    fs::create_dir(sshd.path("bin")).unwrap();
+    let late = sshd.path("late");
+    let (sent, written) = (sent.display(), there.display());
+    let script = format!(
+        "#!/bin/sh\ntest \"$(readlink /proc/$$/fd/1)\" = {written} && {{ : > {late}; tail -c +$(({}+1)) {sent} | head -c 99999 >> {written}; }}\nexec /usr/bin/cat \"$@\"\n",
+        2 << 20
+    );
+    let shim = sshd.path("bin/cat");
+    fs::write(&shim, script).unwrap();
+    fs::set_permissions(&shim, fs::Permissions::from_mode(0o755)).unwrap();
+    let never = CancellationToken::new();
+    let host = at(&sshd, "deploy");
+    let uploaded = host.upload(from.path(), to.path(), &never).await.unwrap();
+    assert!(Path::new(&late).exists());
+    assert_eq!(uploaded.sent, 2 << 20);
+    assert!(fs::read(&there).unwrap() == large);
+}
+
+/// So many bytes that do not repeat.
+fn large(size: u32) -> Vec<u8> {
+    let number = |i: u32| i.wrapping_mul(2_654_435_761).to_le_bytes();
+    (0..size / 4).flat_map(number).collect()
+}
+
+/// Whether anybody on this machine has a file open.
+fn is_open(file: &Path) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let mut open = processes
+        .filter_map(|process| fs::read_dir(process.path().join("fd")).ok())
+        .flat_map(|held| held.flatten())
+        .filter_map(|held| fs::read_link(held.path()).ok());
+    open.any(|held| held == file)
 }
 
 #[tokio::test]

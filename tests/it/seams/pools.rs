@@ -10,6 +10,7 @@ use cutover::routers::pool::{InFlight, KINDS, Pool, Tools, Turn, build};
 use serde_json::Value;
 
 use crate::world::crew::{Crew, Front, NAMES};
+use crate::world::patience::{at_once, connect};
 
 /// The pool of a crew, built from its config; another one each time, as two runs would have.
 fn pool(crew: &Crew) -> Box<dyn Pool> {
@@ -84,9 +85,7 @@ async fn members_go_out_and_come_in() {
         // Nothing new comes there.
         let had = crew.had();
         let load = crate::world::load::Load::on(crew.front(), 2);
-        while load.sent() < 500 {
-            tokio::task::yield_now().await;
-        }
+        at_once("users ask", || load.sent() >= 500).await;
         let (_, failed) = load.stop();
         assert_eq!(failed, 0, "{kind}");
         let now = crew.had();
@@ -135,15 +134,14 @@ async fn what_is_in_flight_is_counted_or_said_to_be_unknown() {
                 let before: u64 = crew.had().iter().sum();
                 let asked = std::thread::spawn(move || {
                     use std::io::{Read as _, Write as _};
-                    let mut stream = std::net::TcpStream::connect(("127.0.0.1", front)).unwrap();
+                    let mut stream = connect(("127.0.0.1", front)).unwrap();
                     stream
                         .write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                         .unwrap();
                     let _ = stream.read_to_string(&mut String::new());
                 });
-                while crew.had().iter().sum::<u64>() == before {
-                    tokio::task::yield_now().await;
-                }
+                let asks = || crew.had().iter().sum::<u64>() > before;
+                at_once("somebody asks", asks).await;
                 assert_eq!(
                     pool.in_flight(&[0, 1, 2]).await.unwrap(),
                     InFlight::Known(1),
@@ -183,7 +181,7 @@ async fn what_a_killed_run_has_written_half_is_made_whole() {
     let out = turn(&[1], false);
     tokio::select! {
         _ = other.apply(&seen, &out) => panic!("it hangs"),
-        () = async { while !crew.path("hangs").exists() { tokio::task::yield_now().await; } } => {}
+        () = at_once("it hangs", || crew.path("hangs").exists()) => {}
     }
     let half = nginx.read().await;
     assert!(matches!(half, Err(RouterError::Drifted { .. })), "{half:?}");

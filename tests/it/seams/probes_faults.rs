@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::looks::{look, made, tools};
 use crate::world::app::App;
+use crate::world::patience::PATIENCE;
 use crate::world::ports;
 
 /// The proxy. It ends with its owner.
@@ -58,10 +59,7 @@ impl Faults {
                 faults.haproxy.try_wait().unwrap().is_none(),
                 "HAProxy ended"
             );
-            assert!(
-                began.elapsed() < Duration::from_secs(20),
-                "HAProxy does not listen"
-            );
+            assert!(began.elapsed() < PATIENCE, "HAProxy does not listen");
             std::thread::sleep(Duration::from_millis(10));
         }
         faults

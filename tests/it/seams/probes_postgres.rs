@@ -1,13 +1,14 @@
 //! Looks at a real PostgreSQL: each way in, each way to be turned away, and what a person reads
 //! of it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::looks::{at as look_at, begins, ends, told, well};
 use crate::world::authority::Authority;
+use crate::world::patience::{PATIENCE, until, until_blocking};
 use crate::world::postgres::Cluster;
 
 const HBA: &str = "local all all trust\n\
@@ -118,14 +119,8 @@ async fn postgres_answers_the_query_that_is_asked() {
         "query: no answer, it was cancelled after ",
     );
     assert_eq!(ailment.wanted, "`SELECT pg_sleep(600)` within 300 ms");
-    let began = Instant::now();
     let still = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%(600)%' AND state = 'active' AND pid <> pg_backend_pid()";
-    while cluster.sql(still) != "0" {
-        assert!(
-            began.elapsed() < Duration::from_secs(10),
-            "the query runs on"
-        );
-    }
+    until_blocking("the query is over", || cluster.sql(still) == "0");
 
     let writes = json!({ "user": "trusty", "writable": true });
     well(&at, writes.clone()).await;
@@ -158,7 +153,7 @@ async fn postgres_over_tls_is_whom_the_config_trusts() {
     show("good", 90, "DNS:localhost,IP:127.0.0.1");
     let began = Instant::now();
     while look_at(&at, json!({ "tls": "require" })).await.is_err() {
-        assert!(began.elapsed() < Duration::from_secs(20), "TLS is not on");
+        assert!(began.elapsed() < PATIENCE, "TLS is not on");
     }
     let ca = json!({ "ca": authority.ca() });
     for more in [json!({}), json!({ "tls": "require" }), ca.clone()] {
@@ -189,7 +184,7 @@ async fn postgres_over_tls_is_whom_the_config_trusts() {
             if said.contains("expired") == (what == "expired") && said.contains("certificate") {
                 return said;
             }
-            assert!(began.elapsed() < Duration::from_secs(20), "{what}: {said}");
+            assert!(began.elapsed() < PATIENCE, "{what}: {said}");
         }
     }
 }
@@ -211,11 +206,8 @@ async fn postgres_is_full_is_starting_or_takes_no_writes() {
     };
     let held = async { tokio::join!(hold(), hold(), hold()) };
     let full = async {
-        let began = Instant::now();
-        while first.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'trusty'") != "3" {
-            assert!(began.elapsed() < Duration::from_secs(9), "it is not full");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let many = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'trusty'";
+        until("it is full", || first.sql(many) == "3").await;
         told(&at, json!({ "user": "trusty" })).await
     };
     let said = tokio::select! {

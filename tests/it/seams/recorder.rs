@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::github::deployments;
 use crate::world::github::{Fault, Github, Verb};
+use crate::world::patience::{until, within};
 
 /// Hears everything, as the log does.
 #[derive(Clone, Default)]
@@ -111,24 +112,15 @@ async fn run_with(
     let (listener, work) = recorder(deployments, info(), vault, say.clone(), nothing_open);
     journal.add(listener);
     let both = async { tokio::join!(work, story(&say)) };
-    let ended = tokio::time::timeout(Duration::from_secs(20), both).await;
+    let ended = within("it is recorded", both).await;
     // What is left goes to the post step.
     let is_left = (ear.warnings().iter()).any(|said| said.contains("not closed"));
-    assert_eq!(ended.unwrap().0, !is_left);
+    assert_eq!(ended.0, !is_left);
     ear
 }
 
 async fn run(github: &Github, story: impl AsyncFnOnce(&Say)) -> Ear {
     run_with(Some(deployments(github)), Vault::default(), story).await
-}
-
-/// Waits until `it` is so.
-async fn until(it: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !it() {
-        assert!(Instant::now() < deadline, "it never came about");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 #[tokio::test]
@@ -147,7 +139,7 @@ async fn a_rollout_is_recorded_while_it_runs_and_replaces_the_last_one() {
         begin(say, "rollout");
         assert_eq!(github.asked(Verb::Create), 1, "the slot is not known yet");
         know(say, "green");
-        until(|| github.asked(Verb::Say) == 3).await;
+        until("GitHub is told", || github.asked(Verb::Say) == 3).await;
         say(Event::Measured(Receipt {
             slot: "green".into(),
             weight_before: 0,
@@ -297,10 +289,10 @@ async fn a_run_that_stops_without_a_word_is_closed_too() {
         let say = journal.say();
         begin(&say, "rollout");
         know(&say, "green");
-        until(|| github.asked(Verb::Say) == 1).await;
+        until("GitHub is told", || github.asked(Verb::Say) == 1).await;
         drop((say, journal));
     };
-    tokio::join!(work, story);
+    within("it is recorded", async { tokio::join!(work, story) }).await;
     assert_eq!(github.states(1), ["in_progress", "error"]);
 }
 

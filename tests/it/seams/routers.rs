@@ -13,6 +13,8 @@ use cutover::model::split::{Split, Weight};
 use cutover::routers::{Change, Counting, InFlight, KINDS, Reading, Router, RouterError, Tools};
 use futures_util::future::BoxFuture;
 
+use crate::world::patience::in_the_end;
+
 /// A router of one kind, set up and running, with all traffic on the first slot.
 #[async_trait]
 pub(crate) trait Fixture: Send + Sync {
@@ -106,7 +108,7 @@ async fn each(promise: impl AsyncFn(&dyn Fixture)) {
     for Plug { kind, form, set_up } in plugs() {
         println!("{kind} ({form})");
         let fixture = set_up().await;
-        promise(fixture.as_ref()).await;
+        in_the_end(kind, promise(fixture.as_ref())).await;
     }
 }
 

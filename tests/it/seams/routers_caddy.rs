@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use cutover::platform::http::Http;
@@ -15,6 +14,7 @@ use super::routers::{Fixture, Plug, moved, routed, split};
 use crate::world::caddy::{Caddy, Site};
 use crate::world::load::Load;
 use crate::world::nginx::Nginx;
+use crate::world::patience::until;
 use crate::world::shop;
 
 pub(super) fn plugs() -> Vec<Plug> {
@@ -243,12 +243,7 @@ async fn switches_under_load(on: &OnCaddy) -> (u64, u64) {
     for percent in [25, 60, 100, 60, 25, 0, 100, 0, 100, 0] {
         let sent = load.sent();
         moved(router.as_ref(), split(percent)).await;
-        let began = Instant::now();
-        while load.sent() < sent + 1000 {
-            let long = began.elapsed() > Duration::from_secs(20);
-            assert!(!long, "nobody is served");
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until("users are served", || load.sent() >= sent + 1000).await;
     }
     let why = load.why();
     let (sent, failed) = load.stop();

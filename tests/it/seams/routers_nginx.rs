@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use cutover::config::file as config;
@@ -17,6 +16,7 @@ use serde_json::{Value, json};
 use super::routers::{Fixture, Plug, change, moved, routed, split};
 use crate::world::load::Load;
 use crate::world::nginx::{Lines, Nginx, Site};
+use crate::world::patience::until;
 
 pub(super) fn plugs() -> Vec<Plug> {
     vec![
@@ -256,14 +256,7 @@ async fn no_request_is_lost_while_a_flag_moves() {
     for percent in [25, 60, 100, 60, 25, 0, 100, 0, 100, 0] {
         let sent = load.sent();
         moved(router.as_ref(), split(percent)).await;
-        let began = Instant::now();
-        while load.sent() < sent + 1000 {
-            assert!(
-                began.elapsed() < Duration::from_secs(10),
-                "nobody is served"
-            );
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until("users are served", || load.sent() >= sent + 1000).await;
     }
     let (sent, failed) = load.stop();
     println!("{failed} of {sent} requests failed in 10 switches");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use cutover::judge::share::{ANSWERS, fits};
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::routers::{Fixture, Plug, change, moved, routed, split};
 use crate::world::load::Load;
 use crate::world::nginx::Nginx;
+use crate::world::patience::{PATIENCE, until};
 use crate::world::shop::slots;
 use crate::world::watchers::{Place, Watching};
 
@@ -85,7 +86,7 @@ impl OnTraefik {
             .unwrap_or(0)
             != many
         {
-            assert!(began.elapsed() < Duration::from_secs(20), "it never comes");
+            assert!(began.elapsed() < PATIENCE, "it never comes");
         }
     }
 }
@@ -117,14 +118,7 @@ pub(super) async fn ladder_under_load(router: &dyn Router, proxy: &Watching) {
             fits(split(percent).second, green, ANSWERS),
             "{green} of {ANSWERS} at {percent} %"
         );
-        let began = Instant::now();
-        while load.sent() < sent + 1000 {
-            assert!(
-                began.elapsed() < Duration::from_secs(20),
-                "nobody is served"
-            );
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until("users are served", || load.sent() >= sent + 1000).await;
     }
     let why = load.why();
     let (sent, failed) = load.stop();
@@ -258,10 +252,7 @@ async fn a_file_that_is_not_ours_is_refused_and_a_missing_one_is_out_of_reach() 
     // Until Traefik has noticed, its API still tells of what was there before.
     let began = Instant::now();
     while on.traefik.answers(1).await.contains_key("blue") {
-        assert!(
-            began.elapsed() < Duration::from_secs(20),
-            "it is served still"
-        );
+        assert!(began.elapsed() < PATIENCE, "it is served still");
     }
     router.restore(&saved).await.unwrap();
     assert_eq!(router.read().await.unwrap(), saved);

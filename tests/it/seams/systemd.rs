@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use cutover::targets::{Desk, Order, Target, TargetError, Tools};
 use serde_json::{Value, json};
@@ -13,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::hosts::built;
 use super::targets::{Case, made, order, tools};
 use crate::world::machine::Machine;
+use crate::world::patience::{at_once_blocking, in_the_end};
 
 /// A machine, and who asks it.
 pub(super) struct World {
@@ -61,10 +61,10 @@ impl World {
         };
         let outcome = std::thread::scope(|scope| {
             scope.spawn(|| watch(&cancelled));
-            self.runtime.block_on(async {
+            self.runtime.block_on(in_the_end("it is deployed", async {
                 target.prepare(order).await?;
                 target.deploy(order, &desk).await
-            })
+            }))
         });
         (outcome, lines.into_inner().unwrap())
     }
@@ -75,13 +75,6 @@ impl World {
 
     pub(super) fn bad(&self, target: &dyn Target, version: &str) -> TargetError {
         self.watched(target, &order(version), |_| {}).0.unwrap_err()
-    }
-
-    fn until(&self, what: &str, wanted: impl Fn() -> bool) {
-        let began = std::time::Instant::now();
-        while !wanted() {
-            assert!(began.elapsed() < Duration::from_secs(30), "{what}");
-        }
     }
 
     pub(super) fn served(&self) -> String {
@@ -281,7 +274,7 @@ fn a_cancelled_one_and_one_whose_way_is_lost_end_defined() {
     world.good(&*target, "v1");
     let begun = |world: &World| {
         let told = || world.machine.drop_in(BLUE).unwrap_or_default();
-        world.until("nothing was begun", || {
+        at_once_blocking("nothing was begun", || {
             told().contains("v2-never") && world.machine.state(BLUE) == "activating"
         });
     };
@@ -294,7 +287,7 @@ fn a_cancelled_one_and_one_whose_way_is_lost_end_defined() {
         lines,
         ["shop@blue.service: the release before is starting again"]
     );
-    world.until("v1 does not come back", || world.served() == "v1");
+    at_once_blocking("v1 does not come back", || world.served() == "v1");
 
     let (ended, _) = world.watched(&*target, &order("v2-never"), |_| {
         begun(&world);

@@ -20,6 +20,7 @@ use super::{compose, docker, systemd};
 use crate::world::app::{App, Reply};
 use crate::world::dockerd::Dockerd;
 use crate::world::machine::Machine;
+use crate::world::patience::within;
 use crate::world::registry::import;
 
 pub(crate) fn tools(directory: &Path) -> Tools {
@@ -234,7 +235,8 @@ async fn a_slow_one_ends(slow: Value, tools: &Tools) {
         tokio::time::sleep(Duration::from_millis(100)).await;
         cancelled.cancel();
     };
-    let (ended, ()) = futures_util::join!(target.deploy(&order, &desk), later);
+    let both = async { futures_util::join!(target.deploy(&order, &desk), later) };
+    let (ended, ()) = within("it is ended", both).await;
     assert_eq!(ended, Err(TargetError::Cancelled));
     assert!(began.elapsed() < Duration::from_secs(2));
 }

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::hosts::at;
 use crate::world::app::{App, Reply};
+use crate::world::patience::within;
 use crate::world::sshd::Sshd;
 use crate::world::tls::Tls;
 
@@ -85,10 +86,13 @@ async fn many_at_once_each_get_their_own_answer() {
         let http = &http;
         async move { (path, ask(http, url).await.unwrap().text().into_owned()) }
     });
-    let (given_up, answered) = tokio::join!(
-        futures_util::future::join_all(given_up),
-        futures_util::future::join_all(answered)
-    );
+    let both = async {
+        tokio::join!(
+            futures_util::future::join_all(given_up),
+            futures_util::future::join_all(answered)
+        )
+    };
+    let (given_up, answered) = within("all are answered", both).await;
     for (path, answer) in answered {
         assert_eq!(*path, answer);
     }

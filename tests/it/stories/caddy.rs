@@ -1,10 +1,9 @@
 //! Caddy before the slots: releases that are good, bad, cancelled and killed, by the flag file
 //! and by the admin API.
 
-use std::io::{BufRead as _, BufReader};
-
 use insta::assert_snapshot;
 
+use crate::world::children::lines;
 use crate::world::shop::{Ran, Shop, Way};
 
 const BOTH: [Way; 2] = [Way::CaddyFlags, Way::CaddyHandler];
@@ -122,8 +121,8 @@ fn a_run_that_is_killed_under_watch_is_finished_with_traffic_back() {
         std::fs::create_dir(&temp).unwrap();
         let mut run = shop.command("rollout --version=v2");
         let mut run = run.env("RUNNER_TEMP", &temp).spawn().unwrap();
-        let mut printed = BufReader::new(run.stdout.take().unwrap()).lines();
-        while !printed.next().unwrap().unwrap().starts_with("  proved") {}
+        let mut printed = lines(run.stdout.take());
+        while !printed.next().unwrap().starts_with("  proved") {}
         assert_eq!(shop.answers(), "green v2");
         run.kill().unwrap();
         run.wait().unwrap();

@@ -3,12 +3,12 @@
 //! wrong with them is ordered by files beside what they serve.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::world::children::{exit_code, lines, output};
 use crate::world::load::Load;
 use crate::world::shop::{Ran, Shop, Way};
 
@@ -129,7 +129,7 @@ fn a_release_with_errors_is_taken_back_and_the_audit_judges_the_same() {
         .map(|line| &line["data"]["verdict"])
         .collect();
     assert!(!live.is_empty());
-    let again = shop.command("replay audit.jsonl json").output().unwrap();
+    let again = output(&mut shop.command("replay audit.jsonl json"));
     let again = String::from_utf8(again.stdout).unwrap();
     let again: Vec<Value> = again
         .lines()
@@ -268,15 +268,15 @@ fn a_run_that_ends_at_any_step_leaves_traffic_on_the_old_release() {
         for signal in [Signal::TERM, Signal::KILL] {
             let shop = shop(way, "watch: 700ms, source: none");
             let mut child = command(&shop, "rollout --version=v2").spawn().unwrap();
-            let mut printed = BufReader::new(child.stdout.take().unwrap()).lines();
+            let mut printed = lines(child.stdout.take());
             let mut proved = 0;
             while proved < step {
-                let line = printed.next().unwrap().unwrap();
+                let line = printed.next().unwrap();
                 proved += usize::from(line.starts_with("  proved"));
             }
             kill_process(Pid::from_child(&child), signal).unwrap();
-            let rest: Vec<String> = printed.map(Result::unwrap).collect();
-            let code = child.wait().unwrap().code();
+            let rest: Vec<String> = printed.collect();
+            let code = exit_code(&mut child);
             if signal == Signal::TERM {
                 assert_eq!(code, Some(130), "{rest:?}");
             } else {

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::world::children::output;
 use crate::world::load::{Load, Manner};
 use crate::world::nginx::{Lines, Nginx};
+use crate::world::patience::PATIENCE;
 use crate::world::ports;
 use crate::world::shop::{Ran, program};
 use crate::world::vessel::Vessel;
@@ -84,7 +86,7 @@ impl Berth {
 
     /// What the proxy needs once.
     fn lines(&self) -> String {
-        let printed = self.command("router-config").output().unwrap();
+        let printed = output(&mut self.command("router-config"));
         String::from_utf8(printed.stdout).unwrap()
     }
 
@@ -94,7 +96,10 @@ impl Berth {
 
     fn serves(&self) -> String {
         let url = format!("http://127.0.0.1:{}/release", self.front);
-        let curl = Command::new("curl").args(["-s", &url]).output().unwrap();
+        let curl = Command::new("curl")
+            .args(["-s", "-m", "60", &url])
+            .output()
+            .unwrap();
         String::from_utf8(curl.stdout).unwrap().trim().to_owned()
     }
 
@@ -106,7 +111,7 @@ impl Berth {
             let log = vessel
                 .dockerd
                 .api("GET", "/containers/edge/logs?stderr=1&stdout=1", "", &[]);
-            assert!(began.elapsed() < Duration::from_secs(20), "{log:?}");
+            assert!(began.elapsed() < PATIENCE, "{log:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
         let load = Load::of(Manner::NewConnection, self.front, 2);

@@ -9,6 +9,7 @@ use insta::assert_snapshot;
 use regex_lite::Regex;
 use serde_json::json;
 
+use crate::world::children::output;
 use crate::world::dockerd::Dockerd;
 use crate::world::load::{Load, Manner};
 use crate::world::nginx::{Lines, Nginx};
@@ -63,9 +64,7 @@ impl Quay {
                 .replace("GREEN", &at(slots[1]))
                 .replace("TARGET", &target.to_string());
             fs::write(site.path("cutover.yml"), config).unwrap();
-            let printed = cutover(site.directory(), &dockerd, "router-config")
-                .output()
-                .unwrap();
+            let printed = output(&mut cutover(site.directory(), &dockerd, "router-config"));
             let lines = String::from_utf8(printed.stdout).unwrap();
             let (http, rest) = lines.split_once("# 2. ").unwrap();
             let (server, rest) = rest.split_once("# 3. ").unwrap();
@@ -232,6 +231,9 @@ fn a_container_is_promoted_under_load_and_a_bad_one_is_taken_back() {
 }
 
 pub(super) fn ask(url: &str) -> String {
-    let answer = Command::new("curl").args(["-s", url]).output().unwrap();
+    let answer = Command::new("curl")
+        .args(["-s", "-m", "60", url])
+        .output()
+        .unwrap();
     String::from_utf8(answer.stdout).unwrap().trim().to_owned()
 }

@@ -6,6 +6,7 @@ use std::fs;
 use serde_json::json;
 
 use super::containers::{CONFIG, ask, cutover};
+use crate::world::children::output;
 use crate::world::dockerd::Dockerd;
 use crate::world::haproxy::Ground;
 use crate::world::load::{Load, Manner};
@@ -51,9 +52,7 @@ fn containers_behind_haproxy_from_pull_to_prune() {
         assert!(!ran.log.contains(PASSWORD), "{}", ran.log);
         ran
     };
-    let lines = cutover(&directory, &dockerd, "router-config")
-        .output()
-        .unwrap();
+    let lines = output(&mut cutover(&directory, &dockerd, "router-config"));
     let haproxy = ground.start(&String::from_utf8(lines.stdout).unwrap());
     let served = || ask(&format!("{users}/release"));
 

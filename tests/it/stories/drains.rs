@@ -2,7 +2,7 @@
 //! real proxies that count them: what is waited for, for how long, and what happens then.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use crate::locks::signal;
+use crate::world::patience::{connect, until_blocking};
 use crate::world::shop::{Shop, Way};
 
 use super::hooks::{hook, shop};
@@ -30,14 +31,21 @@ fn hold(shop: &Shop) -> Held {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
     let front = shop.front();
     let asking = std::thread::spawn(move || {
-        let mut stream = TcpStream::connect(("127.0.0.1", front)).unwrap();
+        let mut stream = connect(("127.0.0.1", front)).unwrap();
         let request = "GET /hold HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n";
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
     });
-    let (answering, _) = listener.accept().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let mut came = None;
+    until_blocking("the slot is asked", || {
+        came = listener.accept().ok();
+        came.is_some()
+    });
+    let (answering, _) = came.unwrap();
+    answering.set_nonblocking(false).unwrap();
     Held { asking, answering }
 }
 

@@ -6,11 +6,10 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::Child;
 
-use crate::locks::{PATIENCE, Ran, Scene, ended, signal};
+use crate::locks::{PATIENCE, Scene, ended, signal};
+use crate::world::patience::until;
 use crate::world::slow_line::SlowLine;
 use crate::world::sshd::Sshd;
 
@@ -49,26 +48,6 @@ async fn caller(listener: &TcpListener) -> TcpStream {
     asked.expect("nobody asks").unwrap().0
 }
 
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let wait = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.expect(what);
-}
-
-async fn rest(mut child: Child) -> Ran {
-    let mut log = String::new();
-    let mut out = child.stdout.take().unwrap();
-    let read = tokio::time::timeout(PATIENCE, out.read_to_string(&mut log));
-    read.await.expect("it goes on").unwrap();
-    Ran {
-        log,
-        ..ended(child).await
-    }
-}
-
 #[tokio::test]
 async fn a_cancel_is_heard_while_the_primary_s_host_says_nothing() {
     let sshd = Sshd::start();
@@ -84,7 +63,7 @@ async fn a_cancel_is_heard_while_the_primary_s_host_says_nothing() {
         let child = scene.rollout("v2");
         let asked = caller(&listener).await;
         signal("-INT", &child.id().unwrap().to_string());
-        let ran = rest(child).await;
+        let ran = ended(child).await;
         drop(asked);
         assert_eq!(ran.code, Some(130), "{primary}: {}", ran.log);
         let said = ran.log.contains("the run was cancelled");
@@ -117,7 +96,7 @@ async fn a_secondary_that_says_nothing_keeps_no_good_release_waiting() {
         scene.yard.changes().contains(&"deploy v2".to_owned())
     })
     .await;
-    let ran = rest(child).await;
+    let ran = ended(child).await;
     assert_eq!(ran.code, Some(0), "{}", ran.log);
     assert_eq!(scene.yard.changes(), ["deploy v2", "weights v2"]);
     let said = "failover would not help: ./deploy.sh on web1 has said nothing for 5";
@@ -167,7 +146,7 @@ async fn a_primary_whose_host_vanishes_under_an_upload_is_followed() {
     })
     .await;
     sshd.vanish();
-    let ran = rest(child).await;
+    let ran = ended(child).await;
     followed(&scene, &ran, "primary_unreachable");
     assert!(ran.log.contains("was not copied: "), "{}", ran.log);
     assert!(!Path::new(&slots).join("green/current").exists());
@@ -192,7 +171,7 @@ async fn a_fleet_whose_second_machine_vanishes_after_the_first_is_followed() {
     until("nothing begins", || begun.exists()).await;
     sshd.vanish();
     fs::write(scene.home.path().join("gone"), "").unwrap();
-    let ran = rest(child).await;
+    let ran = ended(child).await;
     followed(&scene, &ran, "primary_unreachable");
     assert!(ran.log.contains("1 of 2 went well"), "{}", ran.log);
 }

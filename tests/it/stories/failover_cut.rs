@@ -8,6 +8,7 @@ use std::path::Path;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
 use crate::locks::{PATIENCE, Ran, Scene, ended, signal};
+use crate::world::patience::{until, within};
 
 use super::failover::{behind, figures, silent};
 
@@ -98,19 +99,14 @@ async fn a_primary_whose_work_goes_on_elsewhere_is_said_to_be_at_work() {
     let primary = format!("{{ kind: http, url: '{url}', timeout: 10m }}");
     let scene = followed_by(&primary, ", fenced: true", "touch secondary").await;
     // It is cancelled when the order has arrived.
-    let mut child = scene.rollout("v2");
-    let arrived = tokio::task::spawn_blocking(move || listener.accept());
-    let arrived = tokio::time::timeout(PATIENCE, arrived)
+    let child = scene.rollout("v2");
+    listener.set_nonblocking(true).unwrap();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    let arrived = within("the order arrives", listener.accept())
         .await
-        .unwrap()
-        .unwrap()
         .unwrap();
     signal("-INT", &child.id().unwrap().to_string());
-    let mut log = String::new();
-    let mut out = child.stdout.take().unwrap();
-    out.read_to_string(&mut log).await.unwrap();
     let ran = ended(child).await;
-    let ran = Ran { log, ..ran };
     drop(arrived);
     nothing_is_left(&scene, &ran);
     assert!(ran.log.contains("may still be at work"), "{}", ran.log);
@@ -182,12 +178,7 @@ exit 3
     assert!(ran.log.contains("ended with 3"), "{}", ran.log);
 
     fs::write(home.join("go"), "").unwrap();
-    let over = async {
-        while !home.join("over").exists() {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, over).await.unwrap();
+    until("it comes back", || home.join("over").exists()).await;
     let said = fs::read_to_string(home.join("said")).unwrap();
     assert!(said.contains("the turn is over"), "{said}");
     assert!(!home.join("changed").exists());

@@ -3,13 +3,13 @@
 //! are never left apart, and afterwards all can be made to agree.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use crate::world::apart::Apart;
+use crate::world::children::{exit_code, lines};
 use crate::world::haproxy::{Ground, HaProxy};
 use crate::world::haproxy_relay::{Fate, Relay};
 use crate::world::nginx::{Nginx, Site};
@@ -308,8 +308,7 @@ fn dies_at_each_step(mut three: Three) {
             .spawn()
             .unwrap();
         let mut printed = String::new();
-        for line in BufReader::new(run.stdout.take().unwrap()).lines() {
-            let line = line.unwrap();
+        for line in lines(run.stdout.take()) {
             if when == When::WhileProvedOrWatched && line.contains("  proved ") {
                 kill();
             }
@@ -320,7 +319,7 @@ fn dies_at_each_step(mut three: Three) {
             printed.push_str(&line);
             printed.push('\n');
         }
-        let ran = Ran::read(run.wait().unwrap().code(), &printed);
+        let ran = Ran::read(exit_code(&mut run), &printed);
         println!("{}", ran.log);
         fs::write(&deploy, &usual).unwrap();
 

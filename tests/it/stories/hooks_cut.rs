@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use cutover::rollout::ledger::{Ledger, Progress};
-use tokio::io::AsyncReadExt as _;
 
 use crate::locks::{Ran, Scene, ended, signal};
 
@@ -37,14 +36,11 @@ async fn killed_after(scene: &Scene, arguments: &[&str], change: &str) -> Ran {
     scene
         .yard
         .after(change, move || signal("-KILL", named.get().unwrap()));
-    let mut child = scene.command(arguments, "v2").spawn().unwrap();
+    let child = scene.command(arguments, "v2").spawn().unwrap();
     whom.set(child.id().unwrap().to_string()).unwrap();
-    let mut log = String::new();
-    let mut out = child.stdout.take().unwrap();
-    out.read_to_string(&mut log).await.unwrap();
     let ran = ended(child).await;
-    assert_eq!(ran.code, None, "{log}");
-    Ran { log, ..ran }
+    assert_eq!(ran.code, None, "{}", ran.log);
+    ran
 }
 
 /// The ledger that a killed run has left.

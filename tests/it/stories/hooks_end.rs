@@ -2,34 +2,24 @@
 //! the end is begun twice.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::Child;
-use std::time::{Duration, Instant};
 
 use crate::locks::signal;
+use crate::world::children::{exit_code, lines};
+use crate::world::patience::until_blocking;
 use crate::world::shop::{Ran, Shop, Way};
 
 use super::hooks::{NOTE, hook, notes, shop};
 
-/// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// Waits until a file is there, and has something in it.
 fn read_when_there(path: &Path) -> String {
-    let began = Instant::now();
-    loop {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        if text.ends_with('\n') {
-            return text.trim().to_owned();
-        }
-        assert!(
-            began.elapsed() < PATIENCE,
-            "{} does not come",
-            path.display()
-        );
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let mut text = String::new();
+    until_blocking(&format!("{} comes", path.display()), || {
+        text = fs::read_to_string(path).unwrap_or_default();
+        text.ends_with('\n')
+    });
+    text.trim().to_owned()
 }
 
 /// Begins a run with a place of its own for its ledger.
@@ -43,15 +33,16 @@ fn begin(shop: &Shop, arguments: &str) -> Child {
 /// Reads what is printed up to a line, and returns the rest when the run has ended.
 pub(super) fn ended_after(mut child: Child, line: &str, then: impl FnOnce(&Child)) -> Ran {
     let mut printed = String::new();
-    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut lines = lines(child.stdout.take());
     while !printed.contains(line) {
-        let read = lines.read_line(&mut printed).unwrap();
-        assert!(read > 0, "{line} is not in {printed}");
+        let Some(next) = lines.next() else {
+            panic!("{line} is not in {printed}");
+        };
+        printed += &(next + "\n");
     }
     then(&child);
-    lines.read_to_string(&mut printed).unwrap();
-    let code = child.wait().unwrap().code();
-    Ran::read(code, &printed)
+    lines.for_each(|next| printed += &(next + "\n"));
+    Ran::read(exit_code(&mut child), &printed)
 }
 
 fn is_alive(pid: &str) -> bool {

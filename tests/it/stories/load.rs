@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use crate::world::load::{Load, Manner};
+use crate::world::patience::A_RUN;
 use crate::world::shop::{Shop, Way};
 
 /// One load at a time: two of them would only measure each other.
@@ -37,7 +38,7 @@ pub(crate) async fn under_load(
     for nth in 1..=TIMES {
         turn(nth);
         while load.sent() < nth * REQUESTS / TIMES {
-            assert!(began.elapsed() < Duration::from_secs(120), "{}", load.why());
+            assert!(began.elapsed() < A_RUN, "{}", load.why());
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }

@@ -2,12 +2,13 @@
 //! said what is known, users are where it says, and when the machine is back the next run goes on.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::over_ssh::{cutover, cutover_begun, shop};
+use crate::world::children::{exit_code, lines};
+use crate::world::patience::A_RUN;
 use crate::world::shop::{Ran, Shop, Way};
 use crate::world::sshd::Sshd;
 
@@ -45,10 +46,10 @@ fn run(shop: &Shop, sshd: &Sshd, when: When) -> Ran {
     let kill = sshd.killer();
     let gone = kill.clone();
     let mut running = cutover_begun(shop, sshd, "rollout --version=v2");
-    let lines = BufReader::new(running.stdout.take().unwrap()).lines();
+    let lines = lines(running.stdout.take());
     let waits = std::thread::spawn(move || {
         let began = Instant::now();
-        while !marker.exists() && began.elapsed() < Duration::from_secs(30) {
+        while !marker.exists() && began.elapsed() < A_RUN {
             std::thread::sleep(Duration::from_millis(2));
         }
         if marker.exists() {
@@ -58,7 +59,6 @@ fn run(shop: &Shop, sshd: &Sshd, when: When) -> Ran {
     });
     let mut printed = String::new();
     for line in lines {
-        let line = line.unwrap();
         if matches!(when, When::WhileWatched | When::BeforeTheWayBack) && line.contains("  proved ")
         {
             kill();
@@ -66,7 +66,7 @@ fn run(shop: &Shop, sshd: &Sshd, when: When) -> Ran {
         printed.push_str(&line);
         printed.push('\n');
     }
-    let ran = Ran::read(running.wait().unwrap().code(), &printed);
+    let ran = Ran::read(exit_code(&mut running), &printed);
     // Where nothing stops, nothing is waited for.
     fs::write(sshd.path("stop"), "").unwrap();
     waits.join().unwrap();

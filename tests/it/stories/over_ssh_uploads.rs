@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::over_ssh::{cutover_begun, shop};
+use crate::world::patience::A_RUN;
 use crate::world::shop::{Ran, Shop, Way};
 use crate::world::sshd::Sshd;
 
@@ -73,6 +74,7 @@ fn uploaded(shop: &Shop, sshd: &Sshd, size: u64) -> Row {
     let run = cutover_begun(shop, sshd, "deploy-slot --version=v2");
     let (mut most, mut first, mut last) = (0, None, None);
     while let Some(now) = peak(run.id()) {
+        assert!(began.elapsed() < A_RUN, "it has no end");
         most = now.max(most);
         let there = arrived(&place);
         if there > 0 && first.is_none() {

@@ -2,13 +2,14 @@
 //! finished by the post step. Nobody notices, and every member that serves something good gets
 //! traffic again.
 
-use std::io::{BufRead as _, BufReader};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::world::children::{exit_code, lines};
 use crate::world::crew::{Crew, Front, NAMES};
 use crate::world::load::{Load, Manner};
+use crate::world::patience::until_blocking;
 use crate::world::shop::Ran;
 
 /// The steps of the first batch, as they are printed when they are over; the next one is under way
@@ -21,19 +22,19 @@ const STEPS: [&str; 9] = [
 /// it took from the signal on.
 fn cut(crew: &Crew, arguments: &str, step: &str, signal: Signal) -> (Ran, Duration) {
     let mut run = crew.command(arguments).spawn().unwrap();
-    let mut printed = BufReader::new(run.stdout.take().unwrap()).lines();
+    let mut printed = lines(run.stdout.take());
     let mut log: Vec<String> = Vec::new();
     let row = format!("  {step} ");
     while !log.last().is_some_and(|line| line.starts_with(&row)) {
         match printed.next() {
-            Some(line) => log.push(line.unwrap()),
+            Some(line) => log.push(line),
             None => panic!("no {step} in {}", log.join("\n")),
         }
     }
     kill_process(Pid::from_child(&run), signal).unwrap();
     let began = Instant::now();
-    log.extend(printed.map_while(Result::ok));
-    let code = run.wait().unwrap().code();
+    log.extend(printed);
+    let code = exit_code(&mut run);
     (Ran::read(code, &log.join("\n")), began.elapsed())
 }
 
@@ -122,9 +123,7 @@ fn a_run_that_is_killed_after_any_step_is_finished() {
         {
             std::thread::sleep(Duration::from_millis(1));
         }
-        while crew.is_down("web1") && began.elapsed() < Duration::from_secs(20) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        until_blocking("its deployment is over", || !crew.is_down("web1"));
         let post = crew.cutover("finish");
         let (sent, failed) = load.stop();
         let log = format!("killed after {step}:\n{}\n{}", ran.log, post.log);
@@ -144,11 +143,7 @@ fn a_run_that_is_killed_after_any_step_is_finished() {
 /// Runs a rollout whose deployment hangs, and sends a signal in the middle of it.
 fn cut_while_deploying(crew: &Crew, signal: Signal) -> (Ran, Duration) {
     let run = crew.command("rollout --version=stuck").spawn().unwrap();
-    let began = Instant::now();
-    while !crew.is_down("web1") {
-        assert!(began.elapsed() < Duration::from_secs(20));
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until_blocking("it is deployed to", || crew.is_down("web1"));
     kill_process(Pid::from_child(&run), signal).unwrap();
     let began = Instant::now();
     (Ran::of(run), began.elapsed())
@@ -190,14 +185,10 @@ fn a_run_that_is_killed_between_the_file_and_the_reload_is_finished() {
     for begun in ["grep -q ' down;' $LIVE", "! grep -qE 'gen=[01](-|$)' $LIVE"] {
         let crew = Crew::open(Front::Nginx);
         crew.configure("drain: 5s", "drain: 300ms");
-        let hold = "touch hangs; while [ ! -e go ]; do sleep 0.02; done";
+        let hold = "touch hangs; while [ ! -e go ] && [ -e cutover.yml ]; do sleep 0.02; done";
         crew.test_by(&format!("if {begun}; then {hold}; fi"));
         let mut run = crew.command("rollout --version=v2").spawn().unwrap();
-        let began = Instant::now();
-        while !crew.path("hangs").exists() {
-            assert!(began.elapsed() < Duration::from_secs(30), "{begun}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        until_blocking(begun, || crew.path("hangs").exists());
         kill_process(Pid::from_child(&run), Signal::KILL).unwrap();
         run.wait().unwrap();
         std::fs::write(crew.path("go"), "").unwrap();
@@ -216,15 +207,11 @@ fn a_run_that_is_killed_between_the_file_and_the_reload_is_finished() {
 #[test]
 fn what_repairs_a_router_is_told_before_what_goes_on() {
     let crew = Crew::open(Front::Nginx);
-    let hold = "touch hangs; while [ ! -e go ]; do sleep 0.02; done; exit 3";
+    let hold = "touch hangs; while [ ! -e go ] && [ -e cutover.yml ]; do sleep 0.02; done; exit 3";
     crew.test_by(&format!("if grep -q ' down;' $LIVE; then {hold}; fi"));
     crew.configure("-s reload", "-s reload -g odd");
     let mut run = crew.command("rollout --version=v2").spawn().unwrap();
-    let began = Instant::now();
-    while !crew.path("hangs").exists() {
-        assert!(began.elapsed() < Duration::from_secs(30));
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until_blocking("the test of the file hangs", || crew.path("hangs").exists());
     kill_process(Pid::from_child(&run), Signal::KILL).unwrap();
     run.wait().unwrap();
     std::fs::write(crew.path("go"), "").unwrap();

@@ -3,21 +3,13 @@
 
 use std::fs::File;
 use std::process::Child;
-use std::time::{Duration, Instant};
 
 use crate::world::crew::{Crew, Front, NAMES};
+use crate::world::patience::until_blocking;
 use crate::world::shop::Ran;
 
 /// A deployment that waits until the test has done its part.
 const WAITS: &str = "v2) while [ ! -e go ] && [ -e deploy.sh ]; do sleep 0.02; done";
-
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(30), "{what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
 
 /// Runs a rollout up to the deployment of a member, which waits.
 fn up_to(crew: &Crew, member: &str) -> Child {
@@ -25,7 +17,7 @@ fn up_to(crew: &Crew, member: &str) -> Child {
     let only = format!("v2) [ $MEMBER != {member} ] || while");
     crew.deploy_by("v2) while", &only);
     let run = crew.command("rollout --version=v2").spawn().unwrap();
-    until("it is deployed to", || crew.is_down(member));
+    until_blocking("it is deployed to", || crew.is_down(member));
     run
 }
 
@@ -74,7 +66,7 @@ fn the_post_step_leaves_a_maintenance_alone() {
     run.wait().unwrap();
     crew.haproxy().cli("set server shop/web1 state maint");
     std::fs::write(crew.path("go"), "").unwrap();
-    until("its deployment ends", || !crew.is_down("web1"));
+    until_blocking("its deployment ends", || !crew.is_down("web1"));
     let post = crew.cutover("finish");
     assert_eq!(post.code, 30, "{}", post.log);
     assert!(
@@ -161,7 +153,7 @@ fn a_member_that_was_only_down_is_not_left_drained() {
     crew.haproxy().cli("disable health shop/web2");
     crew.haproxy().cli("set server shop/web2 health down");
     let run = crew.command("rollout --version=v2").spawn().unwrap();
-    until("it is deployed to", || crew.is_down("web2"));
+    until_blocking("it is deployed to", || crew.is_down("web2"));
     crew.haproxy().cli("enable health shop/web2");
     let ran = go_on(&crew, run);
     assert_eq!(ran.code, 20, "{}", ran.log);
@@ -191,7 +183,7 @@ fn a_first_write_that_is_refused_changes_nothing() {
 
 /// Waits until the run stands before the lock of its router's file, with what it has read.
 fn stands_before(lock: &std::path::Path, run: &Child) {
-    until("it waits for the lock", || {
+    until_blocking("it waits for the lock", || {
         let open = std::fs::read_dir(format!("/proc/{}/fd", run.id())).unwrap();
         let mut open = open
             .flatten()

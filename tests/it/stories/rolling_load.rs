@@ -3,14 +3,13 @@
 
 use crate::world::crew::{Crew, Front};
 use crate::world::load::{Load, Manner};
+use crate::world::patience::{at_once_blocking, connect};
 use crate::world::shop::Ran;
 
 /// Runs the program while eight users ask; what they felt.
 pub(super) fn under_load(crew: &Crew, manner: Manner, arguments: &str) -> (Ran, u64, u64, String) {
     let load = Load::of(manner, crew.front(), 8);
-    while load.sent() < 100 {
-        std::thread::yield_now();
-    }
+    at_once_blocking("users ask", || load.sent() >= 100);
     let ran = crew.cutover(arguments);
     let why = load.why();
     let (sent, failed) = load.stop();
@@ -59,6 +58,7 @@ fn a_drain_that_does_not_end_is_told() {
     let crew = Crew::open(Front::HaProxy);
     crew.configure("drain: 5s", "drain: 400ms");
     let front = crew.front();
+    let before: u64 = crew.had().iter().sum();
     let slow = std::thread::spawn(move || {
         // One for each member.
         let ask = |_| std::thread::spawn(move || is_answered(front, "/slow"));
@@ -68,10 +68,9 @@ fn a_drain_that_does_not_end_is_told() {
             .map(|one| one.join().unwrap())
             .collect::<Vec<_>>()
     });
-    let before: u64 = crew.had().iter().sum();
-    while crew.had().iter().sum::<u64>() < before + 3 {
-        std::thread::yield_now();
-    }
+    at_once_blocking("all three are asked", || {
+        crew.had().iter().sum::<u64>() >= before + 3
+    });
     let ran = crew.cutover("rollout --version=v2");
     assert_eq!(ran.code, 0, "{}", ran.log);
     assert!(
@@ -101,7 +100,7 @@ fn what_is_in_flight_ends_before_the_deployment() {
 /// Whether a request got an answer with 200.
 fn is_answered(front: u16, path: &str) -> bool {
     use std::io::{Read as _, Write as _};
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", front)).unwrap();
+    let mut stream = connect(("127.0.0.1", front)).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();

@@ -3,8 +3,10 @@
 
 use std::process::{Command, Stdio};
 
+use crate::world::children::output;
 use crate::world::crew::{Crew, Front, NAMES};
 use crate::world::github::{Github, TOKEN};
+use crate::world::patience::until;
 use crate::world::scene::{CHECK_RUN, RUN, SHA};
 
 /// The program as a step of a job.
@@ -30,7 +32,7 @@ fn step(crew: &Crew, github: &Github, arguments: &str) -> Command {
 
 /// Runs a step to its end: its exit code and its log.
 async fn run(mut command: Command) -> (Option<i32>, String) {
-    let ran = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let ran = tokio::task::spawn_blocking(move || output(&mut command));
     let ran = ran.await.unwrap();
     let log = String::from_utf8_lossy(&ran.stdout).into_owned();
     (ran.status.code(), log)
@@ -91,9 +93,7 @@ async fn the_post_step_closes_what_a_killed_run_has_left() {
     github.check_run_without_environment(CHECK_RUN);
     let mut command = step(&crew, &github, "rollout --version=stuck");
     let mut killed = command.spawn().unwrap();
-    while !crew.is_down("web1") {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    until("it is deployed to", || crew.is_down("web1")).await;
     killed.kill().unwrap();
     killed.wait().unwrap();
     assert_eq!(crew.in_rotation(), ["web2", "web3"]);

@@ -1,8 +1,7 @@
 //! What is refused where there are members, before anything is changed; and what each mode does
 //! there.
 
-use std::io::{BufRead as _, BufReader};
-
+use crate::world::children::{exit_code, lines};
 use crate::world::crew::{Crew, Front, NAMES};
 use crate::world::shop::Ran;
 
@@ -202,17 +201,17 @@ fn the_last_member_stays_in() {
     let crew = Crew::open(Front::HaProxy);
     crew.configure("pause: 1s", "pause: 3s");
     let mut run = crew.command("rollout --version=v2").spawn().unwrap();
-    let mut printed = BufReader::new(run.stdout.take().unwrap()).lines();
+    let mut printed = lines(run.stdout.take());
     let mut log: Vec<String> = Vec::new();
     while !log.last().is_some_and(|line| line.starts_with("  proved")) {
-        log.push(printed.next().unwrap().unwrap());
+        log.push(printed.next().unwrap());
     }
     for name in ["web1", "web3"] {
         crew.haproxy()
             .cli(&format!("set server shop/{name} state drain"));
     }
-    log.extend(printed.map(Result::unwrap));
-    let ran = Ran::read(run.wait().unwrap().code(), &log.join("\n"));
+    log.extend(printed);
+    let ran = Ran::read(exit_code(&mut run), &log.join("\n"));
     assert_eq!(
         (ran.code, ran.output("reason-code")),
         (20, "slot-is-active"),

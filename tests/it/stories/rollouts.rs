@@ -1,11 +1,11 @@
 //! Rollouts that end well, that are taken back, and that are broken off.
 
-use std::io::{BufRead as _, BufReader};
 use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::world::children::{exit_code, lines};
 use crate::world::shop::{Ran, Shop, Way};
 
 #[test]
@@ -187,16 +187,16 @@ fn a_run_that_is_cancelled_under_watch_puts_traffic_back() {
         let shop = Shop::open(way);
         shop.configure("watch: 0s", "watch: 60s");
         let mut run = shop.command("rollout --version=v2").spawn().unwrap();
-        let mut printed = BufReader::new(run.stdout.take().unwrap()).lines();
+        let mut printed = lines(run.stdout.take());
         let mut log: Vec<String> = Vec::new();
         while !log.last().is_some_and(|line| line.starts_with("  proved")) {
-            log.push(printed.next().unwrap().unwrap());
+            log.push(printed.next().unwrap());
         }
         assert_eq!(shop.answers(), "green v2");
         kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
         let began = Instant::now();
-        log.extend(printed.map(Result::unwrap));
-        let code = run.wait().unwrap().code();
+        log.extend(printed);
+        let code = exit_code(&mut run);
         let took = began.elapsed();
         let ran = Ran::read(code, &log.join("\n"));
         let log = shop.told(&ran.log);

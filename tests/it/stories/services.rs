@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
+use crate::world::children::output;
 use crate::world::dockerd::Dockerd;
 use crate::world::load::{Load, Manner};
 use crate::world::machine::Machine;
@@ -47,7 +48,7 @@ fn shop(slots: [&str; 2], target: &Value, hosts: &Value) -> Nginx {
             .replace("TARGET", &target.to_string())
             .replace("HOSTS", &hosts.to_string());
         fs::write(site.path("cutover.yml"), config).unwrap();
-        let printed = cutover(site.directory(), "router-config").output().unwrap();
+        let printed = output(&mut cutover(site.directory(), "router-config"));
         let lines = String::from_utf8(printed.stdout).unwrap();
         let parts = lines
             .split_once("# 2. ")
@@ -83,7 +84,10 @@ fn run(nginx: &Nginx, arguments: &str) -> Ran {
 /// What a slot serves; nothing where nobody answers.
 fn ask(url: &str) -> String {
     let url = format!("{url}/release");
-    let answer = Command::new("curl").args(["-s", &url]).output().unwrap();
+    let answer = Command::new("curl")
+        .args(["-s", "-m", "60", &url])
+        .output()
+        .unwrap();
     String::from_utf8(answer.stdout).unwrap().trim().to_owned()
 }
 

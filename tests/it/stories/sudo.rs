@@ -1,9 +1,8 @@
 //! A command that goes on as another user, whom the program may not end: nobody says that it has
 //! ended, and nobody else begins meanwhile. The program itself is no root here.
 
-use std::io::{BufRead as _, BufReader};
-
 use crate::seams::hosts_ends::{Sudo, end, sleep};
+use crate::world::children::{exit_code, lines};
 use crate::world::nobody::as_nobody;
 use crate::world::shop::{Ran, Shop, Way};
 
@@ -44,8 +43,7 @@ fn a_cancelled_run_says_what_it_could_not_end() {
     let command = shop.command("deploy-slot --version=v2");
     let mut run = as_nobody(&command).spawn().unwrap();
     let mut log = String::new();
-    for line in BufReader::new(run.stdout.take().unwrap()).lines() {
-        let line = line.unwrap();
+    for line in lines(run.stdout.take()) {
         if line.contains("| it begins") {
             let run = rustix::process::Pid::from_child(&run);
             rustix::process::kill_process(run, rustix::process::Signal::INT).unwrap();
@@ -53,7 +51,7 @@ fn a_cancelled_run_says_what_it_could_not_end() {
         log.push_str(&line);
         log.push('\n');
     }
-    let code = run.wait().unwrap().code();
+    let code = exit_code(&mut run);
     end(&long);
     assert_eq!(code, Some(130), "{log}");
     for words in [

@@ -1,14 +1,15 @@
 //! Whole runs of the built program, and what they add to the figures that others keep.
 
 use std::fs;
-use std::process::Stdio;
 
 use cutover::model::release::Mark;
 use cutover::rehearsal::answers::Answers;
 use cutover::rehearsal::world::World;
 use tokio::process::Command;
 
+use crate::world::children::output_meanwhile;
 use crate::world::collector::Collector;
+use crate::world::patience::at_once_blocking;
 use crate::world::pushgateway::Pushgateway;
 
 /// A shop on loopback, and a place to run the program.
@@ -58,7 +59,8 @@ environments:
 
     /// Runs the program, and returns its exit code and its log.
     async fn cutover(&self, arguments: &str, branch: &str) -> (i32, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_cutover"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
+        command
             .args(arguments.split_whitespace())
             .current_dir(self.home.path())
             .env_clear()
@@ -68,11 +70,8 @@ environments:
             .env("GITHUB_REF_TYPE", "branch")
             .env("RUNNER_ENVIRONMENT", "self-hosted")
             .env("TEAM", "s3cr3t-team")
-            .env("RUNNER_TEMP", self.home.path())
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .unwrap();
+            .env("RUNNER_TEMP", self.home.path());
+        let output = output_meanwhile(&mut command).await;
         (
             output.status.code().unwrap(),
             String::from_utf8(output.stdout).unwrap(),
@@ -197,11 +196,9 @@ async fn a_run_that_was_stuck_is_counted_once() {
     // Once traffic is moved, nobody can put it back.
     let (pointer, here, gone) = (path("live/active"), path("live"), path("gone"));
     let breaks = tokio::task::spawn_blocking(move || {
-        let began = std::time::Instant::now();
-        while fs::read_to_string(&pointer).is_ok_and(|slot| slot.trim() == "blue") {
-            assert!(began.elapsed() < std::time::Duration::from_secs(60));
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
+        at_once_blocking("traffic is moved", || {
+            !fs::read_to_string(&pointer).is_ok_and(|slot| slot.trim() == "blue")
+        });
         fs::rename(here, gone).unwrap();
     });
     let (code, log) = scene.cutover("rollout --version=v2", "main").await;

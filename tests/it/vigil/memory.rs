@@ -4,6 +4,7 @@ use cutover::report::vigil::hidden;
 use serde_json::Value;
 
 use super::scene::{CLOCK, Scene, ran};
+use crate::world::children::output_meanwhile;
 use crate::world::github::{Fault, Verb};
 
 #[tokio::test]
@@ -102,10 +103,8 @@ async fn two_runs_at_once_tell_once() {
     scene.is_well(true);
     for _ in 0..2 {
         scene.later(900);
-        let one = scene.command("4", "schedule").output();
-        let other = scene.command("5", "schedule").output();
-        let (one, other) = tokio::join!(one, other);
-        assert!(one.is_ok() && other.is_ok());
+        let [mut one, mut other] = ["4", "5"].map(|run| scene.command(run, "schedule"));
+        tokio::join!(output_meanwhile(&mut one), output_meanwhile(&mut other));
     }
     assert_eq!(scene.told()[1..], ["up: storefront, production"]);
     assert!(

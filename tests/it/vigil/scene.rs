@@ -9,6 +9,7 @@ use tokio::process::Command;
 
 use crate::world::app::{App, Reply};
 use crate::world::channels::Channel;
+use crate::world::children::output_meanwhile;
 use crate::world::github::{Github, TOKEN};
 use crate::world::shop::program;
 
@@ -171,7 +172,7 @@ environments:
 }
 
 pub(super) async fn ran(mut command: Command, code: i32) -> Ran {
-    let output = command.output().await.unwrap();
+    let output = output_meanwhile(&mut command).await;
     let ran = Ran {
         code: output.status.code().unwrap_or(-1),
         log: String::from_utf8_lossy(&output.stdout).into_owned(),

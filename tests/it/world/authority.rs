@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
+
+use super::patience::PATIENCE;
 
 const DAY: i64 = 86_400;
 
@@ -84,7 +85,7 @@ impl Authority {
                 }
             }
         };
-        let patience = Duration::from_secs(10);
+        let patience = PATIENCE;
         let address = tokio::time::timeout(patience, address).await.unwrap();
         Server {
             address,

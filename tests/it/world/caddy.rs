@@ -15,6 +15,7 @@ use cutover::platform::http::{Http, Look};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::patience::PATIENCE;
 use super::ports;
 use super::stand_in::{Asked, Reply};
 
@@ -118,7 +119,7 @@ impl Caddy {
 
     fn is_up(&mut self) -> bool {
         let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(20) {
+        while began.elapsed() < PATIENCE {
             let ports = [self.site.port, self.site.admin];
             if ports.map(connect).iter().all(Option::is_some) {
                 return true;

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use regex_lite::Regex;
 use serde_json::{Value, json};
 
+use super::children::output;
 use super::haproxy::{Ground, HaProxy};
 use super::member::Member;
 use super::nginx::{Lines, Nginx};
@@ -308,7 +309,7 @@ fn furnish(home: &Path, members: &[Member], router: &Value, front: u16) {
 }
 
 fn router_config(home: &Path) -> String {
-    let printed = command(home, "router-config").output().unwrap();
+    let printed = output(&mut command(home, "router-config"));
     assert!(printed.status.success(), "{printed:?}");
     String::from_utf8(printed.stdout).unwrap()
 }

@@ -4,6 +4,7 @@ use std::net::UdpSocket;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::patience::PATIENCE;
 use super::ports;
 
 /// A running server on a port of its own. It ends with its owner.
@@ -43,10 +44,7 @@ impl Dns {
         let began = Instant::now();
         while !dns.answers() {
             assert!(dns.process.try_wait().unwrap().is_none(), "dnsmasq ended");
-            assert!(
-                began.elapsed() < Duration::from_secs(20),
-                "dnsmasq does not answer"
-            );
+            assert!(began.elapsed() < PATIENCE, "dnsmasq does not answer");
         }
         dns
     }

@@ -13,6 +13,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::authority::Authority;
+use super::children::left;
+use super::patience::PATIENCE;
 use super::ports;
 
 /// The engine. It ends with its owner.
@@ -106,10 +108,19 @@ impl Dockerd {
     /// Its API, asked by curl: the status and what was answered.
     pub(crate) fn api(&self, method: &str, path: &str, body: &str, more: &[&str]) -> (u16, String) {
         let mut curl = Command::new("curl");
-        curl.args(["-sS", "-X", method, "-w", "\n%{http_code}", "--unix-socket"])
-            .arg(self.socket())
-            .args(["-H", "Content-Type: application/json"])
-            .args(more);
+        curl.args([
+            "-sS",
+            "-m",
+            "300",
+            "-X",
+            method,
+            "-w",
+            "\n%{http_code}",
+            "--unix-socket",
+        ])
+        .arg(self.socket())
+        .args(["-H", "Content-Type: application/json"])
+        .args(more);
         if !body.is_empty() {
             curl.args(["--data-binary", body]);
         }
@@ -168,7 +179,7 @@ impl Dockerd {
     pub(crate) fn stop(&mut self) {
         // The only failure is that it has ended already.
         let _ = rustix::process::kill_process(Pid::from_child(&self.engine), Signal::TERM);
-        let _ = self.engine.wait();
+        left(&mut self.engine);
     }
 
     fn wait(&self, wanted: &str) {
@@ -178,7 +189,7 @@ impl Dockerd {
             if log.contains(wanted) {
                 return;
             }
-            let limit = Duration::from_secs(60);
+            let limit = PATIENCE;
             assert!(began.elapsed() < limit, "dockerd did not start: {log}");
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -189,11 +200,9 @@ impl Drop for Dockerd {
     fn drop(&mut self) {
         if self.bridge.is_some() && self.engine.try_wait().is_ok_and(|ended| ended.is_none()) {
             // Containers outlive an engine that is only stopped.
-            for row in self
-                .ask("GET", "/containers/json?all=1", "")
-                .as_array()
-                .unwrap()
-            {
+            let (_, rows) = self.api("GET", "/containers/json?all=1", "", &[]);
+            let rows: Vec<Value> = serde_json::from_str(&rows).unwrap_or_default();
+            for row in rows {
                 let id = row["Id"].as_str().unwrap();
                 self.api("DELETE", &format!("/containers/{id}?force=1&v=1"), "", &[]);
             }

@@ -11,10 +11,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::children::left;
+use super::patience::until_blocking;
 use super::ports;
 use super::sshd::seeing;
 
@@ -96,7 +98,7 @@ pub(crate) struct HaProxy {
 impl HaProxy {
     fn wait_until_it_answers(&mut self) {
         let ground = &self.ground;
-        until("HAProxy answers", || {
+        until_blocking("HAProxy answers", || {
             if let Some(ended) = self.master.try_wait().unwrap() {
                 let log = std::fs::read_to_string(ground.path("haproxy.log")).unwrap();
                 unreachable!("HAProxy ended with {ended}:\n{log}");
@@ -135,7 +137,7 @@ impl HaProxy {
             talk(&master, "reload").unwrap();
             // For a while both listen on the same sockets, and either may answer; and the master,
             // which starts itself anew, takes no further reload until it answers again.
-            until("the new worker alone answers", || {
+            until_blocking("the new worker alone answers", || {
                 !listens(&old, &directory)
                     && worker().is_some_and(|now| now != old)
                     && talk(&master, "show proc").is_ok_and(|said| said.contains("worker"))
@@ -149,7 +151,7 @@ impl HaProxy {
         let front = self.ground.front;
         move || {
             let _ = rustix::process::kill_process(master, rustix::process::Signal::TERM);
-            until("HAProxy is gone", || {
+            until_blocking("HAProxy is gone", || {
                 TcpStream::connect(("127.0.0.1", front)).is_err()
             });
         }
@@ -166,7 +168,7 @@ impl HaProxy {
     pub(crate) fn stop(&mut self) {
         let master = rustix::process::Pid::from_child(&self.master);
         let _ = rustix::process::kill_process(master, rustix::process::Signal::TERM);
-        let _ = self.master.wait();
+        left(&mut self.master);
     }
 
     /// The slot that answers a user, on a new connection.
@@ -193,19 +195,6 @@ impl HaProxy {
 impl Drop for HaProxy {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-/// Polls a condition. The limit is for what never comes: with many tests at a time on few cores,
-/// HAProxy takes seconds to start.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(
-            began.elapsed() < Duration::from_secs(60),
-            "waited in vain: {what}"
-        );
-        thread::sleep(Duration::from_millis(10));
     }
 }
 

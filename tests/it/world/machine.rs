@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::children::output;
+use super::patience::PATIENCE;
 use super::ports;
 use super::sshd::{fingerprint, furnish};
 
@@ -144,7 +146,7 @@ impl Machine {
         let log = |name: &str| fs::read_to_string(at.join(name)).unwrap_or_default();
         while !log("log").contains("Server listening") {
             let ended = self.boot.try_wait().unwrap();
-            let late = began.elapsed() > Duration::from_secs(30);
+            let late = began.elapsed() > PATIENCE;
             assert!(
                 ended.is_none() && !late,
                 "systemd did not start: {} {}",
@@ -172,7 +174,10 @@ impl Machine {
     /// What a slot serves; nothing where nobody answers.
     pub(crate) fn served(&self, slot: &str) -> String {
         let url = format!("{}/release", self.url(slot));
-        let answer = Command::new("curl").args(["-s", &url]).output().unwrap();
+        let answer = Command::new("curl")
+            .args(["-s", "-m", "60", &url])
+            .output()
+            .unwrap();
         String::from_utf8(answer.stdout).unwrap()
     }
 
@@ -200,7 +205,7 @@ impl Machine {
 
     /// Runs one.
     pub(crate) fn run(&self, words: &[&str]) -> Output {
-        self.command(words).output().unwrap()
+        output(&mut self.command(words))
     }
 
     /// What systemd says of a unit.

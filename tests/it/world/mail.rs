@@ -1,7 +1,6 @@
 //! A real SMTP server: aiosmtpd, with STARTTLS, TLS and authentication.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -10,6 +9,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 
+use super::patience::PATIENCE;
 use super::tls::certificate;
 
 /// The password of `deploy`.
@@ -73,7 +73,7 @@ impl MailServer {
     }
 
     async fn line(&mut self) -> String {
-        let patience = Duration::from_secs(20);
+        let patience = PATIENCE;
         let line = tokio::time::timeout(patience, self.lines.recv()).await;
         line.expect("the mail server says nothing")
             .expect("the mail server ended; is the package python3-aiosmtpd installed?")

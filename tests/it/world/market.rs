@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::backend::Backend;
+use super::children::{exit_code, lines, output};
 use super::haproxy::{Ground, HaProxy};
+use super::patience::PATIENCE;
 use super::prometheus::{History, Prometheus};
 use super::shop::{Ran, program};
 
@@ -76,7 +78,7 @@ impl Market {
         let config = config.replace("\"strategy\":{}", &format!("\"strategy\": {strategy}"));
         fs::write(ground.path("cutover.yml"), config).unwrap();
         let lines = command(ground.directory.path().to_owned(), "router-config");
-        let lines = { lines }.output().unwrap();
+        let lines = output(&mut { lines });
         assert!(lines.status.success(), "{lines:?}");
         let lines = String::from_utf8(lines.stdout).unwrap();
         let haproxy = tokio::task::spawn_blocking(move || ground.start(&lines));
@@ -128,7 +130,7 @@ impl Market {
         let began = Instant::now();
         for (slot, backend) in [("blue", &self.blue), ("green", &self.green)] {
             while known(slot).await != Some(backend.counted().1) {
-                assert!(began.elapsed() < Duration::from_secs(60), "not known");
+                assert!(began.elapsed() < PATIENCE, "not known");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
@@ -160,12 +162,11 @@ impl Market {
         let running = tokio::task::spawn_blocking(move || {
             let mut child = command(directory, arguments).spawn().unwrap();
             let mut printed = String::new();
-            for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-                let line = line.unwrap();
+            for line in lines(child.stdout.take()) {
                 printed += &format!("{line}\n");
                 says.send(line).unwrap();
             }
-            (child.wait().unwrap().code(), printed)
+            (exit_code(&mut child), printed)
         });
         while let Some(line) = hears.recv().await {
             sees(&line);
@@ -194,7 +195,7 @@ impl Market {
         let sum = |counted: [u64; 2]| counted.iter().sum::<u64>();
         let mut after = before;
         while sum(after) < sum(before) + 60 {
-            assert!(began.elapsed() < Duration::from_secs(30), "nobody asks");
+            assert!(began.elapsed() < PATIENCE, "nobody asks");
             tokio::time::sleep(Duration::from_millis(5)).await;
             after = self.counted();
         }

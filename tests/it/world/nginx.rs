@@ -19,6 +19,7 @@ use cutover::platform::http::{Http, Look};
 use tempfile::TempDir;
 use url::Url;
 
+use super::patience::PATIENCE;
 use super::ports;
 
 const NGINX: &str = "/usr/sbin/nginx";
@@ -163,7 +164,7 @@ impl Nginx {
     fn is_up(&mut self) -> bool {
         let began = Instant::now();
         let id = self.master.id().to_string();
-        while began.elapsed() < Duration::from_secs(10) {
+        while began.elapsed() < PATIENCE {
             let pid = fs::read_to_string(self.site.path("nginx.pid")).unwrap_or_default();
             if pid.trim() == id {
                 return true;

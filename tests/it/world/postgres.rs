@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::children::{left, output};
+use super::patience::PATIENCE;
 use super::ports;
 
 /// A cluster, running or not.
@@ -110,11 +112,7 @@ impl Cluster {
             let ended = self.server.as_mut().unwrap().try_wait().unwrap();
             let log = || fs::read_to_string(self.path("log")).unwrap();
             assert!(ended.is_none(), "postgres ended: {}", log());
-            assert!(
-                began.elapsed() < Duration::from_secs(30),
-                "{what}: {}",
-                log()
-            );
+            assert!(began.elapsed() < PATIENCE, "{what}: {}", log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -134,25 +132,24 @@ impl Cluster {
     }
 
     fn psql(&self, sql: &str) -> std::process::Output {
-        program("psql")
-            .args([
-                "-X",
-                "-q",
-                "-A",
-                "-t",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-U",
-                "postgres",
-                "-d",
-                "postgres",
-            ])
-            .args(["-p", &self.port.to_string(), "-h"])
-            .arg(self.folder.path())
-            .args(["-c", sql])
-            .current_dir("/")
-            .output()
-            .unwrap()
+        let mut psql = program("psql");
+        psql.args([
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-U",
+            "postgres",
+            "-d",
+            "postgres",
+        ])
+        .args(["-p", &self.port.to_string(), "-h"])
+        .arg(self.folder.path())
+        .args(["-c", sql])
+        .current_dir("/");
+        output(&mut psql)
     }
 }
 
@@ -166,7 +163,7 @@ impl Cluster {
         if let Some(mut server) = self.server.take() {
             let pid = rustix::process::Pid::from_child(&server);
             let _ = rustix::process::kill_process(pid, how);
-            let _ = server.wait();
+            left(&mut server);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::patience::PATIENCE;
 use super::ports;
 
 pub(crate) const USER: &str = "shop";
@@ -159,7 +160,7 @@ impl Prometheus {
             {
                 return;
             }
-            assert!(began.elapsed() < Duration::from_secs(30), "{}", said());
+            assert!(began.elapsed() < PATIENCE, "{}", said());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -1,11 +1,12 @@
 //! A real Pushgateway, on a port of its own.
 
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cutover::platform::http::{Http, Look};
 use url::Url;
 
+use super::patience::PATIENCE;
 use super::ports;
 
 pub(crate) struct Pushgateway {
@@ -35,7 +36,8 @@ impl Pushgateway {
 
     async fn is_up(&mut self) -> bool {
         let ready = self.url.join("/-/ready").unwrap();
-        while self.child.try_wait().unwrap().is_none() {
+        let began = Instant::now();
+        while self.child.try_wait().unwrap().is_none() && began.elapsed() < PATIENCE {
             let look = Look::at(ready.clone(), Duration::from_secs(1));
             if Http::default()
                 .look(&look)

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::patience::PATIENCE;
+use super::patience::connect;
 use super::ports;
 
 /// A running Redis. It ends with its owner.
@@ -51,7 +53,7 @@ impl Redis {
             let ended = redis.server.try_wait().unwrap();
             let log = || fs::read_to_string(redis.path("log")).unwrap_or_default();
             assert!(ended.is_none(), "redis ended: {}", log());
-            assert!(began.elapsed() < Duration::from_secs(20), "{}", log());
+            assert!(began.elapsed() < PATIENCE, "{}", log());
             std::thread::sleep(Duration::from_millis(10));
         }
         redis
@@ -67,7 +69,7 @@ impl Redis {
 
     /// Says lines to it and returns the first answers.
     pub(crate) fn say(&self, lines: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let mut stream = connect(("127.0.0.1", self.port)).unwrap();
         stream
             .write_all(format!("{lines}\r\nQUIT\r\n").as_bytes())
             .unwrap();

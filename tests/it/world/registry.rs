@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::dockerd::Dockerd;
+use super::patience::PATIENCE;
 use super::ports;
 
 /// Who may push and pull.
@@ -74,10 +75,7 @@ impl Registry {
         let began = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             let log = fs::read_to_string(registry.folder.path().join("log")).unwrap();
-            assert!(
-                began.elapsed() < Duration::from_secs(20),
-                "no registry: {log}"
-            );
+            assert!(began.elapsed() < PATIENCE, "no registry: {log}");
             std::thread::sleep(Duration::from_millis(20));
         }
         registry
@@ -121,11 +119,7 @@ impl Registry {
         // Two: the image's own document is a blob, too.
         let enough = pulls(&log()) + 2;
         while pulls(&log()) < enough {
-            assert!(
-                began.elapsed() < Duration::from_secs(30),
-                "nobody pulls: {}",
-                log()
-            );
+            assert!(began.elapsed() < PATIENCE, "nobody pulls: {}", log());
         }
         self.signal(Signal::STOP);
     }

@@ -10,7 +10,9 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
+use super::children::output_meanwhile;
 use super::github::{Github, TOKEN};
+use super::patience::{in_the_end, within};
 use super::shop::program;
 
 /// The commit of the run.
@@ -89,8 +91,7 @@ environments:
 
     /// Runs the program as a step of a job with that check run.
     pub(crate) async fn run(&self, check_run: u64, arguments: &str) -> Ran {
-        let output = self.command(check_run, arguments).output();
-        let output = output.await.unwrap();
+        let output = output_meanwhile(&mut self.command(check_run, arguments)).await;
         Ran {
             code: output.status.code().unwrap_or(-1),
             log: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -103,7 +104,8 @@ environments:
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         loop {
-            let printed = lines.next_line().await.unwrap();
+            let printed = in_the_end("it prints a line", lines.next_line()).await;
+            let printed = printed.unwrap();
             if printed.expect(line).starts_with(line) {
                 break;
             }
@@ -148,7 +150,8 @@ environments:
 
     /// The release that users get.
     pub(crate) async fn served(&self) -> String {
-        let answer = reqwest::get(self.world.public.clone()).await.unwrap();
+        let answer = reqwest::get(self.world.public.clone());
+        let answer = within("users are served", answer).await.unwrap();
         answer.headers()["x-release"].to_str().unwrap().to_owned()
     }
 

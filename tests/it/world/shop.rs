@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,8 +14,10 @@ use regex_lite::Regex;
 use serde_json::{Value, json};
 
 use super::caddy::Caddy;
+use super::children::{ended, output};
 use super::haproxy::{Ground, HaProxy};
 use super::nginx::{Lines, Nginx, Site};
+use super::patience::connect;
 use super::watchers::{self, Watching};
 
 /// Names another build of the program than the one that was built with the tests.
@@ -221,7 +222,7 @@ impl Shop {
 impl Ran {
     /// Waits for the end of a run.
     pub(crate) fn of(child: Child) -> Self {
-        let output = child.wait_with_output().unwrap();
+        let output = ended(child);
         let printed = String::from_utf8(output.stdout).unwrap();
         Self::read(output.status.code(), &printed)
     }
@@ -367,7 +368,7 @@ pub(crate) fn put(site: &Site, slot: &str, release: &str) {
 
 /// The lines that the router needs once, as the program prints them.
 pub(crate) fn router_config(site: &Site) -> String {
-    let printed = command(site, "router-config").output().unwrap();
+    let printed = output(&mut command(site, "router-config"));
     assert!(printed.status.success(), "{printed:?}");
     String::from_utf8(printed.stdout).unwrap()
 }
@@ -389,7 +390,7 @@ pub(crate) fn release_at(port: u16) -> String {
 
 /// What a user gets, on a new connection.
 fn ask(port: u16, path: &str) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut stream = connect(("127.0.0.1", port)).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::patience::PATIENCE;
 use super::ports;
 
 /// The server.
@@ -180,7 +181,7 @@ impl Sshd {
 
     fn is_up(&mut self) -> bool {
         let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(10) {
+        while began.elapsed() < PATIENCE {
             if self.log().contains("Server listening") {
                 return true;
             }

@@ -1,11 +1,12 @@
 //! A real TLS server with a certificate that nobody vouches for.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+
+use super::patience::PATIENCE;
 
 /// The server. It answers 200 to everything, and ends when it is dropped.
 pub(crate) struct Tls {
@@ -30,7 +31,7 @@ impl Tls {
                 }
             }
         };
-        let patience = Duration::from_secs(10);
+        let patience = PATIENCE;
         let address = tokio::time::timeout(patience, address).await.unwrap();
         Self {
             url: format!("https://{address}/"),

@@ -16,11 +16,12 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::nginx::Site;
+use super::patience::connect;
 use super::ports;
 use super::shop::{Way, furnish, router_config};
 
 /// How long one may take to begin on a machine that does much else.
-const START: Duration = Duration::from_secs(30);
+const START: Duration = super::patience::PATIENCE;
 
 /// What Traefik is started with.
 const TRAEFIK: &[&str] = &["--configFile=traefik.yml"];
@@ -176,7 +177,7 @@ impl Watching {
     /// What the public port answers, if anything.
     fn get(&self, path: &str) -> Option<String> {
         use std::io::{Read as _, Write as _};
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.place.front)).ok()?;
+        let mut stream = connect(("127.0.0.1", self.place.front)).ok()?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).ok()?;
         let mut answer = String::new();
