@@ -29,6 +29,7 @@ use cutover::rollout::patience::Check;
 use cutover::rollout::saga::Saga;
 use cutover::rollout::stage::Stage;
 use cutover::rollout::switch::{Goal, Switch, rollback, switch};
+use tokio::sync::Semaphore;
 
 use super::faulty::{FaultyHook, FaultyProbe, FaultyRouter, FaultySource, FaultyTarget};
 use super::orders::{Call, Order, Orders};
@@ -112,6 +113,10 @@ impl Outcome {
     }
 }
 
+/// So many stories are told at once, by all tests together: they have seconds for what takes
+/// milliseconds, and a busy machine must be able to grant them.
+static STAGES: Semaphore = Semaphore::const_new(4);
+
 /// Where stories are told: a runtime and its HTTP clients, which take long to make.
 pub(super) struct Theatre {
     runtime: tokio::runtime::Runtime,
@@ -135,6 +140,7 @@ impl Theatre {
     /// Tells a story with faults, and sees that nothing of it is left.
     pub(super) fn play(&self, story: Story, orders: &[Order]) -> Outcome {
         self.runtime.block_on(async {
+            let _stage = STAGES.acquire().await;
             let told = told(story, orders, &self.http);
             let outcome = in_the_end("the story ends", told).await;
             let began = Instant::now();
