@@ -22,6 +22,9 @@ const EVERY: Duration = Duration::from_millis(250);
 /// So many starts by the engine itself are a loop.
 const LOOP: u64 = 2;
 
+/// With this ends what was killed: 128 and the number of the signal.
+const KILLED: i64 = 137;
+
 /// How many of its own looks are shown.
 const LOOKS: usize = 3;
 
@@ -150,6 +153,10 @@ impl Patient<'_> {
         match (seen.state.oom_killed, self.options.limits.memory) {
             (true, Some(limit)) => format!("; it was killed for its memory, the limit is {limit}"),
             (true, None) => "; it was killed for its memory".to_owned(),
+            // An engine does not always notice why.
+            (false, Some(limit)) if seen.state.exit_code == KILLED => {
+                format!("; it was killed, perhaps for its memory, the limit is {limit}")
+            }
             (false, _) => String::new(),
         }
     }
