@@ -214,13 +214,17 @@ impl Machine {
         String::from_utf8(said).unwrap().trim().to_owned()
     }
 
-    /// Its sshd ends, and with it all connections.
+    /// Its sshd ends, and with it all connections. Stopped first, it lets nobody in whom we would
+    /// not see.
     pub(crate) fn vanish(&self) {
-        assert!(
-            self.run(&["systemctl", "stop", "sshd-of-tests"])
-                .status
-                .success()
-        );
+        for how in [
+            &["kill", "--kill-whom=main", "--signal=STOP"][..],
+            &["kill", "--signal=KILL"],
+            &["stop"],
+        ] {
+            let told = self.run(&[&["systemctl"], how, &["sshd-of-tests"]].concat());
+            assert!(told.status.success(), "{how:?}: {told:?}");
+        }
         fs::write(self.path("log"), "").unwrap();
     }
 
