@@ -105,6 +105,8 @@ async fn what_is_asked_of_a_silent_host_has_an_end() {
     let path = |name: &str| home.path().join(name);
     let [flag, other, map] = ["w0", "w100", "map"].map(path);
     std::fs::write(&flag, "").unwrap();
+    // The login is no part of a question's time.
+    assert_eq!(run(&*host, "true").await.0, End::Code(0));
     assert_eq!(host.kind(&flag).await, Ok(Some(Kind::File)));
     line.fall_silent();
     let asked = async {
