@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::config::units::Size;
 use crate::platform::docker::{Engine, No, SOON};
 use crate::platform::process::{LAST_LINES, LINE_CAP};
 use crate::platform::secret::Vault;
@@ -150,15 +151,12 @@ impl Patient<'_> {
     }
 
     fn memory(&self, seen: &Container) -> String {
-        match (seen.state.oom_killed, self.options.limits.memory) {
-            (true, Some(limit)) => format!("; it was killed for its memory, the limit is {limit}"),
-            (true, None) => "; it was killed for its memory".to_owned(),
-            // An engine does not always notice why.
-            (false, Some(limit)) if seen.state.exit_code == KILLED => {
-                format!("; it was killed, perhaps for its memory, the limit is {limit}")
-            }
-            (false, _) => String::new(),
-        }
+        let state = &seen.state;
+        killed(
+            state.oom_killed,
+            state.exit_code,
+            self.options.limits.memory,
+        )
     }
 
     async fn ill(&self, said: String, seen: &Container) -> TargetError {
@@ -241,9 +239,33 @@ fn spoken(log: &[u8]) -> Vec<u8> {
     if out.is_empty() { log.to_vec() } else { out }
 }
 
+/// Whether memory was what it was killed for. An engine does not always notice.
+fn killed(for_memory: bool, ended_with: i64, limit: Option<Size>) -> String {
+    match (for_memory, limit) {
+        (true, Some(limit)) => format!("; it was killed for its memory, the limit is {limit}"),
+        (true, None) => "; it was killed for its memory".to_owned(),
+        (false, Some(limit)) if ended_with == KILLED => {
+            format!("; it was killed, perhaps for its memory, the limit is {limit}")
+        }
+        (false, _) => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_it_was_killed_for_is_said_as_far_as_it_is_known() {
+        let limit: Option<Size> = Some("8MB".parse().unwrap());
+        let sure = "; it was killed for its memory";
+        assert_eq!(killed(true, KILLED, None), sure);
+        assert_eq!(killed(true, 1, limit), format!("{sure}, the limit is 8 MB"));
+        let perhaps = "; it was killed, perhaps for its memory, the limit is 8 MB";
+        assert_eq!(killed(false, KILLED, limit), perhaps);
+        assert_eq!(killed(false, KILLED, None), "");
+        assert_eq!(killed(false, 1, limit), "");
+    }
 
     #[test]
     fn a_log_is_read_without_its_marks() {
