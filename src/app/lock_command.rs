@@ -12,7 +12,7 @@ use crate::model::ending::{Decision, Ending, Reason};
 use crate::model::event::{Event, Headline};
 use crate::model::fault::Fault;
 use crate::rollout::lock::keeper::Keeper;
-use crate::rollout::lock::taking::{Conflict, Taken, take};
+use crate::rollout::lock::taking::{Conflict, NotTaken, Taken, take};
 use crate::rollout::lock::{Seen, Slate, SlateError, queue, unreadable};
 use crate::rollout::saga::{Halt, Saga};
 use crate::rollout::stage::Stage;
@@ -136,13 +136,21 @@ async fn show(stage: &Stage, slate: &LockRef) -> Result<String, Fault> {
 
 async fn hold(stage: &Stage, slate: Arc<LockRef>, claim: Claim) -> Result<String, Fault> {
     let (id, lease) = (claim.id.clone(), claim.lease());
-    match take(stage, slate, claim, Conflict::AtOnce, |_| {}).await? {
-        Taken::Ours(_) => Ok(format!(
+    match take(stage, slate, claim, Conflict::AtOnce, |_| {}).await {
+        Ok(Taken::Ours(_)) => Ok(format!(
             "{} is locked for {}, or until `cutover lock release`; claim {id}",
             stage.environment,
             crate::platform::text::duration(lease)
         )),
-        Taken::NotAllowed(said) | Taken::Passed(said) => Err(failed(SlateError::NotAllowed(said))),
+        Ok(Taken::NotAllowed(said) | Taken::Passed(said, _)) => {
+            Err(failed(SlateError::NotAllowed(said)))
+        }
+        Err(NotTaken { fault, left }) => {
+            if let Some(left) = left {
+                stage.say(Event::Warned(left));
+            }
+            Err(fault)
+        }
     }
 }
 

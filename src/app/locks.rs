@@ -13,13 +13,12 @@ use crate::github::lock_ref::{Found, LockRef, Tips};
 use crate::model::claim::{Claim, State};
 use crate::model::ending::{Decision, Ending};
 use crate::model::event::Event;
-use crate::model::fault::Fault;
 use crate::model::news::News;
 use crate::model::queue::Queue;
 use crate::model::severity::Severity;
 use crate::rollout::ledger::Note;
 use crate::rollout::lock::keeper::Keeper;
-use crate::rollout::lock::taking::{self, Conflict, Taken};
+use crate::rollout::lock::taking::{self, Conflict, NotTaken, Taken};
 use crate::rollout::lock::{self, Draft, Seen, Slate, SlateError};
 use crate::rollout::stage::Stage;
 
@@ -164,7 +163,7 @@ impl Session {
         lock: &Lock,
         inputs: &Inputs,
         audience: &Audience,
-    ) -> Result<Keeper, Fault> {
+    ) -> Result<Keeper, NotTaken> {
         let environment = &stage.environment;
         let slate = match self.slate(environment, inputs) {
             Ok(Some(slate)) => slate,
@@ -206,20 +205,31 @@ impl Session {
             taking::take(stage, slate, claim, conflict, joined).await
         });
         let taken = taken.await;
-        if !matches!(taken, Ok(Taken::Ours(_))) {
-            let _ = stage.ledger.claims(None);
-        }
-        match taken? {
-            Taken::Ours(keeper) => return Ok(*keeper),
-            Taken::NotAllowed(said) => {
+        match taken {
+            Ok(Taken::Ours(keeper)) => return Ok(*keeper),
+            Ok(Taken::NotAllowed(said)) => {
+                let _ = stage.ledger.claims(None);
                 (self.say)(Event::Noticed(format!(
                     "{environment} is not locked against other runs ({said}): give the job `permissions: {{ contents: write }}`; {OTHERWISE}"
                 )));
-                self.pass_others(stage, inputs, conflict).await?;
+                let passed = self.pass_others(stage, inputs, conflict).await;
+                passed.map_err(|fault| NotTaken { fault, left: None })?;
             }
-            Taken::Passed(said) => (self.say)(Event::Warned(format!(
-                "{said}; a way back waits for nobody, so it goes on without the lock"
-            ))),
+            Ok(Taken::Passed(said, keeper)) => {
+                // The post step of a run that goes on is not to take it for one that lost its lock.
+                let _ = stage.ledger.claims(None);
+                (self.say)(Event::Warned(format!(
+                    "{said}; a way back waits for nobody, so it goes on without the lock"
+                )));
+                return Ok(*keeper);
+            }
+            Err(not_taken) => {
+                match &not_taken.left {
+                    Some(left) => (self.say)(Event::Warned(left.clone())),
+                    None => drop(stage.ledger.claims(None)),
+                }
+                return Err(not_taken);
+            }
         }
         Ok(Keeper::default())
     }
@@ -252,6 +262,7 @@ impl Session {
             Ok(()) => true,
             Err(said) => {
                 (self.say)(Event::Warned(said));
+                let _ = stage.ledger.claims(stage.lock.claim());
                 false
             }
         }

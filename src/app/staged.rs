@@ -134,8 +134,9 @@ impl Session {
                     .await
                 {
                     Ok(keeper) => stage.lock = keeper,
-                    Err(fault) => {
-                        let none = async |_: &mut Saga<'_>| Err(Halt::from(fault));
+                    Err(not_taken) => {
+                        lock_is_left = not_taken.left.is_some();
+                        let none = async |_: &mut Saga<'_>| Err(Halt::from(not_taken.fault));
                         let ending = Saga::tell(&stage, none).await;
                         self.ended(&ending);
                         return ending;

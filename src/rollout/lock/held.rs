@@ -37,6 +37,23 @@ pub(super) struct Known {
 }
 
 impl Held {
+    /// Of a claim that was placed as `mark`, by a request that was sent at `sent`.
+    pub(super) fn of(slate: Arc<dyn Slate>, claim: Claim, mark: String, sent: Instant) -> Self {
+        let known = Mutex::new(Known {
+            mark,
+            turn: claim.turn,
+            queue: claim.queue.clone(),
+            until: sent + claim.lease(),
+            seen: sent,
+            lost: None,
+        });
+        Self {
+            slate,
+            claim,
+            known,
+        }
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,8 +1,8 @@
 //! Keeping the lock while a run is at work, and giving it up.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,7 +13,8 @@ use crate::model::event::Event;
 use crate::model::fault::Fault;
 use crate::rollout::stage::Stage;
 
-use super::held::{FRESH, Held, Known};
+use super::held::{FRESH, Held};
+use super::traces::Traces;
 use super::{Slate, SlateError, queue};
 
 /// How long the question whether a claim still holds may take.
@@ -29,6 +30,8 @@ const GIVE_UP: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub struct Keeper {
     held: Option<Held>,
+    /// What may be left of a claim that was not placed as far as is known.
+    left: Option<(Arc<dyn Slate>, Claim, Traces)>,
     /// Whether the run has begun to write to the router.
     touched: AtomicBool,
 }
@@ -36,21 +39,17 @@ pub struct Keeper {
 impl Keeper {
     /// Of a claim that was placed as `mark`, by a request that was sent at `sent`.
     pub fn of(slate: Arc<dyn Slate>, claim: Claim, mark: String, sent: Instant) -> Self {
-        let known = Mutex::new(Known {
-            mark,
-            turn: claim.turn,
-            queue: claim.queue.clone(),
-            until: sent + claim.lease(),
-            seen: sent,
-            lost: None,
-        });
         Self {
-            held: Some(Held {
-                slate,
-                claim,
-                known,
-            }),
-            touched: AtomicBool::new(false),
+            held: Some(Held::of(slate, claim, mark, sent)),
+            ..Self::default()
+        }
+    }
+
+    /// Of no claim, but of what may be left of one.
+    pub(super) fn of_traces(slate: Arc<dyn Slate>, claim: Claim, traces: Traces) -> Self {
+        Self {
+            left: Some((slate, claim, traces)),
+            ..Self::default()
         }
     }
 
@@ -85,23 +84,6 @@ impl Keeper {
             }
         }
         Ok(keeper)
-    }
-
-    /// Gives up a claim that may have been placed without our knowing, or its place in the queue.
-    pub async fn abandon(slate: Arc<dyn Slate>, claim: &Claim) {
-        let Ok(Some(seen)) = slate.read().await else {
-            return;
-        };
-        let Some(found) = seen.claim else {
-            return;
-        };
-        if found.is_held_as(&claim.id) {
-            let _ = Self::of(slate, found, seen.mark, Instant::now())
-                .release()
-                .await;
-        } else if found.queue.has(&claim.id) {
-            let _ = queue::leave(slate.as_ref(), &claim.id).await;
-        }
     }
 
     /// Renews the claim for as long as it is polled. When the lock is lost, the run is cancelled.
@@ -196,6 +178,13 @@ impl Keeper {
         self.lost()
     }
 
+    /// The id of the claim, also of one of which only something may be left.
+    pub fn claim(&self) -> Option<&str> {
+        let held = self.held.as_ref().map(|held| &held.claim);
+        let claim = held.or(self.left.as_ref().map(|(_, claim, _)| claim));
+        claim.map(|claim| claim.id.as_str())
+    }
+
     /// What a target is told, to see later whether it is still its turn; `None` without a lock.
     pub fn fence(&self) -> Option<String> {
         let held = self.held.as_ref()?;
@@ -231,23 +220,29 @@ impl Keeper {
         self.touched.load(Ordering::Relaxed)
     }
 
-    /// Gives up the claim, if it is still ours.
+    /// Gives up the claim, if it is still ours, or what may be left of one.
     ///
     /// # Errors
     /// When that is not known to have happened; what a person needs to know.
     pub async fn release(&self) -> Result<(), String> {
-        let Some(held) = &self.held else {
-            return Ok(());
+        let (what, id, outcome) = match (&self.held, &self.left) {
+            (Some(held), _) => {
+                let released = tokio::time::timeout(GIVE_UP, held.release());
+                ("the lock was not released", &held.claim.id, released.await)
+            }
+            (None, Some((slate, claim, traces))) => {
+                let wiped = tokio::time::timeout(GIVE_UP, traces.wipe(slate, claim));
+                ("the lock may be held for this run", &claim.id, wiped.await)
+            }
+            (None, None) => return Ok(()),
         };
-        let outcome = tokio::time::timeout(GIVE_UP, held.release()).await;
         let failed = match outcome {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(failed)) => failed.to_string(),
             Err(_) => "no answer in time".to_owned(),
         };
         Err(format!(
-            "the lock was not released ({failed}); it is free when its lease is over, or with `cutover lock release {}`",
-            held.claim.id
+            "{what} ({failed}); it is free when its lease is over, or with `cutover lock release {id}`"
         ))
     }
 }

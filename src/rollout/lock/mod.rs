@@ -10,6 +10,7 @@ mod held;
 pub mod keeper;
 pub mod queue;
 pub mod taking;
+mod traces;
 
 use async_trait::async_trait;
 

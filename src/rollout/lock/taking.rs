@@ -14,6 +14,7 @@ use crate::rollout::stage::Stage;
 
 use super::keeper::Keeper;
 use super::queue::Place;
+use super::traces::Traces;
 use super::{Seen, Slate, SlateError, queue, unreadable};
 
 /// How long a slate may be out of reach before a run that waits gives up.
@@ -21,9 +22,6 @@ const OUTAGE: Duration = Duration::from_secs(60);
 
 /// How long a run that does not wait for the lock tries to get it.
 const IN_PASSING: Duration = Duration::from_secs(4);
-
-/// How long a cancelled run takes to give up a claim that it may have placed.
-const ABANDON: Duration = Duration::from_secs(2);
 
 /// How often a waiting run looks at first, and how seldom at last.
 const LOOK_FIRST: Duration = Duration::from_millis(500);
@@ -64,8 +62,18 @@ pub enum Taken {
     Ours(Box<Keeper>),
     /// Our token cannot lock; why.
     NotAllowed(String),
-    /// The run does not wait for it; what for.
-    Passed(String),
+    /// The run does not wait for it; what for. The keeper has no lock, and gives up what may be
+    /// left of the claim.
+    Passed(String, Box<Keeper>),
+}
+
+/// Why the lock was not taken.
+#[derive(Debug)]
+pub struct NotTaken {
+    /// What the run ends with.
+    pub fault: Fault,
+    /// What a person needs to know of the claim where it may hold all the same.
+    pub left: Option<String>,
 }
 
 /// What a look at the slate came to.
@@ -84,6 +92,7 @@ struct Waiting<'a> {
     slate: &'a dyn Slate,
     claim: &'a Claim,
     conflict: Conflict,
+    traces: &'a Traces,
     place: Place,
     /// What is written there, and since when it has not changed.
     unchanged: Option<(String, Instant)>,
@@ -94,15 +103,16 @@ struct Waiting<'a> {
 ///
 /// # Errors
 /// `locked` where somebody else has it for too long or it cannot be understood, `out-of-reach`,
-/// or that the run was cancelled; then nothing is left behind.
+/// or that the run was cancelled; and whether something of the claim may be left.
 pub async fn take(
     stage: &Stage,
     slate: Arc<dyn Slate>,
     claim: Claim,
     conflict: Conflict,
     joined: impl Fn(&Queue),
-) -> Result<Taken, Fault> {
-    let taking = take_in_time(stage, &slate, &claim, conflict, joined);
+) -> Result<Taken, NotTaken> {
+    let traces = Traces::default();
+    let taking = take_in_time(stage, &slate, &claim, &traces, conflict, joined);
     let taken = match conflict {
         Conflict::GoOn => match tokio::time::timeout(IN_PASSING, taking).await {
             Ok(taken) => taken,
@@ -110,29 +120,27 @@ pub async fn take(
         },
         _ => taking.await,
     };
-    match taken {
-        Err(fault) => {
-            // An answer may have got lost after its effect.
-            let gone = Keeper::abandon(slate, &claim);
-            let _ = tokio::time::timeout(ABANDON, gone).await;
-            match conflict {
-                Conflict::GoOn if fault.reason != Reason::Cancelled => {
-                    Ok(Taken::Passed(match fault.measured {
-                        Some(measured) => format!("{}: {measured}", fault.said),
-                        None => fault.said,
-                    }))
-                }
-                _ => Err(fault),
-            }
-        }
-        taken => taken,
+    let fault = match taken {
+        Ok(taken) => return Ok(taken),
+        Err(fault) => fault,
+    };
+    let keeper = Keeper::of_traces(slate, claim, traces);
+    if conflict == Conflict::GoOn && fault.reason != Reason::Cancelled {
+        let said = match fault.measured {
+            Some(measured) => format!("{}: {measured}", fault.said),
+            None => fault.said,
+        };
+        return Ok(Taken::Passed(said, Box::new(keeper)));
     }
+    let left = keeper.release().await.err();
+    Err(NotTaken { fault, left })
 }
 
 async fn take_in_time(
     stage: &Stage,
     slate: &Arc<dyn Slate>,
     claim: &Claim,
+    traces: &Traces,
     conflict: Conflict,
     joined: impl Fn(&Queue),
 ) -> Result<Taken, Fault> {
@@ -141,6 +149,7 @@ async fn take_in_time(
         slate: slate.as_ref(),
         claim,
         conflict,
+        traces,
         place: Place::default(),
         unchanged: None,
     };
@@ -290,7 +299,8 @@ impl Waiting<'_> {
         {
             return self.stand_in(seen).await;
         }
-        if self.slate.place(over.is_none(), &draft).await? {
+        let place = self.slate.place(over.is_none(), &draft);
+        if self.traces.write(mark, place).await? {
             Ok(Attempt::Ours(ours, draft.mark, sent))
         } else {
             Ok(Attempt::Faster)
@@ -308,7 +318,8 @@ impl Waiting<'_> {
         }
         let looks = self.last_pause() * 3 / 2;
         let queue = claim.queue.with(queue::ticket(self.claim, looks));
-        match queue::rewrite(self.slate, seen, queue).await {
+        let rewrite = queue::rewrite(self.slate, seen, queue);
+        match self.traces.write(Some(&seen.mark), rewrite).await {
             Ok(Some(seen)) => Ok(Attempt::Joined(seen)),
             Ok(None) => Ok(Attempt::Faster),
             // It waits without a place, and takes what is left over.

@@ -1,6 +1,7 @@
 //! One environment changes once at a time: the built program, many at once, against one lock.
 
 mod alone;
+mod late;
 mod lost;
 mod queue;
 mod turns;

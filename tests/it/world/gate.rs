@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::RwLock;
+use tokio::sync::{Notify, RwLock};
 use tokio::task::JoinSet;
 
 /// When the deed is done.
@@ -23,6 +23,9 @@ pub(crate) enum When {
     Hanging,
     /// Before, and so does every question that comes later, to whatever server.
     Dead,
+    /// Before, and the question is on its way until [`Watchman::revive`], when nobody waits for its
+    /// answer any more.
+    Late,
 }
 
 /// What all gates of a world share.
@@ -35,6 +38,7 @@ pub(crate) struct Watchman {
     /// While the deed is done, everybody waits: it is done at this point, and at no later one.
     still: Arc<RwLock<()>>,
     dead: Arc<AtomicBool>,
+    arrives: Arc<Notify>,
     open: Arc<AtomicUsize>,
 }
 
@@ -50,6 +54,7 @@ impl Watchman {
             deed: Arc::default(),
             still: Arc::default(),
             dead: Arc::default(),
+            arrives: Arc::default(),
             open: Arc::default(),
         }
     }
@@ -69,9 +74,15 @@ impl Watchman {
         self.open.load(Ordering::SeqCst)
     }
 
-    /// Lets everybody answer again.
+    /// From now on every question hangs.
+    pub(crate) fn dies(&self) {
+        self.dead.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets everybody answer again, and what is late arrive.
     pub(crate) fn revive(&self) {
         self.dead.store(false, Ordering::SeqCst);
+        self.arrives.notify_one();
     }
 
     async fn act(&self) {
@@ -90,7 +101,7 @@ impl Watchman {
         asked.push(format!("{whom} {}", words.join(" ")));
         let ours = asked.len() == self.at;
         if ours && self.when == When::Dead {
-            self.dead.store(true, Ordering::SeqCst);
+            self.dies();
         }
         ours
     }
@@ -142,7 +153,15 @@ async fn pass(
         match watchman.when {
             When::Before if ours => return None,
             When::Hanging if ours => return gone(client).await,
-            When::Dead if ours || dead => return gone(client).await,
+            When::Dead if ours => return gone(client).await,
+            When::Late if ours => {
+                gone(client).await;
+                watchman.arrives.notified().await;
+                server.write_all(&question[..n]).await.ok()?;
+                server.readable().await.ok()?;
+                return None;
+            }
+            _ if dead => return gone(client).await,
             _ => {}
         }
         server.write_all(&question[..n]).await.ok()?;
@@ -162,6 +181,6 @@ async fn pass(
 /// Waits until the client has closed the connection.
 async fn gone(mut client: TcpStream) -> Option<()> {
     let mut rest = [0; 1 << 10];
-    while client.read(&mut rest).await.ok()? > 0 {}
+    while client.read(&mut rest).await.is_ok_and(|n| n > 0) {}
     None
 }
