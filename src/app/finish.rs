@@ -8,7 +8,7 @@ use crate::model::event::{Event, Fact, Headline};
 use crate::modes::finish;
 use crate::report::tally;
 use crate::rollout::hooks;
-use crate::rollout::ledger::{Ledger, Note};
+use crate::rollout::ledger::{Ledger, Note, Progress};
 
 use super::records::Archive;
 use super::session::Session;
@@ -77,6 +77,14 @@ impl Session {
         stage.lock = self.resume_lock(note, inputs).await;
         let ending = finish::run(&stage, note).await;
         if let Some(owed) = &note.owed {
+            if note.progress != Progress::Promised {
+                for hook in &owed.contracts {
+                    (self.say)(Event::Warned(format!(
+                        "hook {hook} is not known to have come to its end: {}",
+                        hooks::BY_HAND
+                    )));
+                }
+            }
             stage.hooks.tell(owed.about.clone());
             // Cut off when traffic was back and before its hooks, it left nothing to be put back.
             let is_back =

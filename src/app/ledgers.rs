@@ -41,6 +41,7 @@ impl Session {
             way_back: None,
             at_work: None,
             claim: None,
+            left: None,
             moved_to: None,
             ended_well: false,
             is_counted: false,

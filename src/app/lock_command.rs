@@ -82,7 +82,11 @@ fn wish(operands: &[String]) -> Result<Wish, Refusal> {
         },
         ["release"] => Ok(Wish::Release(None)),
         ["release", id] => Ok(Wish::Release(Some((*id).to_owned()))),
-        ["check", fence] if !fence.is_empty() => Ok(Wish::Check((*fence).to_owned())),
+        ["check", ""] => Err(Refusal::of_input(
+            "lock check",
+            "has an empty fence: the run has no lock, or FENCE did not get here; where deploying without a lock is right, write `[ -z \"$FENCE\" ] || cutover lock check \"$FENCE\"`",
+        )),
+        ["check", fence] => Ok(Wish::Check((*fence).to_owned())),
         _ => Err(Refusal::of_input(
             "lock",
             "is followed by `show`, `hold`, `hold 8h`, `release`, `release CLAIM` or `check FENCE`, or by nothing",
@@ -146,8 +150,8 @@ async fn hold(stage: &Stage, slate: Arc<LockRef>, claim: Claim) -> Result<String
             Err(failed(SlateError::NotAllowed(said)))
         }
         Err(NotTaken { fault, left }) => {
-            if let Some(left) = left {
-                stage.say(Event::Warned(left));
+            if let Some((_, said)) = left {
+                stage.say(Event::Warned(said));
             }
             Err(fault)
         }

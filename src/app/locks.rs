@@ -1,6 +1,7 @@
 //! The lock beside a mode that changes something: taken before, kept while, released after.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -19,6 +20,7 @@ use crate::model::severity::Severity;
 use crate::rollout::ledger::Note;
 use crate::rollout::lock::keeper::Keeper;
 use crate::rollout::lock::taking::{self, Conflict, NotTaken, Taken};
+use crate::rollout::lock::traces::Traces;
 use crate::rollout::lock::{self, Draft, Seen, Slate, SlateError};
 use crate::rollout::stage::Stage;
 
@@ -216,17 +218,17 @@ impl Session {
                 passed.map_err(|fault| NotTaken { fault, left: None })?;
             }
             Ok(Taken::Passed(said, keeper)) => {
-                // The post step of a run that goes on is not to take it for one that lost its lock.
-                let _ = stage.ledger.claims(None);
+                stage.ledger.leaves_claim(keeper.left());
                 (self.say)(Event::Warned(format!(
                     "{said}; a way back waits for nobody, so it goes on without the lock"
                 )));
                 return Ok(*keeper);
             }
             Err(not_taken) => {
-                match &not_taken.left {
-                    Some(left) => (self.say)(Event::Warned(left.clone())),
-                    None => drop(stage.ledger.claims(None)),
+                let left = not_taken.left.as_ref();
+                stage.ledger.leaves_claim(left.map(|(id, _)| id.as_str()));
+                if let Some((_, said)) = left {
+                    (self.say)(Event::Warned(said.clone()));
                 }
                 return Err(not_taken);
             }
@@ -255,14 +257,16 @@ impl Session {
     /// Releases the lock of a run that has ended; `false` where it is left for the post step.
     pub(super) async fn release_lock(&self, stage: &Stage, ending: &Ending) -> bool {
         // Nobody else is to come between a run that is stuck and the post step, which tries again.
-        if ending.decision == Decision::Stuck && self.context.in_workflow {
+        if ending.decision == Decision::Stuck && self.context.in_workflow && stage.lock.is_held() {
             return false;
         }
         match stage.lock.release().await {
-            Ok(()) => true,
+            Ok(()) => {
+                stage.ledger.leaves_claim(None);
+                true
+            }
             Err(said) => {
                 (self.say)(Event::Warned(said));
-                let _ = stage.ledger.claims(stage.lock.claim());
                 false
             }
         }
@@ -270,10 +274,17 @@ impl Session {
 
     /// Takes up the lock of a run that was killed.
     pub(super) async fn resume_lock(&self, note: &Note, inputs: &Inputs) -> Keeper {
-        let Some(id) = &note.claim else {
+        let Some(id) = note.claim.as_ref().or(note.left.as_ref()) else {
             return Keeper::default();
         };
         let resumed = match self.slate(&note.environment, inputs) {
+            Ok(Some(slate)) if note.claim.is_none() => {
+                let claim = Claim {
+                    id: id.clone(),
+                    ..self.claim("finish".to_owned(), Duration::ZERO)
+                };
+                Ok(Keeper::of_traces(slate, claim, Traces::of_another_run()))
+            }
             Ok(Some(slate)) => Keeper::resume(slate, id)
                 .await
                 .map_err(|failed| failed.to_string()),
@@ -289,7 +300,7 @@ impl Session {
     }
 
     /// A claim of this run, or of the person at the terminal.
-    pub(super) fn claim(&self, reason: String, lease: std::time::Duration) -> Claim {
+    pub(super) fn claim(&self, reason: String, lease: Duration) -> Claim {
         let url = self.context.run_url.clone();
         taking::claim(self.owner(), self.run_name(), url, reason, lease)
     }

@@ -29,6 +29,7 @@ use crate::report::log::{Log, Style};
 use crate::report::outputs::Outputs;
 use crate::report::summary::Summary;
 use crate::report::{Journal, Shared};
+use crate::rollout::ledger::{Ledger, Progress};
 
 use super::audits::Open;
 use super::telemetry::Counting;
@@ -117,7 +118,7 @@ impl Session {
             Some(Ok(Some(ending))) => self.close(&ending, word).await,
             Some(Ok(None)) => 0,
             Some(Err(refusal)) => self.refuse(word, &refusal).await,
-            None => self.give_up(word).await,
+            None => self.give_up(word, inputs).await,
         }
     }
 
@@ -199,17 +200,28 @@ impl Session {
         ending
     }
 
-    /// The end of a run that a signal did not end in time.
-    async fn give_up(self, word: &str) -> u8 {
+    /// The end of a run that a signal did not end in time. Where it may have moved traffic, it is not
+    /// one that ended well: its post step, or a person, has to put that back.
+    async fn give_up(self, word: &str, inputs: &Inputs) -> u8 {
+        let open = self.open_ledgers(inputs).into_iter();
+        let mut promised = open.filter(|(_, note)| note.progress == Progress::Promised);
+        let (decision, traffic) = match promised.next() {
+            Some((path, note)) => {
+                Ledger::resume(path, note).is_stuck();
+                let said = "perhaps moved, and not proved to be back; the post step puts it back";
+                (Decision::Stuck, said)
+            }
+            None => (Decision::Failed, "not moved by this run, or meant to stay"),
+        };
         let ending = Ending {
-            decision: Decision::Failed,
+            decision,
             reason: Reason::Cancelled,
             said: format!(
                 "cancelled, and not finished within {}",
                 text::duration(AFTER_A_SIGNAL)
             ),
             account: Account {
-                traffic: Some("not proved; the post step puts it back if it was moved".to_owned()),
+                traffic: Some(traffic.to_owned()),
                 next: Some("cutover finish".to_owned()),
                 ..Account::default()
             },

@@ -12,7 +12,7 @@ use crate::model::hook::Moment;
 use crate::model::release::Release;
 use crate::model::split::Split;
 
-use super::drain::let_go;
+use super::drain::{is_about_to_let_go, let_go};
 use super::felt::Felt;
 use super::hooks;
 use super::ledger::WayBack;
@@ -158,6 +158,7 @@ pub async fn blue_green(saga: &mut Saga<'_>, plan: &Plan) -> Result<Ending, Halt
 
     hooks::run(saga, Moment::AfterSwitch).await?;
 
+    is_about_to_let_go(saga.stage(), before.split, to);
     saga.commit();
     felt.settle(saga.stage()).await;
     let_go(saga, before.split, to).await?;

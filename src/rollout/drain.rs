@@ -73,8 +73,7 @@ pub struct Retire {
 /// That a required contract failed; the release stays.
 pub async fn let_go(saga: &mut Saga<'_>, from: Split, to: Split) -> Result<(), Halt> {
     let old = to.idle();
-    // Whoever still has a part of the traffic is not old, and who had none is not let go now.
-    if !to.is_whole() || from.weight(old).percent() == 0 {
+    if !lets_go(from, to) {
         return Ok(());
     }
     let drain = saga.stage().drain.as_ref();
@@ -86,6 +85,18 @@ pub async fn let_go(saga: &mut Saga<'_>, from: Split, to: Split) -> Result<(), H
         saga.afterwards(Put { retire, old }).await;
     }
     Ok(())
+}
+
+/// To be called before the commit that [`let_go`] comes after: what is due then is written down with it.
+pub fn is_about_to_let_go(stage: &Stage, from: Split, to: Split) {
+    if lets_go(from, to) {
+        hooks::contracts_are_due(stage);
+    }
+}
+
+/// Whoever still has a part of the traffic is not old, and who had none is not let go now.
+fn lets_go(from: Split, to: Split) -> bool {
+    to.is_whole() && from.weight(to.idle()).percent() > 0
 }
 
 /// Says what would be done.

@@ -1,5 +1,6 @@
 //! The receipt as it comes about: what was written when, what was proved, what users felt.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct Felt {
     old: Option<Release>,
     new: Release,
     known: Mutex<Known>,
+    /// Whether the router was asked to move traffic, and has not answered.
+    unanswered: AtomicBool,
 }
 
 #[derive(Clone, Copy)]
@@ -53,6 +56,7 @@ impl Felt {
                 written: None,
                 proved: None,
             }),
+            unanswered: AtomicBool::new(false),
         }
     }
 
@@ -61,6 +65,16 @@ impl Felt {
         let mut known = self.lock();
         known.to = to;
         known.proved = None;
+    }
+
+    /// The router is asked to move traffic, or has answered that.
+    pub fn awaits_answer(&self, awaits: bool) {
+        self.unanswered.store(awaits, Ordering::Relaxed);
+    }
+
+    /// Whether what the router was asked for may be on its way still.
+    pub fn is_unanswered(&self) -> bool {
+        self.unanswered.load(Ordering::Relaxed)
     }
 
     /// The router's write began at `at` and took that long.

@@ -4,123 +4,22 @@
 //! `cutover finish`) reads here how traffic was divided and whether the point of no return was
 //! passed. A ledger that is there belongs to a run that did not end.
 
+mod note;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
 use crate::model::approval::Asked;
 use crate::model::ending::Reason;
 use crate::model::fault::Fault;
 use crate::model::hook::About;
-use crate::model::release::Release;
 use crate::model::split::Split;
 use crate::platform::atomic_file;
-use crate::routers::Reading;
 
-/// The version of the note's form.
-pub const SCHEMA_VERSION: u32 = 1;
-
-/// How far a run has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Progress {
-    /// Traffic is as it was found.
-    Begun,
-    /// Traffic may have been moved, and is to be put back.
-    Promised,
-    /// Traffic stays where it is.
-    Committed,
-    /// The run has ended, and only its lock or its record is left.
-    Over,
-}
-
-/// How to put traffic back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WayBack {
-    /// What was read before the change.
-    pub before: Reading,
-    /// What the change was to make of it.
-    pub ours: Split,
-    /// What earlier changes of the same run had made of it: it may still stand there.
-    #[serde(default)]
-    pub passed: Vec<Split>,
-    /// The release that was live before, where one was.
-    pub old: Option<Release>,
-}
-
-/// The hooks at the end of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owed {
-    /// What they are told.
-    pub about: About,
-    /// Those that were begun: none is begun twice.
-    pub begun: BTreeSet<String>,
-    /// How traffic is divided when it went back, once somebody was about to put it there.
-    #[serde(default)]
-    pub back: Option<Split>,
-}
-
-/// Which members of a pool a run has taken out, and what was in them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AtWork {
-    /// The release that is rolled out.
-    pub release: Release,
-    /// Those that may be out.
-    pub members: Vec<Noted>,
-}
-
-/// What a member was before a run took it out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Noted {
-    /// Its name.
-    pub name: String,
-    /// The release that it served, or would be given.
-    pub before: Option<Release>,
-    /// Whether it was to be in rotation.
-    pub was_in: bool,
-}
-
-/// What a run writes down. It holds no secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
-    /// The version of this form.
-    pub schema_version: u32,
-    /// The mode.
-    pub mode: String,
-    /// The config file, as the run named it.
-    pub config: String,
-    /// The environment.
-    pub environment: String,
-    /// How far it has come.
-    pub progress: Progress,
-    /// How to put traffic back, once something is promised.
-    pub way_back: Option<WayBack>,
-    /// Which members may be out, where the environment has members.
-    #[serde(default)]
-    pub at_work: Option<AtWork>,
-    /// The id of its claim to the lock, where it has one.
-    #[serde(default)]
-    pub claim: Option<String>,
-    /// How the run has divided traffic, once its router says so.
-    #[serde(default)]
-    pub moved_to: Option<Split>,
-    /// Whether a run that is over ended well.
-    #[serde(default)]
-    pub ended_well: bool,
-    /// Whether the run has ended by itself, stuck, and so has been counted among others.
-    #[serde(default)]
-    pub is_counted: bool,
-    /// The issue in which people are asked, where one is open.
-    #[serde(default)]
-    pub asked: Option<Asked>,
-    /// The hooks that its end owes, once it has begun to act.
-    #[serde(default)]
-    pub owed: Option<Owed>,
-}
+pub use note::{AtWork, Note, Noted, Owed, Progress, SCHEMA_VERSION, WayBack};
 
 /// The ledger of a run. Without a path nothing is written: a dry run and a rehearsal need none.
 #[derive(Debug, Default)]
@@ -209,6 +108,34 @@ impl Ledger {
         let _ = self.change(|note| note.progress = Progress::Committed);
     }
 
+    /// Remembers which contracts are due from the commit on, which writes them down.
+    pub fn contracts_are_due(&self, hooks: impl Iterator<Item = String>) {
+        let due: BTreeSet<String> = hooks.collect();
+        if let Some((_, note)) = &self.open
+            && !due.is_empty()
+        {
+            let mut note = note.lock().unwrap_or_else(PoisonError::into_inner);
+            note.owed.get_or_insert_default().contracts = due;
+        }
+    }
+
+    /// Writes down that a contract has come to its end.
+    pub fn has_contracted(&self, hook: &str) {
+        let _ = self.change(|note| {
+            if let Some(owed) = &mut note.owed {
+                owed.contracts.remove(hook);
+            }
+        });
+    }
+
+    /// The same before traffic is moved to where it stays. Whether it got there is the router's word.
+    pub fn commit_to(&self, to: Split) {
+        let _ = self.change(|note| {
+            note.progress = Progress::Committed;
+            note.moved_to = Some(to);
+        });
+    }
+
     /// Writes down that traffic is as it was found.
     pub fn settle(&self) {
         let _ = self.change(|note| note.progress = Progress::Begun);
@@ -220,6 +147,14 @@ impl Ledger {
     /// When it cannot be written.
     pub fn claims(&self, id: Option<&str>) -> io::Result<()> {
         self.change(|note| note.claim = id.map(ToOwned::to_owned))
+    }
+
+    /// Writes down which claim may hold, or come to hold, although this run does not have the lock.
+    pub fn leaves_claim(&self, id: Option<&str>) {
+        let _ = self.change(|note| {
+            note.claim = None;
+            note.left = id.map(ToOwned::to_owned);
+        });
     }
 
     /// Writes down in which issue people are asked, before it is opened; `None` when it is closed.
@@ -315,7 +250,9 @@ fn write(path: &Path, note: &Note) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::release::Release;
     use crate::model::slot::Side;
+    use crate::routers::Reading;
 
     fn note() -> Note {
         Note {
@@ -327,6 +264,7 @@ mod tests {
             way_back: None,
             at_work: None,
             claim: None,
+            left: None,
             moved_to: None,
             ended_well: false,
             is_counted: false,

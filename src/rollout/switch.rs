@@ -11,7 +11,7 @@ use crate::model::slot::Side;
 use crate::model::split::{Split, Weight};
 use crate::platform::text;
 
-use super::drain::let_go;
+use super::drain::{is_about_to_let_go, let_go};
 use super::felt::Felt;
 use super::hooks;
 use super::ledger::WayBack;
@@ -116,11 +116,14 @@ pub async fn switch(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> 
         hooks::run(saga, Moment::AfterSwitch).await?;
     }
 
-    saga.commit();
-    felt.settle(saga.stage()).await;
     // Who had the greater part already may be the old release that gets the rest back: only a
     // version says which of the two it is.
     let goes_out = slot != before.split.active() || plan.release.is_some();
+    if moves && goes_out {
+        is_about_to_let_go(saga.stage(), before.split, to);
+    }
+    saga.commit();
+    felt.settle(saga.stage()).await;
     if moves && goes_out {
         let_go(saga, before.split, to).await?;
     } else if moves && to.is_whole() && saga.stage().drain.is_some() {

@@ -13,7 +13,7 @@ use crate::model::split::Split;
 use crate::routers::{Change, Reading, Router, RouterError};
 
 use super::felt::Felt;
-use super::ledger::WayBack;
+use super::ledger::{Ledger, WayBack};
 use super::saga::{Undo, Undone};
 use super::stage::Stage;
 
@@ -36,6 +36,12 @@ impl PutTrafficBack {
             felt,
             was_there: AtomicBool::new(false),
         }
+    }
+
+    /// Whether our change may be on its way still. Of a run that was killed nobody knows.
+    fn may_be_on_its_way(&self) -> bool {
+        let felt = self.felt.as_ref();
+        felt.is_none_or(|felt| felt.is_unanswered()) && !self.was_there.load(Ordering::Relaxed)
     }
 
     /// How traffic is divided, if the router is to be written: not if it is as before, never over
@@ -120,7 +126,17 @@ impl Undo for PutTrafficBack {
             };
             return Ok((undone, String::new()));
         }
-        let to_restore = self.is_ours_to_restore(stage).await?;
+        let mut to_restore = self.is_ours_to_restore(stage).await?;
+        // What was found as before may be moved yet by a change that is on its way.
+        if to_restore.is_none() && self.may_be_on_its_way() {
+            match stage.router()?.forestall().await {
+                Ok(()) => {}
+                Err(RouterError::Conflict { .. }) => {
+                    to_restore = self.is_ours_to_restore(stage).await?;
+                }
+                Err(failed) => return Err(failed.into()),
+            }
+        }
         // Noted before it is put back: the answer to that may get lost after its effect, too.
         let is_there = to_restore.is_some();
         let was_there = self.was_there.fetch_or(is_there, Ordering::Relaxed) || is_there;
@@ -193,6 +209,12 @@ impl Undo for LookWhereItStays {
 
     fn way_back(&self) -> Option<WayBack> {
         None
+    }
+
+    fn write_down(&self, ledger: &Ledger) -> Result<(), Fault> {
+        // Whether traffic has got there the router says, to whoever reads this.
+        ledger.commit_to(self.to);
+        Ok(())
     }
 
     fn by_hand(&self, stage: &Stage) -> String {

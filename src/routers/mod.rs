@@ -255,6 +255,17 @@ pub trait Router: Send + Sync {
     /// See [`RouterError`]; after any but [`RouterError::Lost`] the old state is in force.
     async fn apply(&self, change: &Change) -> Result<(), RouterError>;
 
+    /// Makes a change of ours come too late that is still on its way, because its answer was lost. What
+    /// is in force stays so. Of a router to which nothing can come late, or that has nothing to refuse it
+    /// by, nothing is asked.
+    ///
+    /// # Errors
+    /// [`RouterError::Conflict`] where it has come meanwhile, or somebody else's has; others where
+    /// it may still come.
+    async fn forestall(&self) -> Result<(), RouterError> {
+        Ok(())
+    }
+
     /// Reads back whether a split is in force. Waits no longer than the router usually needs.
     ///
     /// # Errors

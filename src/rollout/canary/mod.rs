@@ -29,7 +29,7 @@ use crate::model::split::{Split, Weight};
 use crate::routers::Reading;
 
 use super::arms::{Arms, Wanted};
-use super::drain::let_go;
+use super::drain::{is_about_to_let_go, let_go};
 use super::felt::Felt;
 use super::hooks;
 use super::ledger::WayBack;
@@ -258,6 +258,7 @@ impl Climb<'_> {
         // Whoever cancels in the midst of the last look means it.
         saga.unless_cancelled(std::future::ready(())).await?;
         hooks::run(saga, Moment::AfterSwitch).await?;
+        is_about_to_let_go(saga.stage(), self.home.split, stands);
         saga.commit();
         felt.settle(saga.stage()).await;
         let_go(saga, self.home.split, stands).await?;

@@ -59,10 +59,9 @@ pub async fn at_the_end(stage: &Stage, ledger: &Ledger, ending: &Ending, went_ba
     let enough = CancellationToken::new();
     let running = async {
         for (nth, hook) in due {
-            if !ledger.begins(&format!("{}[{nth}]", hook.moment.name())) {
-                continue;
-            }
-            if let Err(said) = at_last(stage, hook, ending, &enough).await {
+            let name = format!("{}[{nth}]", hook.moment.name());
+            let begins = || ledger.begins(&name);
+            if let Err(said) = at_last(stage, hook, ending, &enough, begins).await {
                 stage.say(Event::Warned(format!("hook {}: {said}", hook.told())));
             }
         }
@@ -79,12 +78,13 @@ pub async fn at_the_end(stage: &Stage, ledger: &Ledger, ending: &Ending, went_ba
     }
 }
 
-/// Runs one hook of the end, if the lock is still ours.
+/// Runs one hook of the end, if the lock is still ours and `begins` says that nobody has begun it.
 async fn at_last(
     stage: &Stage,
     hook: &Hook,
     ending: &Ending,
     enough: &CancellationToken,
+    begins: impl FnOnce() -> bool,
 ) -> Result<(), String> {
     if enough.is_cancelled() {
         return Err("left out, because the time of a cancelled run is over".to_owned());
@@ -96,6 +96,9 @@ async fn at_last(
     };
     if let Some(lost) = lost {
         return Err(format!("left out: {}", lost.said));
+    }
+    if !begins() {
+        return Ok(());
     }
     let began = Instant::now();
     let call = stage.call(hook.moment.name(), Some(ending));

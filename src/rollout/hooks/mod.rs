@@ -60,6 +60,9 @@ pub struct Hooks {
     about: Mutex<About>,
 }
 
+/// What is to be done about a contract that was not run.
+pub const BY_HAND: &str = "do by hand what it does when the old release has ended; the release is live, so a further rollout of it passes over its hooks";
+
 impl Hooks {
     /// In the order of the config.
     pub fn new(all: Vec<Hook>) -> Self {
@@ -201,13 +204,28 @@ pub async fn run(saga: &mut Saga<'_>, moment: Moment) -> Result<(), Halt> {
 pub async fn contract(saga: &mut Saga<'_>) -> Result<(), Halt> {
     let stage = saga.stage();
     for hook in stage.hooks.all.iter().filter(|hook| hook.is_last()) {
+        let mut done = Ok(());
         if hook.required {
-            saga.step(RunHook(hook)).await?;
+            done = saga.step(RunHook(hook)).await;
+        } else if stage.cancelled.is_cancelled() {
+            stage.say(Event::Warned(format!(
+                "hook {} was not run, for the run was cancelled: {BY_HAND}",
+                hook.told()
+            )));
         } else {
             saga.afterwards(RunHook(hook)).await;
         }
+        stage.ledger.has_contracted(&hook.told());
+        done?;
     }
     Ok(())
+}
+
+/// Remembers the contracts that are due when the release is final, for the post step of a run that is
+/// killed before they are done.
+pub fn contracts_are_due(stage: &Stage) {
+    let last = stage.hooks.all.iter().filter(|hook| hook.is_last());
+    stage.ledger.contracts_are_due(last.map(Hook::told));
 }
 
 /// Runs a hook.

@@ -134,7 +134,7 @@ impl Held {
                 return Ok(false);
             }
         }
-        Ok(true)
+        Err(SlateError::OutOfReach("it kept changing".to_owned()))
     }
 
     /// A claim whose lease is over may be anybody's in the next moment: it is renewed first.

@@ -46,7 +46,7 @@ impl Keeper {
     }
 
     /// Of no claim, but of what may be left of one.
-    pub(super) fn of_traces(slate: Arc<dyn Slate>, claim: Claim, traces: Traces) -> Self {
+    pub fn of_traces(slate: Arc<dyn Slate>, claim: Claim, traces: Traces) -> Self {
         Self {
             left: Some((slate, claim, traces)),
             ..Self::default()
@@ -178,11 +178,15 @@ impl Keeper {
         self.lost()
     }
 
-    /// The id of the claim, also of one of which only something may be left.
-    pub fn claim(&self) -> Option<&str> {
-        let held = self.held.as_ref().map(|held| &held.claim);
-        let claim = held.or(self.left.as_ref().map(|(_, claim, _)| claim));
-        claim.map(|claim| claim.id.as_str())
+    /// Whether there is a claim.
+    pub const fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// The id of a claim that may hold, or come to hold, although there is none as far as is known.
+    pub fn left(&self) -> Option<&str> {
+        let left = self.left.as_ref().filter(|(_, _, traces)| traces.any());
+        left.map(|(_, claim, _)| claim.id.as_str())
     }
 
     /// What a target is told, to see later whether it is still its turn; `None` without a lock.

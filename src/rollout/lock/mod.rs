@@ -10,7 +10,7 @@ mod held;
 pub mod keeper;
 pub mod queue;
 pub mod taking;
-mod traces;
+pub mod traces;
 
 use async_trait::async_trait;
 

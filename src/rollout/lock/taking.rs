@@ -72,8 +72,8 @@ pub enum Taken {
 pub struct NotTaken {
     /// What the run ends with.
     pub fault: Fault,
-    /// What a person needs to know of the claim where it may hold all the same.
-    pub left: Option<String>,
+    /// The id of the claim where it may hold all the same, and what a person needs to know of it.
+    pub left: Option<(String, String)>,
 }
 
 /// What a look at the slate came to.
@@ -133,6 +133,7 @@ pub async fn take(
         return Ok(Taken::Passed(said, Box::new(keeper)));
     }
     let left = keeper.release().await.err();
+    let left = left.and_then(|said| Some((keeper.left()?.to_owned(), said)));
     Err(NotTaken { fault, left })
 }
 

@@ -19,7 +19,7 @@ const TRIES: usize = 4;
 
 /// The traces of a run that does not have the lock.
 #[derive(Default)]
-pub(super) struct Traces(Mutex<Sent>);
+pub struct Traces(Mutex<Sent>);
 
 #[derive(Default)]
 struct Sent {
@@ -28,9 +28,25 @@ struct Sent {
     /// What it was to be written over, where it is not known what became of it: the mark, or
     /// nothing where there was none.
     unanswered: Vec<Option<String>>,
+    /// Whether it is not known either what it was to be written over.
+    anywhere: bool,
 }
 
 impl Traces {
+    /// Those of a run that has ended: anything of it may be there, or come later.
+    pub fn of_another_run() -> Self {
+        Self(Mutex::new(Sent {
+            any: true,
+            anywhere: true,
+            ..Sent::default()
+        }))
+    }
+
+    /// Whether something may be there, or come later.
+    pub(super) fn any(&self) -> bool {
+        self.lock().any
+    }
+
     /// Writes over what has that mark, and remembers it until there is an answer.
     pub(super) async fn write<T>(
         &self,
@@ -58,7 +74,7 @@ impl Traces {
         slate: &Arc<dyn Slate>,
         claim: &Claim,
     ) -> Result<(), SlateError> {
-        if !self.lock().any {
+        if !self.any() {
             return Ok(());
         }
         for _ in 0..TRIES {
@@ -98,7 +114,8 @@ impl Traces {
     /// Whether something may yet be written over what has that mark.
     fn may_come_over(&self, mark: Option<&str>) -> bool {
         let sent = self.lock();
-        sent.unanswered.iter().any(|over| over.as_deref() == mark)
+        let over = |over: &Option<String>| over.as_deref() == mark;
+        sent.anywhere || sent.unanswered.iter().any(over)
     }
 
     fn lock(&self) -> MutexGuard<'_, Sent> {

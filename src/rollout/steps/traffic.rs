@@ -204,13 +204,17 @@ impl Step for Shift<'_> {
         stage.lock.ours().await?;
         stage.lock.touch();
         let at = Instant::now();
+        self.felt.awaits_answer(true);
         let applied = router.apply(&change).await;
+        let is_lost = matches!(applied, Err(RouterError::Lost(_)));
+        self.felt.awaits_answer(is_lost);
         self.felt.written(at, at.elapsed());
         let mut note = "";
         match applied {
             Ok(()) => {}
             // The effect may be there without the answer: the router itself knows.
             Err(RouterError::Lost(_)) if router.read().await?.split == self.to => {
+                self.felt.awaits_answer(false);
                 note = " (its answer was lost; read back)";
             }
             // Somebody was faster and made the same change, or ours was made twice: what is

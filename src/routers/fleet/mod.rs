@@ -334,6 +334,13 @@ impl Router for Fleet {
         )))
     }
 
+    async fn forestall(&self) -> Result<(), RouterError> {
+        for node in &self.nodes {
+            node.router.forestall().await?;
+        }
+        Ok(())
+    }
+
     async fn confirm(&self, split: Split) -> Result<Confirmed, RouterError> {
         let confirmed = self.all(|node| node.router.confirm(split)).await?;
         let by_data_plane = |(_, it): &(&Node, Confirmed)| matches!(it, Confirmed::ByDataPlane(_));

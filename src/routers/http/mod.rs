@@ -157,6 +157,20 @@ impl Router for Service {
         self.change(&from, change.to, &change.reason).await
     }
 
+    async fn forestall(&self) -> Result<(), RouterError> {
+        let now = self.state().await?;
+        // Whatever was on its way names the tag that was there before.
+        if !now.is_tied() {
+            return Ok(());
+        }
+        self.change(
+            &now,
+            now.split,
+            "as it is: an earlier change whose answer was lost comes too late now",
+        )
+        .await
+    }
+
     async fn confirm(&self, split: Split) -> Result<Confirmed, RouterError> {
         let now = self.settled().await?;
         let said = now.split.told(&self.slots);

@@ -79,6 +79,13 @@ pub(super) struct State {
     pub(super) pending: Option<String>,
 }
 
+impl State {
+    /// Whether the server refuses a change that was made for an earlier state.
+    pub(super) const fn is_tied(&self) -> bool {
+        self.etag.is_some()
+    }
+}
+
 /// What became of a change.
 enum Sent {
     Applied,

@@ -315,6 +315,7 @@ fn note() -> Note {
         way_back: None,
         at_work: None,
         claim: None,
+        left: None,
         moved_to: None,
         ended_well: false,
         is_counted: false,

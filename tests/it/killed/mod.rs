@@ -49,6 +49,7 @@ impl Cut {
             (Self::Killed, _) => "killed, not heard",
             (Self::Cancelled, When::Hanging) => "cancelled, it hangs",
             (Self::Cancelled, When::Dead) => "cancelled, all hangs",
+            (_, When::Late) => "it comes when all is over",
             (Self::Cancelled, _) => "cancelled",
         }
     }
@@ -123,10 +124,15 @@ async fn cut_off(strategy: &str, cut: Cut, when: When, at: usize) -> Row {
     }
 
     let before = scene.weight().await;
-    watchman.revive();
+    // What comes late comes when nobody is there any more.
+    if when != When::Late {
+        watchman.revive();
+    }
     let (post, said, _) = scene.runner.post(&scene.variables()).end(|| None).await;
     let log = format!("{log}\nthe post step:\n{}", said.text);
     assert!(post.success(), "{point}: {post}\n{log}");
+    watchman.revive();
+    assert_eq!(scene.held(&watchman).await, [""; 0], "{point}: {log}");
     let (weight, served) = (scene.weight().await, scene.served().await);
     let good = match weight {
         0 => "v1",
@@ -161,6 +167,8 @@ async fn cut_off(strategy: &str, cut: Cut, when: When, at: usize) -> Row {
         asked > 0 && failed == 0,
         "{point}: {failed} of {asked} failed\n{log}"
     );
+    // Who says that traffic is safe has put it back.
+    assert!(code != Some(130) || before == weight, "{point}: {log}");
     // As long as the router answers, the run puts traffic back itself.
     assert!(
         cut == Cut::Killed || when == When::Dead || before == weight,
@@ -267,6 +275,17 @@ async fn a_run_that_is_cancelled_while_others_hang_ends_in_time_by_itself() {
         AT_ONCE_HANGING,
     )
     .await;
+}
+
+/// A change of the router that is on its way while the run ends and its post step looks.
+#[tokio::test]
+async fn a_change_that_comes_when_all_is_over_moves_nothing() {
+    let points = points(AT_ONCE_ALL).await;
+    let at = points.iter().position(|one| one == "router PUT /weights");
+    for cut in [Cut::Killed, Cut::Cancelled] {
+        let row = cut_off(AT_ONCE_ALL, cut, When::Late, at.unwrap() + 1).await;
+        assert_eq!(row.cells[5], "v1", "{:?}", row.cells);
+    }
 }
 
 #[tokio::test]

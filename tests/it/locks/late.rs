@@ -132,6 +132,26 @@ async fn a_claim_of_a_way_back_that_comes_late_is_refused() {
     assert_eq!(post.left("v3"), 0, "{}", back.log);
 }
 
+/// The same where it is killed before it could give the claim up.
+#[tokio::test]
+async fn a_claim_of_a_killed_way_back_that_comes_late_is_refused() {
+    let scene = Scene::set("0s", "").await;
+    scene.run(&["rollout"], "v2").await;
+    let post = Post::of(scene, 3).await;
+    let back = post.command("rollback", "v3").spawn().unwrap();
+    let pid = back.id().unwrap().to_string();
+    let yard = &post.scene.yard;
+    yard.after("weights rollback", move || signal("-KILL", &pid));
+    let back = ended(back).await;
+    assert_eq!(back.code, None, "{}", back.log);
+    let step = post.scene.run(&["finish"], "v3").await;
+    assert_eq!(step.code, Some(0), "{}", step.log);
+    assert_eq!(yard.served(), "v1", "{}", step.log);
+    post.arrives(MOVED).await;
+    assert!(post.scene.github.git(|git| git.is_free()), "{}", step.log);
+    assert_eq!(post.left("v3"), 0, "{}", step.log);
+}
+
 /// Where nobody answers any more, the post step looks again.
 #[tokio::test]
 async fn a_claim_that_comes_late_while_all_hangs_is_released_by_the_post_step() {
