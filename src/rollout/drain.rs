@@ -362,6 +362,7 @@ impl Put<'_> {
             say: &say,
             went: &went,
             cancelled: &stage.cancelled,
+            run: &stage.cancelled,
         };
         stops
             .stop(&order, &desk)

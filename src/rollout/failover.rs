@@ -178,30 +178,27 @@ async fn attempt(
         say: &say,
         went: &went,
         cancelled: &enough,
+        run: &stage.cancelled,
     };
     desk.unless_cancelled(target.prepare(order)).await?;
     let mut deploying = target.deploy(order, &desk);
-    if let Ok(ended) = tokio::time::timeout(deadline, &mut deploying).await {
-        if let Err(TargetError::Lost { said, .. }) = &ended
-            && stage.cancelled.is_cancelled()
-        {
+    let soon = tokio::time::timeout(deadline, &mut deploying).await;
+    let late = soon.is_err();
+    let ended = match soon {
+        Ok(ended) => ended,
+        Err(_) => {
+            enough.cancel();
+            deploying.await
+        }
+    };
+    match ended {
+        Err(TargetError::Lost { said, .. }) if stage.cancelled.is_cancelled() => {
             stage.say(Event::Warned(format!(
                 "{said}; see how it ends before the next run"
             )));
-            return Err(TargetError::Cancelled);
+            Err(TargetError::Cancelled)
         }
-        if ended == Err(TargetError::Cancelled) && !target.ends_what_it_begins() {
-            stage.say(Event::Warned(format!(
-                "{} was cancelled, and may still be at work in {}; see how it ends before the next run",
-                target.told(),
-                order.slot
-            )));
-        }
-        return ended;
-    }
-    enough.cancel();
-    match deploying.await {
-        Err(TargetError::Cancelled) if !stage.cancelled.is_cancelled() => {
+        Err(TargetError::Cancelled) if late && !stage.cancelled.is_cancelled() => {
             let end = if target.ends_what_it_begins() {
                 "was ended"
             } else {
@@ -216,6 +213,14 @@ async fn attempt(
                 after: deadline,
                 last_words: Vec::new(),
             })
+        }
+        Err(TargetError::Cancelled) if !target.ends_what_it_begins() => {
+            stage.say(Event::Warned(format!(
+                "{} was cancelled, and may still be at work in {}; see how it ends before the next run",
+                target.told(),
+                order.slot
+            )));
+            Err(TargetError::Cancelled)
         }
         ended => ended,
     }

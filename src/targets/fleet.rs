@@ -178,6 +178,7 @@ impl Node {
             say: &say,
             went: desk.went,
             cancelled: desk.cancelled,
+            run: desk.run,
         };
         let went = self.target.deploy(order, &own).await;
         let took = began.elapsed();

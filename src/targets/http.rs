@@ -193,12 +193,19 @@ impl Target for Request {
             text::duration(answer.took)
         );
         let last_words = self.first_bytes(&answer);
-        // A gateway says so of somebody behind it, who may be at work.
-        Err(match answer.status {
-            502 | 504 => TargetError::Lost { said, last_words },
-            _ => TargetError::Failed { said, last_words },
+        Err(if may_be_a_gateway_s(answer.status) {
+            TargetError::Lost { said, last_words }
+        } else {
+            TargetError::Failed { said, last_words }
         })
     }
+}
+
+/// Whether a gateway says so of somebody behind it, who may be at work: a time-out, an answer that was
+/// cut off, or Cloudflare's own. A 503 may be the API's own no, but is also the time-out of Heroku's
+/// router and Envoy's lost connection; a `Retry-After` tells them not apart, for Varnish sends it, too.
+fn may_be_a_gateway_s(status: u16) -> bool {
+    matches!(status, 408 | 502..=504 | 520..=527 | 598 | 599)
 }
 
 fn value_of<'a>(order: &'a Order, name: &str) -> &'a str {

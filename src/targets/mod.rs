@@ -122,8 +122,12 @@ pub struct Desk<'a> {
     pub say: &'a (dyn Fn(String) + Send + Sync),
     /// Takes how it went at one of several machines.
     pub went: &'a (dyn Fn(Went) + Send + Sync),
-    /// Cancelled when the run is: the target ends what it began and returns.
+    /// Cancelled when the run is, or when the failover's deadline is over: the target ends what it
+    /// began and returns.
     pub cancelled: &'a CancellationToken,
+    /// Cancelled when the run itself is: only then may a way back go on when the target has returned,
+    /// for nobody follows in the slot.
+    pub run: &'a CancellationToken,
 }
 
 impl Desk<'_> {

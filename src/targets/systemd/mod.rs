@@ -193,8 +193,7 @@ impl Target for Systemd {
             Some(since) if why != TargetError::Cancelled => self.journal(&unit, &since).await,
             _ => Vec::new(),
         };
-        let back = self.put_back(&unit, &before, why == TargetError::Cancelled);
-        let back = back.await;
+        let back = self.put_back(&unit, &before, desk.run).await;
         Err(ended(&unit, why, last_words, back, desk))
     }
 
@@ -288,13 +287,14 @@ impl Systemd {
         }
     }
 
-    /// Puts the drop-in before back, and the unit as it was, if anything of them was changed; a
-    /// cancelled run does not wait for it.
+    /// Puts the drop-in before back, and the unit as it was, if anything of them was changed. Only a
+    /// cancelled run does not wait for it: after a failover's deadline the secondary would begin
+    /// while systemd is at work in the same slot.
     async fn put_back(
         &self,
         unit: &Unit,
         before: &State,
-        cancelled: bool,
+        run: &CancellationToken,
     ) -> Result<&'static str, TargetError> {
         let never = CancellationToken::new();
         let ran = before.ran();
@@ -306,17 +306,23 @@ impl Systemd {
         if said.iter().any(|line| line == "Untouched") {
             return Ok("the unit was left as it was");
         }
-        match (ran, cancelled) {
-            (true, true) => Ok("the release before is starting again"),
-            (false, true) => Ok("the unit is being stopped, as it was before"),
-            (true, false) => self
-                .gets_well(unit, wait, &never)
-                .await
-                .map(|_| "the release before runs again"),
-            (false, false) => self
-                .ends(unit, wait, &never)
-                .await
-                .map(|()| "the unit is stopped, as it was before"),
+        let waited_for = async {
+            if ran {
+                let well = self.gets_well(unit, wait, &never).await;
+                well.map(|_| "the release before runs again")
+            } else {
+                let ended = self.ends(unit, wait, &never).await;
+                ended.map(|()| "the unit is stopped, as it was before")
+            }
+        };
+        tokio::select! {
+            biased;
+            () = run.cancelled() => Ok(if ran {
+                "the release before is starting again"
+            } else {
+                "the unit is being stopped, as it was before"
+            }),
+            back = waited_for => back,
         }
     }
 }

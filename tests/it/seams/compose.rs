@@ -152,6 +152,7 @@ fn a_project_comes_up_and_a_bad_one_is_put_back() {
         say: &|_| {},
         went: &|_| {},
         cancelled: &CancellationToken::new(),
+        run: &CancellationToken::new(),
     };
     let stopping = well.stops().unwrap();
     for _ in 0..2 {

@@ -183,6 +183,7 @@ async fn a_cancelled_and_a_dropped_deployment_stop_at_the_next_file() {
             say: &|_| {},
             went: &|_| {},
             cancelled: &cancelled,
+            run: &cancelled,
         };
         let mut deploying = target.deploy(&order, &desk);
         assert!(futures_util::poll!(&mut deploying).is_pending());

@@ -71,6 +71,7 @@ impl World {
             say: &say,
             went: &|_| {},
             cancelled: &cancelled,
+            run: &cancelled,
         };
         let outcome = std::thread::scope(|scope| {
             scope.spawn(|| watch(&cancelled));
@@ -294,6 +295,7 @@ fn what_it_has_started_it_stops() {
         say: &|_| {},
         went: &|_| {},
         cancelled: &CancellationToken::new(),
+        run: &CancellationToken::new(),
     };
     let stopping = target.stops().unwrap();
     for _ in 0..2 {

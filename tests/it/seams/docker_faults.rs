@@ -208,6 +208,7 @@ fn a_killed_one_is_mended_by_the_next() {
                 say: &|_| {},
                 went: &|_| {},
                 cancelled: &cancelled,
+                run: &cancelled,
             };
             world.runtime.block_on(async {
                 let mut deploying = target.deploy(&order, &desk);

@@ -94,6 +94,7 @@ async fn deploy_and(
         say: &say,
         went: &|_| {},
         cancelled: &CancellationToken::new(),
+        run: &CancellationToken::new(),
     };
     let ended = target.deploy(&order("v2"), &desk).await;
     assert!(then.into_inner().unwrap().is_none(), "{ended:?}");

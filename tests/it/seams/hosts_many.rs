@@ -55,6 +55,7 @@ async fn deploy(fleet: &dyn Target) -> (Result<String, TargetError>, Vec<String>
         say: &say,
         went: &went,
         cancelled: &CancellationToken::new(),
+        run: &CancellationToken::new(),
     };
     let order = order("v1");
     let deployed = fleet.deploy(&order, &desk);

@@ -54,6 +54,7 @@ mod routers_on_host;
 mod routers_pointer;
 mod routers_traefik;
 mod systemd;
+mod systemd_enough;
 mod systemd_untouched;
 mod targets;
 mod targets_fleet;

@@ -52,15 +52,28 @@ impl World {
         order: &Order,
         watch: impl FnOnce(&CancellationToken) + Send,
     ) -> (Result<String, TargetError>, Vec<String>) {
+        self.until(&cancelled, &cancelled, target, order, || watch(&cancelled))
+    }
+
+    /// The same until it is enough, which it is also where the run goes on.
+    pub(super) fn until(
+        &self,
+        run: &CancellationToken,
+        enough: &CancellationToken,
+        target: &dyn Target,
+        order: &Order,
+        watch: impl FnOnce() + Send,
+    ) -> (Result<String, TargetError>, Vec<String>) {
         let lines = Mutex::new(Vec::new());
         let say = |line| lines.lock().unwrap().push(line);
         let desk = Desk {
             say: &say,
             went: &|_| {},
-            cancelled: &cancelled,
+            cancelled: enough,
+            run,
         };
         let outcome = std::thread::scope(|scope| {
-            scope.spawn(|| watch(&cancelled));
+            scope.spawn(watch);
             self.runtime.block_on(in_the_end("it is deployed", async {
                 target.prepare(order).await?;
                 target.deploy(order, &desk).await
@@ -321,6 +334,7 @@ fn it_stops_what_it_has_started() {
         say: &|_| {},
         went: &|_| {},
         cancelled: &CancellationToken::new(),
+        run: &CancellationToken::new(),
     };
     let stopping = target.stops().unwrap();
     let order = order("v1");

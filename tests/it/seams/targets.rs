@@ -60,6 +60,7 @@ pub(crate) async fn deploy(
         say: &say,
         went: &|_| {},
         cancelled: &CancellationToken::new(),
+        run: &CancellationToken::new(),
     };
     let outcome = target.deploy(order, &desk).await;
     (outcome, lines.into_inner().unwrap())
@@ -200,6 +201,7 @@ async fn every_kind_keeps_the_contract() {
             say: &|line| panic!("{line}"),
             went: &|_| {},
             cancelled: &cancelled,
+            run: &cancelled,
         };
         let ended = good.deploy(&order, &desk).await;
         assert_eq!(ended, Err(TargetError::Cancelled), "{}", kind.name);
@@ -229,6 +231,7 @@ async fn a_slow_one_ends(slow: Value, tools: &Tools) {
         say: &|_| {},
         went: &|_| {},
         cancelled: &cancelled,
+        run: &cancelled,
     };
     let began = Instant::now();
     let later = async {

@@ -99,6 +99,7 @@ impl Machines {
                 went.lock().unwrap().push(one);
             },
             cancelled,
+            run: cancelled,
         };
         let order = order("v1");
         let deployed = target.deploy(&order, &desk);

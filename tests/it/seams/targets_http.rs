@@ -91,3 +91,44 @@ async fn an_api_that_fails_is_quoted_and_a_lost_answer_is_called_lost() {
     let closed = deploy(&*closed, &order("v1")).await.0.unwrap_err();
     assert!(matches!(closed, TargetError::OutOfReach(_)), "{closed:?}");
 }
+
+#[tokio::test]
+async fn what_a_gateway_says_of_an_api_is_called_lost() {
+    let app = App::start().await;
+    let tools = tools(Path::new("/"));
+    let answered = async |reply: Reply| {
+        app.route("/deploy", reply);
+        let target = made(json!({ "kind": "http", "url": app.at("/deploy") }), &tools);
+        deploy(&*target.unwrap(), &order("v1")).await.0
+    };
+    // Who says so may have handed the order on, and the API be at work.
+    for status in [408, 502, 503, 504, 520, 524, 527, 598, 599] {
+        let ended = answered(Reply::with(status, "gone")).await;
+        let Err(TargetError::Lost { said, last_words }) = ended else {
+            panic!("{status}: {ended:?}");
+        };
+        assert!(
+            said.contains(&format!(" answered {status} after ")),
+            "{said}"
+        );
+        assert_eq!(last_words, ["gone"]);
+    }
+    // Gateways say when to come back, too.
+    let busy = Reply::with(503, "").header("Retry-After", "5");
+    let ended = answered(busy).await;
+    assert!(matches!(ended, Err(TargetError::Lost { .. })), "{ended:?}");
+    // These are the API's own.
+    for status in [400, 404, 409, 429, 500, 501, 505, 519, 528] {
+        let ended = answered(Reply::with(status, "no")).await;
+        let failed = matches!(ended, Err(TargetError::Failed { .. }));
+        assert!(failed, "{status}: {ended:?}");
+    }
+    // What is wanted went well, whoever says it.
+    let target = made(
+        json!({ "kind": "http", "url": app.at("/deploy"), "expect-status": [503] }),
+        &tools,
+    );
+    app.route("/deploy", Reply::with(503, ""));
+    let well = deploy(&*target.unwrap(), &order("v1")).await.0;
+    assert!(well.is_ok(), "{well:?}");
+}

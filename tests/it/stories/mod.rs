@@ -16,6 +16,7 @@ mod drains;
 mod failover;
 mod failover_away;
 mod failover_cut;
+mod failover_units;
 mod fleets;
 mod gates;
 mod guardrails;

@@ -72,8 +72,10 @@ const UNITS: [(&str, &str); 6] = [
     ),
 ];
 
-const APP: &str = r#"import http.server, os, socket, sys
+const APP: &str = r#"import http.server, os, signal, socket, sys
 version = os.environ.get("VERSION", "none")
+if "stays" in version:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("release", version, flush=True)
 if "crash" in version:
     sys.exit("cannot read the config")
