@@ -222,10 +222,10 @@ impl Step for Shift<'_> {
             }
             Err(failed) => return Err(failed.into()),
         }
-        if self.before.split != self.to {
+        if self.before.moves_to(self.to) {
             stage.say(Event::Changed {
                 what: "traffic".to_owned(),
-                before: Some(self.before.split.told(&stage.slots)),
+                before: Some(self.before.told(&stage.slots)),
                 after: self.to.told(&stage.slots),
             });
         }

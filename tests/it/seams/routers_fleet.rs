@@ -91,7 +91,8 @@ async fn nodes_that_do_not_agree_are_told_and_can_be_made_to() {
 
     // From there they go where they are sent, and the way back is where most of them were.
     let from = found.reading.unwrap();
-    assert_eq!(from.split, split(100));
+    assert_eq!((from.split, &*from.apart), (split(100), &[split(0)][..]));
+    assert!(from.moves_to(split(100)) && from.moves_to(split(0)));
     let to_blue = change(&from, split(0));
     router.prepare(&to_blue).await.unwrap();
     router.apply(&to_blue).await.unwrap();

@@ -17,6 +17,7 @@ mod failover;
 mod failover_away;
 mod failover_cut;
 mod fleets;
+mod fleets_healed;
 mod gates;
 mod guardrails;
 mod hooks;
