@@ -47,7 +47,7 @@ impl PutTrafficBack {
             passed,
             ..
         } = &self.way_back;
-        match stage.router()?.read().await {
+        match stage.router()?.read_soon().await {
             // Nodes that did not agree before, and do now, were moved all the same.
             Ok(now) if now.split == before.split => {
                 let healed = !before.apart.is_empty();
@@ -84,7 +84,7 @@ impl PutTrafficBack {
             return router.restore(before).await;
         }
         let change = Change {
-            from: router.read().await?,
+            from: router.read_soon().await?,
             to: before.split,
             reason: "way back".to_owned(),
         };
@@ -214,7 +214,7 @@ impl Undo for LookWhereItStays {
     }
 
     async fn take_back(&self, stage: &Stage) -> Result<(Undone, String), Fault> {
-        let now = stage.router()?.read().await?.split;
+        let now = stage.router()?.read_soon().await?.split;
         if now == self.before.split {
             return Ok((Undone::Untouched, String::new()));
         }

@@ -263,6 +263,14 @@ pub trait Router: Send + Sync {
     /// When it cannot be reached, or its state is not a split.
     async fn read(&self) -> Result<Reading, RouterError>;
 
+    /// The same on a way back, which must not be kept by one of several nodes that says nothing.
+    ///
+    /// # Errors
+    /// As [`Router::read`].
+    async fn read_soon(&self) -> Result<Reading, RouterError> {
+        self.read().await
+    }
+
     /// Checks that a change could be made, and makes nothing.
     ///
     /// # Errors

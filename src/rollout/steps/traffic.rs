@@ -210,7 +210,7 @@ impl Step for Shift<'_> {
         match applied {
             Ok(()) => {}
             // The effect may be there without the answer: the router itself knows.
-            Err(RouterError::Lost(_)) if router.read().await?.split == self.to => {
+            Err(RouterError::Lost(_)) if router.read_soon().await?.split == self.to => {
                 note = " (its answer was lost; read back)";
             }
             // Somebody was faster and made the same change, or ours was made twice: what is

@@ -18,6 +18,7 @@ mod failover_away;
 mod failover_cut;
 mod fleets;
 mod fleets_healed;
+mod fleets_silent;
 mod gates;
 mod guardrails;
 mod hooks;
