@@ -67,7 +67,7 @@ async fn planned(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> {
     let slots = &saga.stage().slots;
     let said = format!(
         "traffic would go from {} to {}",
-        before.split.told(slots),
+        before.told(slots),
         to.told(slots)
     );
     Ok(Ending::good(Decision::Planned, Reason::DryRun, said))

@@ -277,6 +277,7 @@ mod tests {
         WayBack {
             before: Reading {
                 split: Split::all_to(Side::First),
+                apart: Vec::new(),
                 revision: "7".into(),
                 saved: "w0".into(),
             },

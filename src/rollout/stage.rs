@@ -199,7 +199,8 @@ impl Stage {
             return Some(rolling::told_now(self, LAST_LOOK).await);
         }
         let router = self.router.as_deref()?;
-        Some(match tokio::time::timeout(LAST_LOOK, router.read()).await {
+        let read = router.read_soon();
+        Some(match tokio::time::timeout(LAST_LOOK, read).await {
             Ok(Ok(reading)) => {
                 let side = reading.split.active();
                 self.learned(Fact::ActiveSlot(self.slots.name(side).to_owned()));

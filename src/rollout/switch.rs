@@ -74,7 +74,8 @@ pub async fn switch(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> 
 
     saga.stage()
         .is_about(Some(slot), Some(release), old.as_ref());
-    let moves = before.split != to;
+    // Who makes nodes agree moves the users of some, wherever most of them were.
+    let moves = before.moves_to(to);
     if moves {
         hooks::run(saga, Moment::BeforeSwitch).await?;
     }
@@ -132,7 +133,7 @@ pub async fn switch(saga: &mut Saga<'_>, plan: &Switch) -> Result<Ending, Halt> 
             "{left} is not let go: this may be a way back; give `version` where a release goes out"
         )));
     }
-    Ok(ended(saga.stage(), &felt, before.split, to))
+    Ok(ended(saga.stage(), &felt, moves, to))
 }
 
 /// Puts all traffic on the previous slot at once. There is no way back from the way back: once
@@ -167,7 +168,8 @@ pub async fn rollback(
         bad.clone(),
         release.clone(),
     );
-    if to != before.split {
+    let moves = before.moves_to(to);
+    if moves {
         saga.stage().ledger.goes_back(to);
     }
     saga.undo_with(LookWhereItStays::new(before.clone(), to))?;
@@ -189,7 +191,7 @@ pub async fn rollback(
     })
     .await?;
     felt.settle(saga.stage()).await;
-    Ok(ended(saga.stage(), &felt, before.split, to))
+    Ok(ended(saga.stage(), &felt, moves, to))
 }
 
 /// The slot to go back to: the previous one. Where traffic is divided, which one that is can only
@@ -286,9 +288,9 @@ impl Goal {
     }
 }
 
-fn ended(stage: &Stage, felt: &Felt, from: Split, to: Split) -> Ending {
+fn ended(stage: &Stage, felt: &Felt, moved: bool, to: Split) -> Ending {
     let felt = felt_in_all(felt.all().as_ref());
-    if from == to {
+    if !moved {
         let said = format!(
             "traffic was there already ({}), proved again; {felt}",
             to.told(&stage.slots)

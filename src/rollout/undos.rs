@@ -53,16 +53,26 @@ impl PutTrafficBack {
             passed,
             ..
         } = &self.way_back;
-        match stage.router()?.read().await {
-            Ok(now) if now.split == before.split => Ok(None),
+        match stage.router()?.read_soon().await {
+            // Nodes that did not agree before, and do now, were moved all the same.
+            Ok(now) if now.split == before.split => {
+                let healed = !before.apart.is_empty();
+                self.was_there.fetch_or(healed, Ordering::Relaxed);
+                Ok(None)
+            }
             Ok(now) if now.split == *ours || passed.contains(&now.split) => Ok(Some(now.split)),
             Ok(now) => Err(moved_by_others(stage, now.split)),
             // A write that stopped half way is what restoring is for.
             Err(RouterError::Drifted { .. } | RouterError::Refused(_)) => Ok(Some(*ours)),
             // So is one that not all nodes took, unless others moved some of them.
             Err(RouterError::Divergent(found)) => {
-                let foreign =
-                    |it: &&Split| **it != before.split && **it != *ours && !passed.contains(*it);
+                let as_it_was = |now: &Reading| now.saved == before.saved;
+                if !before.apart.is_empty() && found.reading.as_ref().is_some_and(as_it_was) {
+                    return Ok(None);
+                }
+                let known = [*ours, before.split];
+                let known = [&known, before.apart.as_slice(), passed].concat();
+                let foreign = |it: &&Split| !known.contains(*it);
                 match found.splits.iter().find(foreign) {
                     Some(split) => Err(moved_by_others(stage, *split)),
                     None => Ok(Some(*ours)),
@@ -80,7 +90,7 @@ impl PutTrafficBack {
             return router.restore(before).await;
         }
         let change = Change {
-            from: router.read().await?,
+            from: router.read_soon().await?,
             to: before.split,
             reason: "way back".to_owned(),
         };
@@ -226,7 +236,7 @@ impl Undo for LookWhereItStays {
     }
 
     async fn take_back(&self, stage: &Stage) -> Result<(Undone, String), Fault> {
-        let now = stage.router()?.read().await?.split;
+        let now = stage.router()?.read_soon().await?.split;
         if now == self.before.split {
             return Ok((Undone::Untouched, String::new()));
         }

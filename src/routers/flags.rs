@@ -303,6 +303,7 @@ impl Router for Flags {
         let now = self.now().await?;
         Ok(Reading {
             split: Split { second: now },
+            apart: Vec::new(),
             revision: flag(now),
             saved: flag(now),
         })

@@ -69,12 +69,32 @@ pub struct Tools {
 /// What a router said: the split, and what is needed to change it and to put it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
-    /// How traffic is divided.
+    /// How traffic is divided; where it has nodes, by most of them.
     pub split: Split,
+    /// How the other nodes divide it, where they do not agree with most of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apart: Vec<Split>,
     /// Changes whenever anybody changes the router; a change names the revision it starts from.
     pub revision: String,
     /// The router's own state, literally, in a form that only this kind of router understands.
     pub saved: String,
+}
+
+impl Reading {
+    /// Whether anybody's traffic moves where this becomes `to`.
+    pub fn moves_to(&self, to: Split) -> bool {
+        self.split != to || !self.apart.is_empty()
+    }
+
+    /// How traffic is divided, in a few words.
+    pub fn told(&self, slots: &Slots) -> String {
+        let most = self.split.told(slots);
+        if self.apart.is_empty() {
+            return most;
+        }
+        let others: Vec<String> = self.apart.iter().map(|it| it.told(slots)).collect();
+        format!("{most} (other nodes: {})", others.join("; "))
+    }
 }
 
 /// A change of the split, from what was read.
@@ -242,6 +262,14 @@ pub trait Router: Send + Sync {
     /// # Errors
     /// When it cannot be reached, or its state is not a split.
     async fn read(&self) -> Result<Reading, RouterError>;
+
+    /// The same on a way back, which must not be kept by one of several nodes that says nothing.
+    ///
+    /// # Errors
+    /// As [`Router::read`].
+    async fn read_soon(&self) -> Result<Reading, RouterError> {
+        self.read().await
+    }
 
     /// Checks that a change could be made, and makes nothing.
     ///

@@ -247,6 +247,7 @@ impl Router for Pointer {
         let now = self.now().await?;
         Ok(Reading {
             split: Split::all_to(self.side(&now)?),
+            apart: Vec::new(),
             revision: now.clone(),
             saved: now,
         })

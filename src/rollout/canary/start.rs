@@ -162,6 +162,7 @@ impl FindStart<'_> {
 fn home(stable: Side) -> Reading {
     Reading {
         split: Split::all_to(stable),
+        apart: Vec::new(),
         revision: String::new(),
         saved: String::new(),
     }

@@ -213,7 +213,7 @@ impl Step for Shift<'_> {
         match applied {
             Ok(()) => {}
             // The effect may be there without the answer: the router itself knows.
-            Err(RouterError::Lost(_)) if router.read().await?.split == self.to => {
+            Err(RouterError::Lost(_)) if router.read_soon().await?.split == self.to => {
                 self.felt.awaits_answer(false);
                 note = " (its answer was lost; read back)";
             }
@@ -226,10 +226,10 @@ impl Step for Shift<'_> {
             }
             Err(failed) => return Err(failed.into()),
         }
-        if self.before.split != self.to {
+        if self.before.moves_to(self.to) {
             stage.say(Event::Changed {
                 what: "traffic".to_owned(),
-                before: Some(self.before.split.told(&stage.slots)),
+                before: Some(self.before.told(&stage.slots)),
                 after: self.to.told(&stage.slots),
             });
         }

@@ -196,6 +196,7 @@ impl Router for Upstreams {
             .map_err(|failed| RouterError::Refused(failed.to_string()))?;
         Ok(Reading {
             split,
+            apart: Vec::new(),
             revision: found.revision(),
             saved,
         })

@@ -24,6 +24,8 @@ pub(super) fn together(kept: Kept, split: Split) -> Result<Reading, RouterError>
     let written = |what: Result<String, serde_json::Error>| {
         what.map_err(|failed| RouterError::Refused(failed.to_string()))
     };
+    let splits = kept.values().map(|it| it.split);
+    let apart = splits.filter(|it| *it != split).collect();
     let (mut revisions, mut saved) = (IndexMap::new(), IndexMap::new());
     for (name, reading) in kept {
         revisions.insert(name.clone(), reading.revision);
@@ -35,6 +37,7 @@ pub(super) fn together(kept: Kept, split: Split) -> Result<Reading, RouterError>
     }
     Ok(Reading {
         split,
+        apart,
         revision: written(serde_json::to_string(&revisions))?,
         saved: written(serde_json::to_string(&saved))?,
     })
@@ -58,6 +61,7 @@ pub(super) fn apart(reading: &Reading, names: &[&str]) -> Result<Kept, RouterErr
         let revision = revisions.swap_remove(&name).unwrap_or_default();
         let reading = Reading {
             split,
+            apart: Vec::new(),
             revision,
             saved,
         };

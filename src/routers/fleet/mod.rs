@@ -1,10 +1,11 @@
 //! The `fleet` kind: several routers that share the traffic, changed as if they were one.
 //!
 //! All are prepared before one is changed, all are changed at once, and where one does not take the
-//! change the others are put back: users never meet two answers for longer than a write takes.
+//! change, or says nothing for a while after the others, the others are put back at once.
 //! Nodes that do not agree are told node by node, and nothing is guessed. What a node is, is its
 //! own kind's matter; here is only what several of them are together.
 
+mod at_once;
 mod kept;
 mod tally;
 
@@ -14,6 +15,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::at_once::{Course, Node, is_silence, soon};
 use self::kept::{Kept, of_node};
 use self::tally::Sum;
 use super::{
@@ -56,11 +58,6 @@ struct Fleet {
     slots: Slots,
 }
 
-struct Node {
-    name: String,
-    router: Box<dyn Router>,
-}
-
 fn made(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     let Options { nodes, hosts, each } = block.options()?;
     let nodes = nodes.into_iter().map(|(name, block)| (name, block.0));
@@ -76,7 +73,7 @@ fn made(block: &Block, tools: &Tools) -> Result<Box<dyn Router>, String> {
     let nodes = fleet::nodes(nodes.collect(), &hosts, each.map(|block| block.0))?;
     let one = |(path, name, block): (String, String, Block)| {
         let router = build(KINDS, &block, tools).map_err(|said| format!("{path}.{said}"))?;
-        Ok(Node { name, router })
+        Ok(Node::new(name, router))
     };
     let nodes: Vec<Node> = nodes.into_iter().map(one).collect::<Result<_, String>>()?;
     let differ =
@@ -141,85 +138,11 @@ impl Fleet {
         )
     }
 
-    /// One node goes where a change leads. Whether it did is looked up where its answer was lost.
-    async fn shift(node: &Node, change: Change) -> Result<(), RouterError> {
-        match node.router.apply(&change).await {
-            Err(RouterError::Lost(said)) => match node.router.read().await {
-                Ok(now) if now.split == change.to => Ok(()),
-                _ => Err(RouterError::Lost(said)),
-            },
-            other => other,
-        }
-    }
-
-    /// One node goes back to what it said, or to where the others were if it did not agree then.
-    async fn back(node: &Node, saved: Option<Reading>, split: Split) -> Result<(), RouterError> {
-        let Some(saved) = saved else { return Ok(()) };
-        if saved.split == split {
-            return node.router.restore(&saved).await;
-        }
-        let change = Change {
-            from: node.router.read().await?,
-            to: split,
-            reason: "way back".to_owned(),
-        };
-        node.router.apply(&change).await
-    }
-}
-
-#[async_trait]
-impl Router for Fleet {
-    fn told(&self) -> String {
-        format!("a fleet of {}: {}", self.nodes.len(), self.names())
-    }
-
-    fn known_loss(&self) -> Option<String> {
-        let mut losses: Vec<String> = Vec::new();
-        for loss in self.nodes.iter().filter_map(|it| it.router.known_loss()) {
-            if !losses.contains(&loss) {
-                losses.push(loss);
-            }
-        }
-        (!losses.is_empty()).then(|| losses.join("; "))
-    }
-
-    fn one_time_lines(&self) -> String {
-        let one = |node: &Node| format!("# On {}:\n{}", node.name, node.router.one_time_lines());
-        let lines: Vec<String> = self.nodes.iter().map(one).collect();
-        lines.join("\n")
-    }
-
-    fn testers(&self) -> Option<&Testers> {
-        self.nodes.first()?.router.testers()
-    }
-
-    fn counting(&self) -> Counting<'_> {
-        let mut tallies = Vec::new();
-        for node in &self.nodes {
-            match node.router.counting() {
-                Counting::By(tally) => tallies.push((node.name.as_str(), tally)),
-                Counting::Not(why) => return Counting::Not(why),
-            }
-        }
-        Counting::By(Box::new(Sum::of(tallies)))
-    }
-
-    async fn in_flight(&self, slot: Side) -> InFlight {
-        let mut all = 0;
-        for (node, answer) in self.each(|node| node.router.in_flight(slot)).await {
-            match answer {
-                InFlight::Requests(some) => all += some,
-                InFlight::NotCounted(why) => return InFlight::NotCounted(why),
-                InFlight::Unknown(said) => {
-                    return InFlight::Unknown(format!("{}: {said}", node.name));
-                }
-            }
-        }
-        InFlight::Requests(all)
-    }
-
-    async fn read(&self) -> Result<Reading, RouterError> {
-        let answers = self.each(|node| node.router.read()).await;
+    /// What the nodes say as one, where they agree.
+    fn told_by(
+        &self,
+        answers: Vec<(&Node, Result<Reading, RouterError>)>,
+    ) -> Result<Reading, RouterError> {
         let mut kept = Kept::new();
         let mut failures: Vec<(&Node, RouterError)> = Vec::new();
         let mut told = Vec::new();
@@ -284,6 +207,84 @@ impl Router for Fleet {
             repair,
         })))
     }
+}
+
+#[async_trait]
+impl Router for Fleet {
+    fn told(&self) -> String {
+        format!("a fleet of {}: {}", self.nodes.len(), self.names())
+    }
+
+    fn known_loss(&self) -> Option<String> {
+        let mut losses: Vec<String> = Vec::new();
+        for loss in self.nodes.iter().filter_map(|it| it.router.known_loss()) {
+            if !losses.contains(&loss) {
+                losses.push(loss);
+            }
+        }
+        (!losses.is_empty()).then(|| losses.join("; "))
+    }
+
+    fn one_time_lines(&self) -> String {
+        let one = |node: &Node| format!("# On {}:\n{}", node.name, node.router.one_time_lines());
+        let lines: Vec<String> = self.nodes.iter().map(one).collect();
+        lines.join("\n")
+    }
+
+    fn testers(&self) -> Option<&Testers> {
+        self.nodes.first()?.router.testers()
+    }
+
+    fn counting(&self) -> Counting<'_> {
+        let mut tallies = Vec::new();
+        for node in &self.nodes {
+            match node.router.counting() {
+                Counting::By(tally) => tallies.push((node.name.as_str(), tally)),
+                Counting::Not(why) => return Counting::Not(why),
+            }
+        }
+        Counting::By(Box::new(Sum::of(tallies)))
+    }
+
+    async fn in_flight(&self, slot: Side) -> InFlight {
+        let mut all = 0;
+        for (node, answer) in self.each(|node| node.router.in_flight(slot)).await {
+            match answer {
+                InFlight::Requests(some) => all += some,
+                InFlight::NotCounted(why) => return InFlight::NotCounted(why),
+                InFlight::Unknown(said) => {
+                    return InFlight::Unknown(format!("{}: {said}", node.name));
+                }
+            }
+        }
+        InFlight::Requests(all)
+    }
+
+    async fn read(&self) -> Result<Reading, RouterError> {
+        self.told_by(self.each(|node| node.router.read()).await)
+    }
+
+    async fn read_soon(&self) -> Result<Reading, RouterError> {
+        let answers = soon(&self.nodes, |node| node.router.read()).await;
+        let reading = self.told_by(answers)?;
+        let doubtful = self.nodes.iter().filter(|node| node.is_in_doubt());
+        let doubtful: Vec<&str> = doubtful.map(|node| node.name.as_str()).collect();
+        if doubtful.is_empty() {
+            return Ok(reading);
+        }
+        // What it says now is not what it will say: it is to be written, so that whatever comes
+        // later is refused, or overwritten.
+        Err(RouterError::Divergent(Box::new(Divergence {
+            said: format!(
+                "all say {}, and a change that {} did not answer may still come",
+                reading.split.told(&self.slots),
+                listed(doubtful)
+            ),
+            splits: vec![reading.split],
+            reading: None,
+            repair: self.repair(),
+        })))
+    }
 
     async fn prepare(&self, change: &Change) -> Result<(), RouterError> {
         let kept = self.kept(&change.from)?;
@@ -299,31 +300,16 @@ impl Router for Fleet {
         let kept = self.kept(&change.from)?;
         // Once more, for a node may have gone since: nothing is changed yet.
         self.prepare(change).await?;
-        let shifted = self
-            .each(|node| Self::shift(node, of_node(&kept, &node.name, change)))
-            .await;
-        let Some(at) = shifted.iter().position(|(_, answer)| answer.is_err()) else {
+        let courses = at_once::change(&self.nodes, &kept, change).await;
+        let stays = |it: &Course<'_>| {
+            let failed = it.back.as_ref()?.as_ref().err()?;
+            Some(format!("{}: {failed}", it.node.name))
+        };
+        let stays: Vec<String> = courses.iter().filter_map(stays).collect();
+        let mut courses = courses.into_iter();
+        let failed = courses.find_map(|it| Some((&it.node.name, it.there?.err()?)));
+        let Some((name, failed)) = failed else {
             return Ok(());
-        };
-        let took_it = |(node, answer): &(&Node, Result<(), RouterError>)| {
-            matches!(answer, Ok(()) | Err(RouterError::Lost(_))).then(|| node.name.clone())
-        };
-        let took_it: Vec<String> = shifted.iter().filter_map(took_it).collect();
-        let back = self
-            .each(|node| {
-                let saved = kept.get(&node.name).cloned();
-                let saved = saved.filter(|_| took_it.contains(&node.name));
-                Self::back(node, saved, change.from.split)
-            })
-            .await;
-        let stays: Vec<String> = back
-            .iter()
-            .filter_map(|(node, answer)| Some(format!("{}: {}", node.name, answer.as_ref().err()?)))
-            .collect();
-        let failed = shifted.into_iter().nth(at);
-        let (name, failed) = match failed {
-            Some((node, Err(failed))) => (&node.name, failed),
-            _ => return Ok(()),
         };
         if stays.is_empty() {
             return Err(failed.of(name));
@@ -354,9 +340,8 @@ impl Router for Fleet {
 
     async fn restore(&self, saved: &Reading) -> Result<(), RouterError> {
         let kept = self.kept(saved)?;
-        let answers = self
-            .each(|node| Self::back(node, kept.get(&node.name).cloned(), saved.split))
-            .await;
+        let back = |node| Node::back(node, kept.get(&node.name), saved.split);
+        let answers = soon(&self.nodes, back).await;
         let (mut back, mut failures) = (Vec::new(), Vec::new());
         for (node, answer) in answers {
             match answer {
@@ -380,11 +365,6 @@ impl Router for Fleet {
             said.join("; ")
         )))
     }
-}
-
-/// Whether a node said nothing.
-const fn is_silence(failed: &RouterError) -> bool {
-    matches!(failed, RouterError::OutOfReach(_) | RouterError::Lost(_))
 }
 
 /// What most say; of equals the first.

@@ -297,6 +297,7 @@ impl Router for MapEntry {
             split: Split {
                 second: state.weight,
             },
+            apart: Vec::new(),
             revision: state.revision(),
             saved: serde_json::to_string(&saved)
                 .map_err(|failed| RouterError::Refused(failed.to_string()))?,

@@ -241,6 +241,7 @@ impl Router for ServerWeights {
         self.same_in_file(pair).await?;
         Ok(Reading {
             split,
+            apart: Vec::new(),
             revision: revision(pair),
             saved: format!("[{},{}]", pair[0], pair[1]),
         })

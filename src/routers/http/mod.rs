@@ -137,6 +137,7 @@ impl Router for Service {
         let state = self.settled().await?;
         Ok(Reading {
             split: state.split,
+            apart: Vec::new(),
             revision: state.revision,
             saved: state.split.second.percent().to_string(),
         })

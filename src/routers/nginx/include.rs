@@ -93,6 +93,7 @@ impl Router for Include {
         self.loader.in_force(&found.live.generation).await?;
         Ok(Reading {
             split: found.live.split,
+            apart: Vec::new(),
             revision: found.page().revision(),
             saved: found.content,
         })

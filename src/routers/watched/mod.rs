@@ -270,6 +270,7 @@ impl<W: Watcher> Router for ByFile<W> {
         self.in_force(&content).await?;
         Ok(Reading {
             split,
+            apart: Vec::new(),
             revision: file::revision(&content),
             saved: content,
         })

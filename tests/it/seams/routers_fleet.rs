@@ -1,13 +1,16 @@
 //! The `fleet` router over real HAProxies: its fixture for the contract, and what is its own.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use cutover::routers::{Router, RouterError};
 use serde_json::{Value, json};
 
 use super::routers::{Fixture, Plug, Winners, change, moved, routed, split};
-use super::routers_haproxy::{OnHaProxy, by_map, by_weights, tools_at};
+use super::routers_haproxy::{OnHaProxy, by_map, by_map_without_its_file, by_weights, tools_at};
+use crate::world::haproxy_relay::{Fate, Relay};
+use crate::world::patience::within;
 
 pub(super) fn plugs() -> Vec<Plug> {
     vec![Plug {
@@ -91,7 +94,8 @@ async fn nodes_that_do_not_agree_are_told_and_can_be_made_to() {
 
     // From there they go where they are sent, and the way back is where most of them were.
     let from = found.reading.unwrap();
-    assert_eq!(from.split, split(100));
+    assert_eq!((from.split, &*from.apart), (split(100), &[split(0)][..]));
+    assert!(from.moves_to(split(100)) && from.moves_to(split(0)));
     let to_blue = change(&from, split(0));
     router.prepare(&to_blue).await.unwrap();
     router.apply(&to_blue).await.unwrap();
@@ -115,6 +119,52 @@ async fn a_node_that_was_changed_by_somebody_keeps_the_others_from_changing() {
     assert!(said.to_string().contains("lb2: "), "{said}");
     assert_eq!(fleet.nodes[0].router.read().await.unwrap().split, split(0));
     assert_eq!(fleet.nodes[1].router.read().await.unwrap().split, split(60));
+}
+
+#[tokio::test]
+async fn a_write_that_was_given_up_is_not_forgotten() {
+    let fleet = OnFleet {
+        nodes: [by_map_without_its_file(), by_weights()],
+    };
+    let (lb1, lb2) = (&fleet.nodes[0].haproxy, &fleet.nodes[1].router);
+    let on_its_way = Arc::new(Mutex::new((None, false)));
+    let seen = Arc::clone(&on_its_way);
+    let _relay = Relay::start(
+        lb1.ground.path("relay.sock"),
+        lb1.ground.path("observer.sock"),
+        move |line| {
+            let mut seen = seen.lock().unwrap();
+            if line.starts_with("commit map") && seen.0.is_none() {
+                *seen = (Some(line.to_owned()), true);
+            }
+            if seen.1 { Fate::Hang } else { Fate::Pass }
+        },
+    );
+    let mut block = fleet.block();
+    let relay = lb1.ground.text_path("relay.sock");
+    block["nodes"]["lb1"]["address"] = format!("unix:{relay}").into();
+    let router = fleet.made(block).unwrap();
+    let from = router.read().await.unwrap();
+    let there = change(&from, split(100));
+    let said = within("it is given up", router.apply(&there)).await;
+    let said = said.unwrap_err();
+    assert!(matches!(said, RouterError::Lost(_)), "{said}");
+    assert!(said.to_string().contains("lb1: "), "{said}");
+    assert_eq!(lb2.read().await.unwrap().split, split(0));
+
+    // It answers again, as if nothing had been.
+    on_its_way.lock().unwrap().1 = false;
+    assert_eq!(router.read().await.unwrap().split, split(0));
+    let Err(RouterError::Divergent(found)) = router.read_soon().await else {
+        panic!("nobody tells: {:?}", router.read_soon().await);
+    };
+    assert!(found.said.contains("lb1 did not answer"), "{}", found.said);
+    assert_eq!(found.reading, None);
+    // Once it has gone back by a write of its own, the other one comes too late.
+    router.restore(&from).await.unwrap();
+    let late = on_its_way.lock().unwrap().0.take().unwrap();
+    assert_ne!(lb1.cli(&late).trim(), "");
+    assert_eq!(router.read_soon().await.unwrap().split, split(0));
 }
 
 #[tokio::test]

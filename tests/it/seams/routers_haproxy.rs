@@ -190,7 +190,7 @@ pub(crate) fn by_weights() -> OnHaProxy {
     started(ground, options)
 }
 
-fn by_map_without_its_file() -> OnHaProxy {
+pub(super) fn by_map_without_its_file() -> OnHaProxy {
     let ground = Ground::new();
     let mut options = map_options(&ground, &format!("tcp:127.0.0.1:{}", ports::free()));
     options["state-file"] = "none".into();

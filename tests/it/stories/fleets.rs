@@ -16,11 +16,11 @@ use crate::world::nginx::{Nginx, Site};
 use crate::world::shop::{Ran, command, furnish, put, release_at, router_config, slots};
 use crate::world::sshd::{At, Sshd};
 
-const LAST: usize = 2;
+pub(super) const LAST: usize = 2;
 
-struct Three {
-    slots: Nginx,
-    nodes: Vec<HaProxy>,
+pub(super) struct Three {
+    pub(super) slots: Nginx,
+    pub(super) nodes: Vec<HaProxy>,
     /// How the machine of each is reached, if it is another one.
     sshds: Vec<Sshd>,
     /// Where each machine has its own directory.
@@ -29,7 +29,7 @@ struct Three {
 
 impl Three {
     /// v1 on blue, which has all traffic at every node, and v0 on green.
-    fn open() -> Self {
+    pub(super) fn open() -> Self {
         let slots = slots();
         let grounds: Vec<Ground> = (0..3).map(|_| Ground::new()).collect();
         let block = |ground: &Ground| {
@@ -122,7 +122,7 @@ impl Three {
     }
 
     /// The socket of the last node is from now on the relay's.
-    fn relayed(&self) {
+    pub(super) fn relayed(&self) {
         if self.sshds.is_empty() {
             let ground = &self.nodes[LAST].ground;
             let real = ground.text_path("admin.sock");
@@ -135,23 +135,23 @@ impl Three {
         }
     }
 
-    fn cutover(&self, arguments: &str) -> Ran {
+    pub(super) fn cutover(&self, arguments: &str) -> Ran {
         Ran::of(command(&self.slots.site, arguments).spawn().unwrap())
     }
 
     /// The release that users of each node get.
-    fn served(&self, nodes: &[usize]) -> Vec<String> {
+    pub(super) fn served(&self, nodes: &[usize]) -> Vec<String> {
         let fronts = nodes.iter().map(|node| self.nodes[*node].ground.front);
         fronts.map(release_at).collect()
     }
 
-    fn configure(&self, from: &str, to: &str) {
+    pub(super) fn configure(&self, from: &str, to: &str) {
         configure(&self.slots.site, from, to);
     }
 
     /// Everything is as it was at first, with the last node behind a relay that decides what
     /// becomes of each command.
-    fn again(&mut self, fate: impl FnMut(&str) -> Fate + Send + 'static) -> Relay {
+    pub(super) fn again(&mut self, fate: impl FnMut(&str) -> Fate + Send + 'static) -> Relay {
         let ground = &self.nodes[LAST].ground;
         let (real, relay) = (ground.path("admin.sock"), ground.path("relay.sock"));
         for (slot, release) in [("blue", "v1"), ("green", "v0")] {

@@ -18,6 +18,8 @@ mod failover_away;
 mod failover_cut;
 mod failover_units;
 mod fleets;
+mod fleets_healed;
+mod fleets_silent;
 mod gates;
 mod guardrails;
 mod hooks;

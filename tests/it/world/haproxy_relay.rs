@@ -18,6 +18,8 @@ pub(crate) enum Fate {
     LoseTheAnswerAnd(Box<dyn Fn() + Send>),
     /// Lost before it has any effect.
     Lose,
+    /// Lost before it has any effect, and the connection stays open as long as the relay.
+    Hang,
     /// Answered by the relay.
     Say(&'static str),
 }
@@ -36,6 +38,7 @@ impl Relay {
     ) -> Self {
         let listener = UnixListener::bind(&path).unwrap();
         thread::spawn(move || {
+            let mut hanging = Vec::new();
             for stream in listener.incoming().flatten() {
                 let mut line = String::new();
                 BufReader::new(&stream).read_line(&mut line).unwrap();
@@ -55,6 +58,10 @@ impl Relay {
                         String::new()
                     }
                     Fate::Lose => String::new(),
+                    Fate::Hang => {
+                        hanging.push(stream);
+                        continue;
+                    }
                     Fate::Say(text) => format!("{text}\n\n"),
                 };
                 let _ = (&stream).write_all(answer.as_bytes());
