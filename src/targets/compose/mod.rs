@@ -182,7 +182,8 @@ impl Compose {
             }
             _ => "",
         };
-        let why = text::excerpt(&said.last().join(" "), 400);
+        // What is only a warning comes first.
+        let why = text::ending(&said.last(), 400);
         Err(TargetError::OutOfReach(format!(
             "{}: {why}{next}",
             self.told
@@ -257,11 +258,11 @@ impl Compose {
         }
     }
 
-    /// How the containers are, and the last that they said.
+    /// The last that the containers said, and how they are.
     async fn last_words(&self, project: &Project) -> Vec<String> {
         let never = CancellationToken::new();
         match self.run(words::LAST, project, SOON, &|_| {}, &never).await {
-            Ok(said) => said.last(),
+            Ok(said) => said.last().iter().map(|line| plain(line)).collect(),
             Err(failed) => vec![format!("its containers cannot be looked at: {failed}")],
         }
     }
@@ -341,4 +342,9 @@ impl Compose {
             },
         }
     }
+}
+
+/// A line of a log without the escape that Compose begins it with, also where it is told not to.
+fn plain(line: &str) -> String {
+    line.trim_start_matches("\u{1b}[2K").to_owned()
 }

@@ -5,6 +5,7 @@ mod blocks;
 mod channels;
 mod comments;
 mod compose;
+mod compose_ends;
 mod directory;
 mod docker;
 mod docker_faults;
