@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::options::{Options, Pull};
 use super::shell::{Said, Shell, Words};
-use super::{Desk, Order, Stops, Target, TargetError, Tools};
+use super::{Desk, Order, Stops, Target, TargetError, Tools, of_every_version};
 use crate::config::kinds::{Kind, plain_schema};
 use crate::config::script::{Pairs, and};
 use crate::platform::host::on;
@@ -39,6 +39,7 @@ pub(super) const KIND: Kind<dyn Target, Tools> = Kind {
                 options.project
             ));
         }
+        of_every_version("project", &options.project)?;
         let hidden = options.env.split(&tools.vault).0;
         if let (Some((name, _)), Some(_)) = (hidden.first(), &options.host) {
             return Err(format!(

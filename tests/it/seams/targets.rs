@@ -319,10 +319,26 @@ fn options_that_make_no_sense_are_refused() {
             json!({ "kind": "http", "url": "http://x/", "headers": { "a b": "" } }),
             "a b",
         ),
+        (
+            json!({ "kind": "docker", "image": "x", "container": "shop-$SLOT-$VERSION" }),
+            "container: \"shop-$SLOT-$VERSION\" is another one for each version",
+        ),
+        (
+            json!({ "kind": "systemd", "unit": "shop-$VERSION@$SLOT.service" }),
+            "unit: \"shop-$VERSION@$SLOT.service\" is another one for each version",
+        ),
+        (
+            json!({ "kind": "compose", "file": "x", "project": "$APP-$$VERSION-$SLOT" }),
+            "take $VERSION out of it",
+        ),
     ] {
         let refused = made(options, &tools(Path::new("/"))).map(drop).unwrap_err();
         assert!(refused.contains(said), "{refused}");
     }
+    // Another word is none of ours.
+    let project =
+        json!({ "kind": "compose", "file": "x", "project": "$SLOT-$VERSIONS-${VERSION}" });
+    assert!(made(project, &tools(Path::new("/"))).is_ok());
 }
 
 #[test]
