@@ -106,7 +106,10 @@ impl Target for Compose {
         let up = self.up(words::UP, &project, wait, desk.say, desk.cancelled);
         let why = match up.await {
             Ok(well) => {
-                if let Err(failed) = self.ask(words::KEEP, &project, desk.cancelled).await {
+                // Also where the run is cancelled by now: left as it was, it would be what a later
+                // failure goes back to.
+                let never = CancellationToken::new();
+                if let Err(failed) = self.ask(words::KEEP, &project, &never).await {
                     (desk.say)(format!("what runs was not written down: {failed}"));
                 }
                 return Ok(format!("{} {well}{}", project.name, on(&*self.shell.host)));

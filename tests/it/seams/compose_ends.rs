@@ -2,11 +2,14 @@
 //! moment: what is quoted, and what is known afterwards.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use cutover::targets::TargetError;
 use serde_json::json;
 
 use super::compose::Yard;
+use super::targets::order;
+use crate::world::patience::until_blocking;
 
 /// Two that say more than is kept, and one of them ends.
 const TALKATIVE: &str = r#"
@@ -35,4 +38,36 @@ fn how_its_containers_are_is_quoted_however_much_they_say() {
     assert!(!last_words.iter().any(escaped), "{last_words:?}");
     let last = last_words.last().unwrap();
     assert!(last.starts_with("shop-blue-worker-1 Up "), "{last_words:?}");
+}
+
+#[test]
+fn a_cancelled_one_that_is_up_is_what_is_put_back_from_then_on() {
+    let yard = Yard::open();
+    yard.good(&*yard.target(json!({}), json!({})), "v1");
+    // A move of files that takes its time.
+    let folder = yard.folder.path();
+    let (tools, moving, go) = (folder.join("bin"), folder.join("moving"), folder.join("go"));
+    fs::create_dir(&tools).unwrap();
+    let mv = format!(
+        "#!/bin/sh\ncase \"$*\" in *.next*) : > {}; until test -e {}; do sleep 0.01; done; sleep 0.5;; esac\nexec /bin/mv \"$@\"\n",
+        moving.display(),
+        go.display()
+    );
+    fs::write(tools.join("mv"), mv).unwrap();
+    fs::set_permissions(tools.join("mv"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", tools.display());
+    let v2 = yard.target(json!({ "PATH": path }), json!({}));
+    let (ended, lines) = yard.world.cancelled_by(&*v2, &order("v2"), |cancelled| {
+        until_blocking("it is written down", || moving.exists());
+        cancelled.cancel();
+        fs::write(&go, "").unwrap();
+    });
+    assert!(ended.is_ok(), "{ended:?} {lines:?}");
+    assert!(
+        !lines.iter().any(|line| line.contains("not written down")),
+        "{lines:?}"
+    );
+    assert_eq!(yard.left(), ["shop-blue.yml"]);
+    let kept = fs::read_to_string(folder.join("state/cutover/shop-blue.yml")).unwrap();
+    assert!(kept.contains("shop:v2"), "{kept}");
 }
