@@ -117,17 +117,17 @@ impl Target for Docker {
 #[async_trait]
 impl Stops for Docker {
     async fn stop(&self, order: &Order, desk: &Desk<'_>) -> Result<String, TargetError> {
-        let names = Names::of(&self.options, order)?;
-        let stock = Stock::look(&self.engine, &names.container, order).await?;
+        let name = wanted::name(&self.options, order)?;
+        let stock = Stock::look(&self.engine, &name, order).await?;
         let Some(row) = stock.ours(stock.name) else {
-            return Err(failed(format!("there is no {} of ours", names.container)));
+            return Err(failed(format!("there is no {name} of ours")));
         };
         tokio::select! {
             biased;
             () = desk.cancelled.cancelled() => return Err(TargetError::Cancelled),
             stopped = stock.stop(&row.id, self.options.stop_timeout.get()) => stopped?,
         }
-        Ok(format!("{} is stopped", names.container))
+        Ok(format!("{name} is stopped"))
     }
 }
 
