@@ -10,6 +10,7 @@ mod directory;
 mod docker;
 mod docker_faults;
 mod docker_hosts;
+mod docker_killed;
 mod docker_mends;
 mod docker_tls;
 mod exporters;
