@@ -182,7 +182,12 @@ impl Docker {
                     "{name} runs {told} already, {well}; nothing was changed"
                 ));
             }
-            Err(why) => return Err(why),
+            Err(why) => {
+                if brought.is_new {
+                    prune::unneeded(&stock, &brought, desk.say).await;
+                }
+                return Err(why);
+            }
         };
         let well = exchange.run(&new).await?;
         match Stock::look(&self.engine, name, order).await {

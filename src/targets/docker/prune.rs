@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::pull::{Brought, told};
 use super::seen::Row;
 use super::stock::Stock;
 use super::wanted::PULLED;
@@ -47,6 +48,22 @@ pub(super) async fn tidy(stock: &Stock<'_>, say: &(dyn Fn(String) + Send + Sync)
             "an image of an earlier container is perhaps kept: the engine takes its time"
                 .to_owned(),
         );
+    }
+}
+
+/// Removes an image that was just pulled, where no container could be made of it: nothing would
+/// ever tell that it is ours.
+pub(super) async fn unneeded(
+    stock: &Stock<'_>,
+    image: &Brought,
+    say: &(dyn Fn(String) + Send + Sync),
+) {
+    let name = told(&image.named);
+    let removing = remove_image(stock, &image.id, &name, say);
+    if tokio::time::timeout(A_MOMENT, removing).await.is_err() {
+        say(format!(
+            "the image {name} is perhaps kept: the engine takes its time"
+        ));
     }
 }
 

@@ -161,3 +161,35 @@ fn a_cancelled_one_starts_the_one_before_before_it_tidies_up() {
     let tagged = |version: &str| format!("{}:{version}", registry.name());
     assert_eq!(world.dockerd.images(), [tagged("v1"), tagged("v3")]);
 }
+
+#[test]
+fn an_image_that_was_pulled_for_nothing_is_not_kept() {
+    let world = World::start();
+    let registry = Registry::start();
+    for release in ["v1", "v2"] {
+        registry.push(&world.dockerd, release, 1000);
+    }
+    let socket = world.dockerd.socket();
+    let target = |more: Value| world.target(pulled(&registry, &socket, more));
+    let count = || {
+        let images = world.dockerd.ask("GET", "/images/json?all=1", "");
+        images.as_array().unwrap().len()
+    };
+    let none = count();
+    let nowhere = json!({ "mounts": ["/no/such/folder:/x"] });
+    let refused = world
+        .bad(&*target(nowhere.clone()), &order("v1"))
+        .to_string();
+    assert!(
+        refused.contains("bind source path does not exist"),
+        "{refused}"
+    );
+    assert_eq!(count(), none, "{:?}", world.dockerd.images());
+
+    // What was there before stays, and so does what is in use.
+    world.good(&*target(json!({})), &order("v1"));
+    let one = count();
+    world.bad(&*target(nowhere), &order("v1"));
+    assert_eq!(count(), one);
+    assert_eq!(world.served(), "v1");
+}
