@@ -129,6 +129,39 @@ pub fn excerpt(text: &str, max: usize) -> String {
     out
 }
 
+/// The last of somebody's lines that fit into `max` characters, on one line and harmless as an [`excerpt`] is:
+/// why it ended is said at the end. Says `…` at its beginning where something is left out.
+pub fn ending<Line: AsRef<str>>(lines: &[Line], max: usize) -> String {
+    let mut kept = Vec::new();
+    let mut room = max;
+    for line in lines.iter().rev() {
+        let line = excerpt(line.as_ref(), usize::MAX);
+        if line.is_empty() {
+            continue;
+        }
+        let between = if kept.is_empty() { 0 } else { BETWEEN.len() };
+        let length = line.chars().count() + between;
+        if length > room {
+            // A line is left out as a whole, unless little would be left then.
+            let part = room.saturating_sub(between + 1);
+            let mut cut = "…".to_owned();
+            if part * 2 > max {
+                let before = line.chars().count().saturating_sub(part);
+                cut.extend(line.chars().skip(before));
+            }
+            kept.push(cut);
+            break;
+        }
+        room -= length;
+        kept.push(line);
+    }
+    kept.reverse();
+    kept.join(BETWEEN)
+}
+
+/// What is between two lines on one.
+const BETWEEN: &str = " / ";
+
 /// The first seven characters of a full commit SHA; anything else is left as it is.
 pub fn short_sha(version: &str) -> &str {
     if version.len() == 40 && version.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -243,6 +276,20 @@ mod tests {
         assert_eq!(excerpt(&"a ".repeat(9), 3), "a a…");
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(count(1, "check"), "1 check");
+    }
+
+    #[test]
+    fn an_ending_has_the_last_lines() {
+        assert_eq!(ending(&["a", " ", "b\tc\n"], 40), "a / b c");
+        assert_eq!(
+            ending(&["first", "second", "third"], 16),
+            "… / second / third"
+        );
+        // The end of a long line is more than nothing.
+        assert_eq!(ending(&["first", "0123456789"], 8), "…3456789");
+        assert_eq!(ending(&["0123456789", "x"], 12), "…3456789 / x");
+        assert_eq!(ending(&["0123456789", "0123456"], 12), "… / 0123456");
+        assert_eq!(ending::<&str>(&[], 8), "");
     }
 
     #[test]

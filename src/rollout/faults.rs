@@ -6,6 +6,19 @@ use crate::platform::text;
 use crate::routers::RouterError;
 use crate::targets::TargetError;
 
+/// How much of somebody's last words is in a message, in characters. A cell of the summary holds a thousand,
+/// and cuts off the end.
+const LAST_WORDS: usize = 700;
+
+/// What was seen, with the end of what was said last.
+pub(super) fn quoting(said: &str, last_words: &[String]) -> String {
+    if last_words.is_empty() {
+        return said.to_owned();
+    }
+    let words = text::ending(last_words, LAST_WORDS);
+    format!("{said}; it said: {words}")
+}
+
 impl From<RouterError> for Fault {
     fn from(failed: RouterError) -> Self {
         let said = failed.to_string();
@@ -57,13 +70,7 @@ impl From<RouterError> for Fault {
 impl From<TargetError> for Fault {
     fn from(failed: TargetError) -> Self {
         let said = failed.to_string();
-        let with = |fault: Self, last_words: &[String]| match last_words.last() {
-            Some(_) => fault.measured(format!(
-                "{said}; it said: {}",
-                text::excerpt(&last_words.join(" / "), 400)
-            )),
-            None => fault.measured(said.clone()),
-        };
+        let with = |fault: Self, words: &[String]| fault.measured(quoting(&said, words));
         let again = "the slot receives no traffic: correct the deployment, then run again";
         match &failed {
             TargetError::Failed { last_words, .. } | TargetError::Vanished { last_words, .. } => {

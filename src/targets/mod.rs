@@ -116,6 +116,22 @@ impl Order {
     }
 }
 
+/// Refuses a name of a slot's own that has `$VERSION` in it: the slot's next release would have another one,
+/// so the one before would be neither seen nor stopped.
+///
+/// # Errors
+/// When it does, with its key.
+fn of_every_version(key: &str, name: &str) -> Result<(), String> {
+    let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let word = |after: &str| after.split(|c| !of_name(c)).next() == Some("VERSION");
+    if name.split('$').skip(1).any(word) {
+        return Err(format!(
+            "{key}: \"{name}\" is another one for each version, and the release before would run on beside it; take $VERSION out of it"
+        ));
+    }
+    Ok(())
+}
+
 /// Where a target says what it does: lines of a script's output, and when to give up.
 pub struct Desk<'a> {
     /// Takes a line for the log.

@@ -20,6 +20,7 @@ use crate::model::release::Release;
 use crate::model::slot::Side;
 use crate::platform::text;
 
+use super::faults::quoting;
 use super::saga::{Halt, Made, Saga, Step};
 use super::stage::Stage;
 
@@ -296,10 +297,7 @@ fn done(hook: &Hook, did: &str) -> String {
 /// What a failure saw.
 pub(super) fn measured(failed: &HookError) -> String {
     match failed {
-        HookError::Failed { said, last_words } if !last_words.is_empty() => {
-            let words = text::excerpt(&last_words.join(" / "), 400);
-            format!("{said}; it said: {words}")
-        }
+        HookError::Failed { said, last_words } => quoting(said, last_words),
         other => other.to_string(),
     }
 }

@@ -17,6 +17,9 @@ use crate::rollout::steps::{await_served, deploy_into, smoke};
 use super::course::Course;
 use super::rotation::names;
 
+/// How much is said of what was seen at one, in characters: all of it, the end of its last words too.
+const MEASURED: usize = 1000;
+
 /// Members, and what each is to serve.
 pub(super) type Wanted = Vec<(usize, Release)>;
 
@@ -173,7 +176,7 @@ fn gathered<T>(stage: &Stage, outcomes: Vec<Result<T, Fault>>) -> Vec<Result<T, 
             stage.say(Event::Warned(format!(
                 "{}: {}",
                 fault.said,
-                text::excerpt(measured, 200)
+                text::excerpt(measured, MEASURED)
             )));
         }
     }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::options::{Options, Pull};
 use super::shell::{Said, Shell, Words};
-use super::{Desk, Order, Stops, Target, TargetError, Tools};
+use super::{Desk, Order, Stops, Target, TargetError, Tools, of_every_version};
 use crate::config::kinds::{Kind, plain_schema};
 use crate::config::script::{Pairs, and};
 use crate::platform::host::on;
@@ -39,6 +39,7 @@ pub(super) const KIND: Kind<dyn Target, Tools> = Kind {
                 options.project
             ));
         }
+        of_every_version("project", &options.project)?;
         let hidden = options.env.split(&tools.vault).0;
         if let (Some((name, _)), Some(_)) = (hidden.first(), &options.host) {
             return Err(format!(
@@ -105,7 +106,10 @@ impl Target for Compose {
         let up = self.up(words::UP, &project, wait, desk.say, desk.cancelled);
         let why = match up.await {
             Ok(well) => {
-                if let Err(failed) = self.ask(words::KEEP, &project, desk.cancelled).await {
+                // Also where the run is cancelled by now: left as it was, it would be what a later
+                // failure goes back to.
+                let never = CancellationToken::new();
+                if let Err(failed) = self.ask(words::KEEP, &project, &never).await {
                     (desk.say)(format!("what runs was not written down: {failed}"));
                 }
                 return Ok(format!("{} {well}{}", project.name, on(&*self.shell.host)));
@@ -182,7 +186,8 @@ impl Compose {
             }
             _ => "",
         };
-        let why = text::excerpt(&said.last().join(" "), 400);
+        // What is only a warning comes first.
+        let why = text::ending(&said.last(), 400);
         Err(TargetError::OutOfReach(format!(
             "{}: {why}{next}",
             self.told
@@ -257,11 +262,11 @@ impl Compose {
         }
     }
 
-    /// How the containers are, and the last that they said.
+    /// The last that the containers said, and how they are.
     async fn last_words(&self, project: &Project) -> Vec<String> {
         let never = CancellationToken::new();
         match self.run(words::LAST, project, SOON, &|_| {}, &never).await {
-            Ok(said) => said.last(),
+            Ok(said) => said.last().iter().map(|line| plain(line)).collect(),
             Err(failed) => vec![format!("its containers cannot be looked at: {failed}")],
         }
     }
@@ -341,4 +346,9 @@ impl Compose {
             },
         }
     }
+}
+
+/// A line of a log without the escape that Compose begins it with, also where it is told not to.
+fn plain(line: &str) -> String {
+    line.trim_start_matches("\u{1b}[2K").to_owned()
 }

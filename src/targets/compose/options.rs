@@ -17,7 +17,8 @@ pub(super) struct Options {
     /// `image: "shop:${VERSION}"`, `ports: ["127.0.0.1:${SLOT_PORT}:8080"]`. On a `host` it is that machine's.
     #[schemars(length(min = 1))]
     pub file: String,
-    /// The slot's project. `$APP`, `$ENVIRONMENT` and `$SLOT` are filled in. Default `$APP-$SLOT`.
+    /// The slot's project, the same for every version. `$APP`, `$ENVIRONMENT` and `$SLOT` are filled in.
+    /// Default `$APP-$SLOT`.
     #[serde(default = "app_and_slot")]
     pub project: String,
     /// The machine on which it is done, one of `hosts`. Default: this one.

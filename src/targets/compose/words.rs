@@ -39,8 +39,9 @@ pub(super) const STATES: &str =
 /// What runs is what is put back from now on.
 pub(super) const KEEP: &str = r#"mv -f "$k.next" "$k.yml" && rm -f "$k.ran""#;
 
-pub(super) const LAST: &str = r#"$c -p "$1" -f "$2" ps --all --format '{{.Name}} {{.Status}}'
-$c --ansi never -p "$1" -f "$2" logs --no-color --tail 15"#;
+/// The last that the containers said, and then how they are: of all this the end is kept.
+pub(super) const LAST: &str = r#"$c --ansi never -p "$1" -f "$2" logs --no-color --tail 15
+$c -p "$1" -f "$2" ps --all --format '{{.Name}} {{.Status}}'"#;
 
 /// What there was before.
 pub(super) const BEFORE: &str = r#"rm -f "$k.next"

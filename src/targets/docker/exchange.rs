@@ -2,6 +2,7 @@
 //!
 //! Whatever step a run is killed at, the names say what was left, and the next run mends it.
 
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::platform::docker::No;
@@ -13,6 +14,7 @@ use super::options::Options;
 use super::parts::Port;
 use super::seen::Container;
 use super::stock::{Stock, acted};
+use super::wanted::SLOT;
 use super::{failed, prune};
 
 /// How long a container has to end when the run is cancelled: the runner does not wait.
@@ -67,10 +69,53 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// The container before: the slot's own, else the last one that stands aside, for a run was
-    /// killed before anything took its place.
+    /// Makes the new container, which is not started; its id.
+    ///
+    /// # Errors
+    /// When the engine refuses, or the run is cancelled; it is removed again then.
+    pub(super) async fn make(
+        &self,
+        body: &Value,
+        networks: &[String],
+    ) -> Result<String, TargetError> {
+        let stock = self.stock;
+        let new = stock.make(&stock.beside("next"), body).await?;
+        let mut ready = Ok(());
+        for network in networks.iter().skip(1) {
+            ready = stock.connect(&new, network).await;
+            if ready.is_err() {
+                break;
+            }
+        }
+        if self.enough.is_cancelled() {
+            ready = Err(TargetError::Cancelled);
+        }
+        if let Err(why) = ready {
+            stock.remove(&new).await?;
+            return Err(why);
+        }
+        Ok(new)
+    }
+
+    /// The one that was stopped for a container that was not seen well, for that run was killed.
+    async fn interrupted(&self) -> Result<Option<Before>, TargetError> {
+        let Some(aside) = self.stock.until_well() else {
+            return Ok(None);
+        };
+        let found = self.stock.inspect(&aside.id).await?;
+        Ok(found.map(|container| Before {
+            container,
+            ran: true,
+        }))
+    }
+
+    /// The container before: the one that was last well, if a run was killed before its own one was;
+    /// else the slot's own; else the last one that stands aside, for nothing took its place.
     async fn before(&self) -> Result<Option<Before>, TargetError> {
         let stock = self.stock;
+        if let Some(before) = self.interrupted().await? {
+            return Ok(Some(before));
+        }
         if let Some(container) = stock.inspect(stock.name).await? {
             let lives = container.state.running || container.state.restarting;
             // Of one that a killed run stopped, too: it was laid down before.
@@ -94,15 +139,44 @@ impl Exchange<'_> {
     pub(super) async fn run(&self, new: &str) -> Result<String, TargetError> {
         let before = self.before().await?;
         let outcome = self.replace(new, before.as_ref()).await;
+        self.ended(new, before.as_ref(), outcome).await
+    }
+
+    /// Has the slot's container get well, which is the wanted one. Where the run that started it was
+    /// killed before it was, this one takes that to its end.
+    ///
+    /// # Errors
+    /// Why it did not; after such a run the container before is back then, as above.
+    pub(super) async fn go_on(&self, same: &str) -> Result<String, TargetError> {
+        let before = self.interrupted().await?;
+        let outcome = self.gets_well(same).await;
+        match before {
+            None => outcome,
+            before => self.ended(same, before.as_ref(), outcome).await,
+        }
+    }
+
+    /// What it came to: the one before stands aside, or is put back.
+    async fn ended(
+        &self,
+        new: &str,
+        before: Option<&Before>,
+        outcome: Result<String, TargetError>,
+    ) -> Result<String, TargetError> {
+        let say = self.desk.say;
         let why = match outcome {
-            Ok(well) => return Ok(well),
+            Ok(well) => {
+                self.stands_aside(before).await;
+                prune::tidy(self.stock, say).await;
+                return Ok(well);
+            }
             Err(why) => why,
         };
-        let note = match self.put_back(new, before.as_ref()).await {
-            Ok(()) => told(before.as_ref()),
+        let note = match self.put_back(new, before).await {
+            Ok(()) => told(before),
             Err(also) => return Err(self.left(&why, &also)),
         };
-        Err(match why {
+        let ended = match why {
             TargetError::Failed { said, last_words } => TargetError::Failed {
                 said: format!("{said}; {note}"),
                 last_words,
@@ -119,10 +193,28 @@ impl Exchange<'_> {
             // The old one was stopped: it is not as if nothing had begun.
             TargetError::OutOfReach(said) => failed(format!("{said}; {note}")),
             other => {
-                (self.desk.say)(note.to_owned());
+                say(note.to_owned());
                 other
             }
-        })
+        };
+        // Not before the old one runs: the engine may take its time for that, and a cancelled run
+        // has none.
+        prune::tidy(self.stock, say).await;
+        Err(ended)
+    }
+
+    /// The new one is well: from now on it is what is put back.
+    async fn stands_aside(&self, before: Option<&Before>) {
+        let Some(before) = before else {
+            return;
+        };
+        let (stock, id) = (self.stock, &before.container.id);
+        if let Err(failed) = stock.rename(id, &stock.name_aside(id)).await {
+            (self.desk.say)(format!(
+                "{} is still what the next failure goes back to: {failed}",
+                stock.name_until_well(id)
+            ));
+        }
     }
 
     /// Both went wrong, so what is in the slot is not known.
@@ -147,11 +239,11 @@ impl Exchange<'_> {
             // First of all: it says that it ran, whatever comes.
             stock.lay_down(id).await?;
             self.stop(id).await?;
-            let short = id.get(..12).unwrap_or(id);
-            let aside = stock.beside(&format!("old-{short}"));
-            if stock.aside().all(|row| row.id != *id) {
+            let aside = stock.name_until_well(id);
+            if stock.ours(&aside).is_none() {
                 stock.rename(id, &aside).await?;
             }
+            self.make_room(id).await?;
         }
         if self.enough.is_cancelled() {
             return Err(TargetError::Cancelled);
@@ -160,10 +252,14 @@ impl Exchange<'_> {
         if let Err(no) = stock.start(new).await {
             return Err(self.not_started(&no).await);
         }
+        self.gets_well(new).await
+    }
+
+    async fn gets_well(&self, id: &str) -> Result<String, TargetError> {
         let patient = Patient {
-            engine: stock.engine,
-            id: new,
-            name: stock.name,
+            engine: self.stock.engine,
+            id,
+            name: self.stock.name,
             options: self.options,
             vault: self.vault,
         };
@@ -214,37 +310,64 @@ impl Exchange<'_> {
         acted(&format!("{name} did not start"), no)
     }
 
-    /// Sets the new one aside for a look.
-    async fn set_aside(&self, new: &str) -> Result<(), TargetError> {
+    /// Sets one aside for a look that did not get well. Of an earlier such one only the container is
+    /// removed here, for its name is needed.
+    async fn set_aside(&self, id: &str) -> Result<(), TargetError> {
         let stock = self.stock;
-        self.stop(new).await?;
-        stock.lay_down(new).await?;
-        if let Some(earlier) = stock.ours(&stock.beside("failed")) {
-            prune::discard(stock, earlier, self.desk.say).await;
+        self.stop(id).await?;
+        stock.lay_down(id).await?;
+        let name = stock.beside("failed");
+        if let Some(earlier) = stock.inspect(&name).await?
+            && earlier.id != id
+            && earlier.label(SLOT).is_some()
+        {
+            stock.remove(&earlier.id).await?;
+            (self.desk.say)(format!("removed the container {name}"));
         }
-        stock.rename(new, &stock.beside("failed")).await
+        stock.rename(id, &name).await
+    }
+
+    /// Takes the slot's name and ports from one that did not get well.
+    async fn clear_away(&self, id: &str) -> Result<(), TargetError> {
+        let Err(why) = self.set_aside(id).await else {
+            return Ok(());
+        };
+        // Trouble with what failed must not keep down what works. It may be gone already.
+        (self.desk.say)(format!("the failed container is not kept: {why}"));
+        // Who else removes it at this moment takes a while.
+        let mut tries = 0;
+        while let Err(why) = self.stock.remove(id).await {
+            tries += 1;
+            if tries == TRIES || !matches!(why, TargetError::Failed { .. }) {
+                return Err(why);
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        Ok(())
+    }
+
+    /// Clears away what a killed run has started in the slot and has not seen well.
+    async fn make_room(&self, before: &str) -> Result<(), TargetError> {
+        let stock = self.stock;
+        if let Some(row) = stock.ours(stock.name)
+            && row.id != before
+            && let Some(there) = stock.inspect(stock.name).await?
+            && there.id == row.id
+        {
+            self.clear_away(&row.id).await?;
+        }
+        Ok(())
     }
 
     /// Takes the slot's name and ports from the new one, and lets the old one have them again.
     async fn put_back(&self, new: &str, before: Option<&Before>) -> Result<(), TargetError> {
         let stock = self.stock;
-        if let Err(why) = self.set_aside(new).await {
-            // Trouble with what failed must not keep down what works. It may be gone already.
-            (self.desk.say)(format!("the failed container is not kept: {why}"));
-            // Who else removes it at this moment takes a while.
-            let mut tries = 0;
-            while let Err(why) = stock.remove(new).await {
-                tries += 1;
-                if tries == TRIES || !matches!(why, TargetError::Failed { .. }) {
-                    return Err(why);
-                }
-                tokio::time::sleep(AGAIN).await;
-            }
-        }
+        self.clear_away(new).await?;
         let Some(before) = before else {
             return Ok(());
         };
         let id = &before.container.id;
+        self.make_room(id).await?;
         if stock.inspect(stock.name).await?.is_none() {
             stock.rename(id, stock.name).await?;
         }

@@ -29,6 +29,9 @@ const KILLED: i64 = 137;
 /// How many of its own looks are shown.
 const LOOKS: usize = 3;
 
+/// How much of each, in characters, so that a message has room for the log, too.
+const OF_A_LOOK: usize = 120;
+
 /// A container that is watched.
 pub(super) struct Patient<'a> {
     pub engine: &'a Engine,
@@ -176,7 +179,9 @@ impl Patient<'_> {
             .and_then(|health| health.log.as_deref());
         let looks = looks.unwrap_or_default();
         for look in &looks[looks.len().saturating_sub(LOOKS)..] {
-            let output = text::excerpt(&self.vault.redact(&look.output), 200);
+            let output = self.vault.redact(&look.output);
+            let lines: Vec<&str> = output.lines().collect();
+            let output = text::ending(&lines, OF_A_LOOK);
             words.push(format!("health: ended with {}: {output}", look.exit_code));
         }
         words

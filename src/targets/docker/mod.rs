@@ -28,7 +28,6 @@ use crate::platform::{machine, remote_machine, text};
 use crate::targets::{Desk, Order, Stops, Target, TargetError, Tools};
 
 use exchange::Exchange;
-use health::Patient;
 use options::Options;
 use pull::Errand;
 use seen::Info;
@@ -66,6 +65,14 @@ struct Docker {
     engine: Engine,
     told: String,
     vault: Vault,
+}
+
+/// The wanted container.
+enum Made {
+    /// It is the slot's own.
+    Same(String),
+    /// It is not started.
+    New(String),
 }
 
 #[async_trait]
@@ -117,17 +124,17 @@ impl Target for Docker {
 #[async_trait]
 impl Stops for Docker {
     async fn stop(&self, order: &Order, desk: &Desk<'_>) -> Result<String, TargetError> {
-        let names = Names::of(&self.options, order)?;
-        let stock = Stock::look(&self.engine, &names.container, order).await?;
+        let name = wanted::name(&self.options, order)?;
+        let stock = Stock::look(&self.engine, &name, order).await?;
         let Some(row) = stock.ours(stock.name) else {
-            return Err(failed(format!("there is no {} of ours", names.container)));
+            return Err(failed(format!("there is no {name} of ours")));
         };
         tokio::select! {
             biased;
             () = desk.cancelled.cancelled() => return Err(TargetError::Cancelled),
             stopped = stock.stop(&row.id, self.options.stop_timeout.get()) => stopped?,
         }
-        Ok(format!("{} is stopped", names.container))
+        Ok(format!("{name} is stopped"))
     }
 }
 
@@ -159,15 +166,6 @@ impl Docker {
         let pulled = brought.is_new || stock.all.iter().any(known);
         let wanted = wanted(options, order, &names, &brought, pulled);
         let told = pull::told(&brought.named);
-        if let Some(same) = self.same(&stock, &wanted).await? {
-            let well = self
-                .patient(&same, name)
-                .gets_well(desk.say, enough)
-                .await?;
-            return Ok(format!(
-                "{name} runs {told} already, {well}; nothing was changed"
-            ));
-        }
         let exchange = Exchange {
             stock: &stock,
             options,
@@ -176,28 +174,42 @@ impl Docker {
             desk,
             enough,
         };
-        exchange.mend().await?;
-        let new = stock.make(&stock.beside("next"), &wanted.body).await?;
-        let mut ready = Ok(());
-        for network in names.networks.iter().skip(1) {
-            ready = stock.connect(&new, network).await;
-            if ready.is_err() {
-                break;
+        let new = match self.made(&exchange, &wanted, &names).await {
+            Ok(Made::New(new)) => new,
+            Ok(Made::Same(same)) => {
+                let well = exchange.go_on(&same).await?;
+                return Ok(format!(
+                    "{name} runs {told} already, {well}; nothing was changed"
+                ));
             }
-        }
-        if enough.is_cancelled() {
-            ready = Err(TargetError::Cancelled);
-        }
-        if let Err(why) = ready {
-            stock.remove(&new).await?;
-            return Err(why);
-        }
+            Err(why) => {
+                if brought.is_new {
+                    prune::unneeded(&stock, &brought, desk.say).await;
+                }
+                return Err(why);
+            }
+        };
         let well = exchange.run(&new).await?;
         match Stock::look(&self.engine, name, order).await {
             Ok(now) => prune::prune(&now, options.keep, desk.say).await,
             Err(failed) => (desk.say)(format!("nothing was pruned: {failed}")),
         }
         Ok(format!("{name} runs {told}, {well}"))
+    }
+
+    /// Has the wanted container, which is new unless the slot's own is that already.
+    async fn made(
+        &self,
+        exchange: &Exchange<'_>,
+        wanted: &Wanted,
+        names: &Names,
+    ) -> Result<Made, TargetError> {
+        if let Some(same) = self.same(exchange.stock, wanted).await? {
+            return Ok(Made::Same(same));
+        }
+        exchange.mend().await?;
+        let new = exchange.make(&wanted.body, &names.networks).await?;
+        Ok(Made::New(new))
     }
 
     /// The slot's container, if it is the wanted one and lives.
@@ -218,16 +230,6 @@ impl Docker {
         let same = found.label(CONFIG) == Some(&wanted.fingerprint);
         let lives = found.state.running && !found.state.restarting && !ill && !found.is_laid_down();
         Ok((same && lives && found.restart_count == 0).then_some(found.id))
-    }
-
-    fn patient<'a>(&'a self, id: &'a str, name: &'a str) -> Patient<'a> {
-        Patient {
-            engine: &self.engine,
-            id,
-            name,
-            options: &self.options,
-            vault: &self.vault,
-        }
     }
 
     /// Whether there is room on the engine's disk; a line where that cannot be seen.

@@ -1,6 +1,7 @@
 //! What a config says of a slot's container, as types that hold only what makes sense.
 //!
-//! Texts may say `$APP`, `$ENVIRONMENT`, `$SLOT` and `$VERSION`; an order fills those in.
+//! Texts may say `$APP`, `$ENVIRONMENT`, `$SLOT` and `$VERSION`; an order fills those in. The container's
+//! name is the slot's, whatever the version.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use crate::config::script::Variables;
 use crate::config::units::{Size, Span};
 use crate::platform::docker::Tls;
 use crate::platform::secret::Secret;
+use crate::targets::of_every_version;
 
 use super::parts::{Command, Mount, Ports};
 
@@ -18,8 +20,8 @@ use super::parts::{Command, Mount, Ports};
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Options {
     /// The image, such as `registry.example.com/shop`. Without a tag or a digest of its own its
-    /// tag is the version. `$APP`, `$ENVIRONMENT`, `$SLOT` and `$VERSION` are filled in here, in
-    /// `container` and in the values of `env`, `labels`, `mounts` and `networks`.
+    /// tag is the version. `$APP`, `$ENVIRONMENT`, `$SLOT` and `$VERSION` are filled in here and in
+    /// the values of `env`, `labels`, `mounts` and `networks`.
     #[schemars(length(min = 1))]
     pub image: String,
     /// The digest that the image's tag must have in the registry: `sha256:…`. Another one is refused
@@ -31,7 +33,8 @@ pub(super) struct Options {
     pub pull: Pull,
     /// Who we are to the registry. Default: nobody; what `docker login` has stored is not read.
     pub registry: Option<Registry>,
-    /// The container's name. Default `$APP-$SLOT`.
+    /// The container's name, the same for every version. `$APP`, `$ENVIRONMENT` and `$SLOT` are filled
+    /// in. Default `$APP-$SLOT`.
     #[serde(default = "app_and_slot")]
     pub container: String,
     /// The slot's ports, by its name: `{ blue: "127.0.0.1:8001:8080" }`, one or a list.
@@ -214,6 +217,7 @@ impl Options {
                 self.container
             ));
         }
+        of_every_version("container", &self.container)?;
         if self.keep == 0 {
             return Err("keep: 0 is too small: 1 is the least".to_owned());
         }

@@ -1,8 +1,9 @@
 //! The containers of a slot, and what is done to one: made, started, stopped, renamed, removed.
 //!
 //! `NAME` is the slot's container. `NAME.next` is one that is being made, `NAME.old-…` one that
-//! stands aside, `NAME.failed` the last one that did not get well. What does not carry our
-//! labels is never touched.
+//! stands aside, `NAME.failed` the last one that did not get well. `NAME.old-….before` is one that
+//! was stopped for a container that nobody has seen well yet. What does not carry our labels is
+//! never touched.
 
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ use super::parts::Port;
 use super::seen::{Container, Created, Row};
 use super::wanted::{APP, ENVIRONMENT, RESTART, SLOT};
 use super::{failed, unread};
+
+/// How the name of one that stands aside ends, as long as the one that took its place was not seen well.
+const UNTIL_WELL: &str = ".before";
 
 /// How much longer the engine may take to stop a container than the container itself.
 const ENGINES_OWN: Duration = Duration::from_secs(20);
@@ -93,6 +97,23 @@ impl<'a> Stock<'a> {
         let begins = self.beside("old-");
         self.of_slot()
             .filter(move |row| row.name().starts_with(&begins))
+    }
+
+    /// The name of one that stands aside.
+    pub(super) fn name_aside(&self, id: &str) -> String {
+        let short = id.get(..12).unwrap_or(id);
+        self.beside(&format!("old-{short}"))
+    }
+
+    /// The same, as long as the one that took its place was not seen well.
+    pub(super) fn name_until_well(&self, id: &str) -> String {
+        self.name_aside(id) + UNTIL_WELL
+    }
+
+    /// The one that was stopped for the slot's container, if no run has seen that well.
+    pub(super) fn until_well(&self) -> Option<&Row> {
+        let newest = self.aside().next();
+        newest.filter(|row| row.name().ends_with(UNTIL_WELL))
     }
 
     async fn named(&self, name: &str) -> Result<Option<Container>, No> {

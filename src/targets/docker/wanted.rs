@@ -47,14 +47,7 @@ impl Names {
     /// When what comes out cannot be a name.
     pub(super) fn of(options: &Options, order: &Order) -> Result<Self, TargetError> {
         let refused = |said: String| TargetError::OutOfReach(said);
-        let container = order.fill(&options.container);
-        let letters = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-        let begins = container.starts_with(|c: char| c.is_ascii_alphanumeric());
-        if container.len() < 2 || !begins || !container.chars().all(letters) {
-            return Err(refused(format!(
-                "\"{container}\" cannot be the name of a container: letters, digits, _, . and - can"
-            )));
-        }
+        let container = name(options, order)?;
         let image = Image::read(&order.fill(&options.image), order.release.as_str());
         let ports = match options.ports.get(&order.slot) {
             Some(ports) => ports.all().to_vec(),
@@ -75,6 +68,22 @@ impl Names {
             ports,
         })
     }
+}
+
+/// The container's name. Whoever only stops it needs no more of an order, such as a version.
+///
+/// # Errors
+/// When what comes out cannot be a name.
+pub(super) fn name(options: &Options, order: &Order) -> Result<String, TargetError> {
+    let name = order.fill(&options.container);
+    let letters = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if name.len() < 2 || !begins || !name.chars().all(letters) {
+        return Err(TargetError::OutOfReach(format!(
+            "\"{name}\" cannot be the name of a container: letters, digits, _, . and - can"
+        )));
+    }
+    Ok(name)
 }
 
 /// A container that is not there yet.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::unit::{LOOK, State, Unit};
 use super::shell::{Said, Shell, Words};
-use super::{Desk, Order, Stops, Target, TargetError, Tools};
+use super::{Desk, Order, Stops, Target, TargetError, Tools, of_every_version};
 use crate::config::kinds::{Kind, plain_schema};
 use crate::config::script::Variables;
 use crate::config::units::Span;
@@ -38,6 +38,7 @@ pub(super) const KIND: Kind<dyn Target, Tools> = Kind {
                 options.unit
             ));
         }
+        of_every_version("unit", &options.unit)?;
         if options.steady > options.wait {
             return Err(format!(
                 "steady: {} is longer than wait, which is {}",
@@ -102,8 +103,8 @@ const JOURNAL: &str = r#"journalctl --sync >/dev/null 2>&1; journalctl -q --no-p
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Options {
-    /// The slot's unit, such as `shop@$SLOT.service`. `$APP`, `$ENVIRONMENT`, `$SLOT` and `$VERSION` are
-    /// filled in, in the values of `env`, too.
+    /// The slot's unit, such as `shop@$SLOT.service`, the same for every version. `$APP`, `$ENVIRONMENT` and
+    /// `$SLOT` are filled in; in the values of `env` `$VERSION` is, too.
     #[schemars(length(min = 1))]
     unit: String,
     /// The machine on which it runs, one of `hosts`. Default: this one.

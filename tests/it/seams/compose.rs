@@ -29,13 +29,13 @@ const FILE: &str = "services:
 const LOOKED_AT: &str =
     "    healthcheck: { test: \"$CHECK\", interval: 200ms, timeout: 2s, retries: 2 }\n";
 
-struct Yard {
-    world: World,
-    folder: TempDir,
+pub(super) struct Yard {
+    pub(super) world: World,
+    pub(super) folder: TempDir,
 }
 
 impl Yard {
-    fn open() -> Self {
+    pub(super) fn open() -> Self {
         let world = World::start();
         let folder = tempfile::tempdir().unwrap();
         for release in ["v1", "v2"] {
@@ -45,16 +45,16 @@ impl Yard {
         Self { world, folder }
     }
 
-    fn target(&self, env: Value, more: Value) -> Box<dyn Target> {
+    pub(super) fn target(&self, env: Value, more: Value) -> Box<dyn Target> {
         let block = with(&self.world.dockerd, self.folder.path(), env, more);
         made(block, &tools(self.folder.path())).unwrap()
     }
 
-    fn good(&self, target: &dyn Target, version: &str) -> String {
+    pub(super) fn good(&self, target: &dyn Target, version: &str) -> String {
         self.world.good(target, &order(version)).0
     }
 
-    fn bad(&self, target: &dyn Target, version: &str) -> TargetError {
+    pub(super) fn bad(&self, target: &dyn Target, version: &str) -> TargetError {
         self.world.bad(target, &order(version))
     }
 
@@ -70,7 +70,7 @@ impl Yard {
         up && log.contains(wanted)
     }
 
-    fn left(&self) -> Vec<String> {
+    pub(super) fn left(&self) -> Vec<String> {
         let state = fs::read_dir(self.folder.path().join("state/cutover")).unwrap();
         let names = state.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<_> = names.collect();

@@ -1,7 +1,7 @@
 //! What comes between while containers are exchanged: an engine that falls silent, a container that
 //! somebody removes, a run that was killed earlier. The slot has what it had before, or the new one.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -17,22 +17,55 @@ use crate::world::patience::until_blocking;
 use crate::world::registry::import;
 
 /// The way to an engine's socket, which can be closed for a while.
-struct Relay {
+pub(super) struct Relay {
     silent: Arc<AtomicBool>,
     turned_away: Arc<AtomicUsize>,
     open: Arc<Mutex<Vec<UnixStream>>>,
+    held: Arc<Held>,
+}
+
+/// What is asked for and does not get to the engine for a while.
+#[derive(Default)]
+struct Held {
+    words: Mutex<Option<String>>,
+    is_there: AtomicBool,
+}
+
+impl Held {
+    /// Hands over what a client asks.
+    fn pass(&self, mut client: UnixStream, mut engine: &UnixStream) -> io::Result<()> {
+        let mut bytes = [0; 8 << 10];
+        loop {
+            let asked = match client.read(&mut bytes)? {
+                0 => return Ok(()),
+                length => &bytes[..length],
+            };
+            let text = String::from_utf8_lossy(asked);
+            let holds = || {
+                let words = self.words.lock().unwrap();
+                words.as_ref().is_some_and(|words| text.contains(words))
+            };
+            until_blocking("what is held is let go", || {
+                let holds = holds();
+                self.is_there.store(holds, Ordering::SeqCst);
+                !holds
+            });
+            engine.write_all(asked)?;
+        }
+    }
 }
 
 impl Relay {
-    fn start(at: &Path, to: PathBuf) -> Self {
+    pub(super) fn start(at: &Path, to: PathBuf) -> Self {
         let relay = Self {
             silent: Arc::default(),
             turned_away: Arc::default(),
             open: Arc::default(),
+            held: Arc::default(),
         };
         let listener = UnixListener::bind(at).unwrap();
         let (silent, turned_away) = (Arc::clone(&relay.silent), Arc::clone(&relay.turned_away));
-        let open = Arc::clone(&relay.open);
+        let (open, held) = (Arc::clone(&relay.open), Arc::clone(&relay.held));
         // Ends with the test's process; nobody waits for it.
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -44,18 +77,34 @@ impl Relay {
                 let Ok(engine) = UnixStream::connect(&to) else {
                     continue;
                 };
-                for (from, into) in [(&client, &engine), (&engine, &client)] {
-                    let (mut from, mut into) =
-                        (from.try_clone().unwrap(), into.try_clone().unwrap());
-                    std::thread::spawn(move || {
-                        let _ = io::copy(&mut from, &mut into);
-                        let _ = into.shutdown(Shutdown::Both);
-                    });
-                }
+                let both = || (client.try_clone().unwrap(), engine.try_clone().unwrap());
+                let ((from, into), held) = (both(), Arc::clone(&held));
+                std::thread::spawn(move || {
+                    let _ = held.pass(from, &into);
+                    let _ = into.shutdown(Shutdown::Both);
+                });
+                let (mut into, mut from) = both();
+                std::thread::spawn(move || {
+                    let _ = io::copy(&mut from, &mut into);
+                    let _ = into.shutdown(Shutdown::Both);
+                });
                 open.extend([client, engine]);
             }
         });
         relay
+    }
+
+    /// Keeps from the engine what has these words in it.
+    pub(super) fn holds(&self, words: &str) {
+        *self.held.words.lock().unwrap() = Some(words.to_owned());
+    }
+
+    pub(super) fn is_holding(&self) -> bool {
+        self.held.is_there.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn lets_go(&self) {
+        *self.held.words.lock().unwrap() = None;
     }
 
     /// Cuts what is open, and lets nobody in until it has turned somebody away so often.

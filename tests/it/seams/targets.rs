@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use cutover::config::docker_host::Engine;
 use cutover::config::kinds::{Block, build};
+use cutover::model::fault::Fault;
 use cutover::model::release::Release;
 use cutover::platform::http::Http;
 use cutover::platform::secret::Vault;
@@ -321,8 +322,41 @@ fn options_that_make_no_sense_are_refused() {
             json!({ "kind": "http", "url": "http://x/", "headers": { "a b": "" } }),
             "a b",
         ),
+        (
+            json!({ "kind": "docker", "image": "x", "container": "shop-$SLOT-$VERSION" }),
+            "container: \"shop-$SLOT-$VERSION\" is another one for each version",
+        ),
+        (
+            json!({ "kind": "systemd", "unit": "shop-$VERSION@$SLOT.service" }),
+            "unit: \"shop-$VERSION@$SLOT.service\" is another one for each version",
+        ),
+        (
+            json!({ "kind": "compose", "file": "x", "project": "$APP-$$VERSION-$SLOT" }),
+            "take $VERSION out of it",
+        ),
     ] {
         let refused = made(options, &tools(Path::new("/"))).map(drop).unwrap_err();
         assert!(refused.contains(said), "{refused}");
     }
+    // Another word is none of ours.
+    let project =
+        json!({ "kind": "compose", "file": "x", "project": "$SLOT-$VERSIONS-${VERSION}" });
+    assert!(made(project, &tools(Path::new("/"))).is_ok());
+}
+
+#[test]
+fn of_last_words_the_last_are_in_the_message() {
+    let frame = |nth| format!("    at shop.Main.step{nth}(Main.java:{nth}) ~[shop.jar:1.0]");
+    let mut last_words: Vec<String> = (1..=18).map(frame).collect();
+    last_words.push("caused by: no connection to db".to_owned());
+    last_words.push("health: ended with 1: 503".to_owned());
+    let said = "shop-blue is unhealthy".to_owned();
+    let fault = Fault::from(TargetError::Failed { said, last_words });
+    let told = fault.measured.unwrap();
+    let begins = "shop-blue is unhealthy; it said: … / at shop.Main.step";
+    assert!(told.starts_with(begins), "{told}");
+    let ends = "step18(Main.java:18) ~[shop.jar:1.0] / caused by: no connection to db / health: ended with 1: 503";
+    assert!(told.ends_with(ends), "{told}");
+    // A cell of the summary has room for a thousand, and would lose the end.
+    assert!(told.chars().count() <= 750, "{told}");
 }

@@ -218,7 +218,11 @@ fn a_required_one_after_the_switch_takes_traffic_back() {
 
 #[test]
 fn one_that_is_not_required_is_a_warning() {
-    let bad = hook("echo out of luck; exit 3", ", name: purge");
+    // More than a message has room for; what it is about comes last.
+    let bad = hook(
+        "seq -f line_%g_that_comes_before_what_it_is_all_about 19; echo out of luck; exit 3",
+        ", name: purge",
+    );
     let not = hook("exit 4", ", required: false");
     let shop = shop(
         Way::Flags,
@@ -234,7 +238,8 @@ fn one_that_is_not_required_is_a_warning() {
     for said in [
         "hook before-switch exit 4 failed, and is not required: exit 4 ended with 4",
         "hook after-switch purge failed, and is not required: ",
-        "wanted 0; it said: out of luck",
+        "wanted 0; it said: … / line_",
+        " / line_19_that_comes_before_what_it_is_all_about / out of luck",
         "hook always purge: failed: ",
     ] {
         assert!(ran.log.contains(said), "{said} in {}", ran.log);
