@@ -15,7 +15,7 @@ use crate::platform::text::duration;
 use crate::routers::{Change, Reading, Router, RouterError};
 
 /// How long a write may go on when the others have ended theirs: until then users meet two answers.
-const AFTER_THE_OTHERS: Duration = Duration::from_secs(2);
+const AFTER_THE_OTHERS: Duration = Duration::from_secs(3);
 
 /// How long a node may say nothing on the way back when the others have answered: a cancelled run
 /// has seconds.

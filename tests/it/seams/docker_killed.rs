@@ -28,6 +28,7 @@ fn killed(world: &World, target: &dyn Target, version: &str) {
         say: &|_| {},
         went: &|_| {},
         cancelled: &CancellationToken::new(),
+        run: &CancellationToken::new(),
     };
     world.runtime.block_on(async {
         let mut deploying = target.deploy(&order, &desk);

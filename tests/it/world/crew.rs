@@ -228,7 +228,7 @@ impl Crew {
             (r"slowest \d[\d.]* m?s", "slowest [time]"),
             (r"after \d[\d.]* m?s", "after [time]"),
             (r"by answer \d+", "by answer [n]"),
-            (r"errors \d+ % \(\d+ of", "errors [many] % ([n] of"),
+            (r"errors \d[\d.]* % \(\d+ of", "errors [many] % ([n] of"),
             (r"generation \d+-[0-9a-f]+", "generation [generation]"),
             (r"p95 \d[\d.]* m?s", "p95 [time]"),
         ] {
