@@ -7,6 +7,8 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::model::ending::Reason;
 use crate::model::event::{Event, Fact};
 use crate::model::failover::Cause;
@@ -39,26 +41,68 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// A target has a timeout of its own.
 const FOR_EVER: Duration = Duration::MAX;
 
+/// How often it is looked whether a slot that is deployed to has come to receive traffic.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Puts a release into a slot, by the primary or after it by the secondary. `is_idle` looks
 /// again whether the slot still receives no traffic. Returns the line that says who did it.
 ///
+/// A way back waits for no lock: where it leads to this slot, whoever deploys is ended.
+///
 /// # Errors
-/// Why nobody did.
+/// Why nobody did, or that the slot receives traffic.
 pub async fn deploy(
     stage: &Stage,
     order: &Order,
     is_idle: impl AsyncFn() -> Result<(), Fault>,
 ) -> Result<String, Fault> {
+    let over = stage.cancelled.child_token();
+    let mut deploying = pin!(one_by_one(stage, order, &is_idle, &over));
+    let taken = tokio::select! {
+        biased;
+        did = &mut deploying => return did,
+        taken = receives_traffic(&is_idle) => taken,
+    };
+    over.cancel();
+    stage.say(Event::Warned(format!(
+        "{} receives traffic now, so its deployment is ended",
+        order.slot
+    )));
+    match deploying.await {
+        // It could not be ended, or had come to its end.
+        Ok(did) => Err(taken.next(format!("{did} all the same: see what users get"))),
+        Err(_) => Err(taken),
+    }
+}
+
+/// Waits until the slot receives traffic. A router that does not answer says nothing of that.
+async fn receives_traffic(is_idle: &impl AsyncFn() -> Result<(), Fault>) -> Fault {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        match is_idle().await {
+            Err(fault) if fault.reason == Reason::SlotIsActive => return fault,
+            _ => {}
+        }
+    }
+}
+
+/// Has one deploy and then the other, until it is `over`.
+async fn one_by_one(
+    stage: &Stage,
+    order: &Order,
+    is_idle: &impl AsyncFn() -> Result<(), Fault>,
+    over: &CancellationToken,
+) -> Result<String, Fault> {
     let primary = stage.target()?;
     let Some(failover) = &stage.failover else {
-        return Ok(attempt(stage, primary, order, FOR_EVER).await?);
+        return Ok(attempt(stage, primary, order, FOR_EVER, over).await?);
     };
     let (cause, failed) = if failover.by_hand {
         (Cause::Manual, None)
     } else {
-        match by_primary(stage, primary, failover, order).await {
+        match by_primary(stage, primary, failover, order, over).await {
             Ok(did) => return Ok(did),
-            Err(_) if stage.cancelled.is_cancelled() => return Err(Fault::cancelled()),
+            Err(_) if over.is_cancelled() => return Err(Fault::cancelled()),
             Err(failed) => (cause_of(&failed), Some(failed)),
         }
     };
@@ -89,7 +133,7 @@ pub async fn deploy(
     )));
     tokio::select! {
         biased;
-        () = stage.cancelled.cancelled() => return Err(Fault::cancelled()),
+        () = over.cancelled() => return Err(Fault::cancelled()),
         () = tokio::time::sleep(wait) => {}
     }
     // The lock says whose turn it is before the secondary begins.
@@ -99,9 +143,9 @@ pub async fn deploy(
         fence: stage.lock.fence(),
         ..order.clone()
     };
-    match attempt(stage, failover.to.as_ref(), &order, FOR_EVER).await {
+    match attempt(stage, failover.to.as_ref(), &order, FOR_EVER, over).await {
         Ok(did) => Ok(format!("{did}    by failover ({cause})")),
-        Err(_) if stage.cancelled.is_cancelled() => Err(Fault::cancelled()),
+        Err(_) if over.is_cancelled() => Err(Fault::cancelled()),
         Err(second) => Err(both(failed.as_ref(), second)),
     }
 }
@@ -122,12 +166,13 @@ async fn by_primary(
     primary: &dyn Target,
     failover: &Failover,
     order: &Order,
+    over: &CancellationToken,
 ) -> Result<String, TargetError> {
     let unfit = |said: String| {
         stage.say(Event::Warned(format!("failover would not help: {said}")));
     };
     let began = Instant::now();
-    let mut deploying = pin!(attempt(stage, primary, order, failover.deadline));
+    let mut deploying = pin!(attempt(stage, primary, order, failover.deadline, over));
     let mut asked = failover.to.prepare(order);
     let ended = tokio::select! {
         biased;
@@ -142,7 +187,7 @@ async fn by_primary(
     let left = ANSWER.saturating_sub(began.elapsed());
     tokio::select! {
         biased;
-        () = stage.cancelled.cancelled() => {}
+        () = over.cancelled() => {}
         answer = tokio::time::timeout(left, asked) => match answer {
             Ok(Ok(())) => {}
             Ok(Err(why)) => unfit(why.to_string()),
@@ -162,6 +207,7 @@ async fn attempt(
     target: &dyn Target,
     order: &Order,
     deadline: Duration,
+    over: &CancellationToken,
 ) -> Result<String, TargetError> {
     // Several members are deployed to at once; whose line it is has to be seen.
     let ours = |line: String| match &stage.crew {
@@ -173,7 +219,7 @@ async fn attempt(
         let said = ours(went.said);
         stage.say(row(Went { said, ..went }));
     };
-    let enough = stage.cancelled.child_token();
+    let enough = over.child_token();
     let desk = Desk {
         say: &say,
         went: &went,
@@ -192,13 +238,13 @@ async fn attempt(
         }
     };
     match ended {
-        Err(TargetError::Lost { said, .. }) if stage.cancelled.is_cancelled() => {
+        Err(TargetError::Lost { said, .. }) if over.is_cancelled() => {
             stage.say(Event::Warned(format!(
                 "{said}; see how it ends before the next run"
             )));
             Err(TargetError::Cancelled)
         }
-        Err(TargetError::Cancelled) if late && !stage.cancelled.is_cancelled() => {
+        Err(TargetError::Cancelled) if late && !over.is_cancelled() => {
             let end = if target.ends_what_it_begins() {
                 "was ended"
             } else {

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 
 use super::{Scene, ended, signal};
 use crate::world::github::{Fault, Verb};
+use crate::world::patience::until;
 
 async fn at_once(runs: usize) {
     let scene = Scene::set("0s", "lease: 20s").await;
@@ -170,4 +171,30 @@ async fn a_renewal_that_comes_late_does_not_bring_back_what_was_given_up() {
         assert!(shown.log.contains("production is free"), "{}", shown.log);
     }
     assert_eq!(scene.yard.served(), "v3");
+}
+
+/// A way back waits for no lock, and may lead to the slot that another run is deploying to.
+#[tokio::test]
+async fn who_deploys_to_a_slot_ends_when_a_way_back_leads_there() {
+    let scene = Scene::set("0s", "").await;
+    let path = scene.home.path().join("cutover.yml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let target = "    target: { kind: command, run: 'touch begun; until test -e go; do sleep 0.05; done; touch deployed' }";
+    let lines = config.lines().map(|line| match line.trim_start() {
+        it if it.starts_with("target: ") => target,
+        _ => line,
+    });
+    let config: Vec<&str> = lines.collect();
+    std::fs::write(path, config.join("\n")).unwrap();
+    let run = scene.rollout("v2");
+    let there = |file: &str| scene.home.path().join(file).exists();
+    until("it deploys to green", || there("begun")).await;
+    let back = scene.run(&["rollback"], "v3").await;
+    assert_eq!(back.code, Some(0), "{}", back.log);
+    let ran = ended(run).await;
+    assert_eq!(ran.code, Some(10), "{}", ran.log);
+    let said = "green receives traffic now, so its deployment is ended";
+    assert!(ran.log.contains(said), "{}", ran.log);
+    assert!(!there("deployed"), "{}", ran.log);
+    assert_eq!(scene.yard.served(), "v0");
 }
