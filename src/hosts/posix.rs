@@ -18,7 +18,7 @@ pub(super) const TERM: &[u8] = b"\n";
 
 /// What runs the errand there. `M` is the mark, `N` the length of what is read first, which ends
 /// with the mark where all of it came; else the lifeline has ended. A variable that the login exports
-/// would be exported still.
+/// would be exported still. With `TMOUT`, which hardened machines export, bash gives up what it reads.
 ///
 /// The command leads a session of its own. Who waits for its end hears of a SIGTERM (USR1), so
 /// that the rest of the group is waited for, too, until the lifeline ends; and, before it, of the
@@ -33,7 +33,7 @@ pub(super) const TERM: &[u8] = b"\n";
 /// Until `setsid` has made the session there is no group, but one process, and what ends it may wait
 /// already. So that is named, too: for SIGTERM if there is no group, for SIGKILL before the group,
 /// which then has nobody left who could begin anything.
-const BOOT: &str = r#"exec 3<&0 2>&1; unset p t k x c w s n; g() { cat /proc/[0-9]*/stat | sed "s/^.*) //" | grep -q "^[^ZX] [0-9]* $c "; }; command -v setsid >/dev/null && command -v head >/dev/null || { echo M:no; exit 127; }; echo M:ok; p=$(head -c N <&3); case $p in *M:) ;; *) exit 140;; esac; printf %s "$p" | setsid sh -s 3<&- & c=$!; exec >/dev/null 2>&1; trap t=1 USR1; trap k=1 USR2; { trap "" TERM; read x && { kill -s USR1 $$; kill -TERM -$c || kill -TERM $c; read x; }; kill -s USR2 $$; kill -KILL $c; kill -KILL -$c; } <&3 & w=$!; exec 3<&-; wait $c; s=$?; test "$t$k" && { wait $c; n=0; while { kill -0 -$c || g; } && test $n -lt 20; do test "$k" && n=$((n+1)); sleep .05 || sleep 1; done; }; kill -s KILL $w; test "$k" && s=140; test "$t$k" && g && s=141; exit $s"#;
+const BOOT: &str = r#"exec 3<&0 2>&1; unset p t k x c w s n TMOUT; g() { cat /proc/[0-9]*/stat | sed "s/^.*) //" | grep -q "^[^ZX] [0-9]* $c "; }; command -v setsid >/dev/null && command -v head >/dev/null || { echo M:no; exit 127; }; echo M:ok; p=$(head -c N <&3); case $p in *M:) ;; *) exit 140;; esac; printf %s "$p" | setsid sh -s 3<&- & c=$!; exec >/dev/null 2>&1; trap t=1 USR1; trap k=1 USR2; { trap "" TERM; read x && { kill -s USR1 $$; kill -TERM -$c || kill -TERM $c; read x; }; kill -s USR2 $$; kill -KILL $c; kill -KILL -$c; } <&3 & w=$!; exec 3<&-; wait $c; s=$?; test "$t$k" && { wait $c; n=0; while { kill -0 -$c || g; } && test $n -lt 20; do test "$k" && n=$((n+1)); sleep .05 || sleep 1; done; }; kill -s KILL $w; test "$k" && s=140; test "$t$k" && g && s=141; exit $s"#;
 
 /// What it ends with when the lifeline did: as one that SIGUSR2 has ended.
 pub(super) const LET_GO: i32 = 140;
@@ -81,10 +81,11 @@ pub(super) fn errand(script: &Script<'_>, hidden: &[(String, String)]) -> Errand
 }
 
 /// What a shell there is given to run when its output is read by a program: the mark, then
-/// `script`. Words of it that are not ours must be [`quoted`].
+/// `script`. Words of it that are not ours must be [`quoted`]. What it reads has no time limit of
+/// its login's.
 pub(super) fn question(script: &str) -> (String, Mark) {
     let mark = Mark::new();
-    let script = format!("exec 2>&1; echo {}:ok; {script}", mark.0);
+    let script = format!("exec 2>&1; unset TMOUT; echo {}:ok; {script}", mark.0);
     (format!("exec sh -c {}", quoted(&script)), mark)
 }
 

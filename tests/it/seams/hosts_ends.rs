@@ -182,6 +182,17 @@ async fn a_machine_over_ssh() {
     hides_what_is_secret(&*host).await;
 }
 
+/// What ends a command waits for a line, which a shell may have a limit for.
+#[tokio::test]
+async fn a_time_limit_of_the_login_s_shell_ends_nothing() {
+    let sshd = Sshd::start_with("SetEnv PATH=DIR/bin:/usr/sbin:/usr/bin:/sbin:/bin TMOUT=1");
+    std::fs::create_dir(sshd.path("bin")).unwrap();
+    std::os::unix::fs::symlink("/bin/bash", sshd.path("bin/sh")).unwrap();
+    let host = at(&sshd, "deploy");
+    let (end, lines) = run(&*host, "sleep 3; test \"$BASH_VERSION\" && echo bash").await;
+    assert_eq!((end, lines), (End::Code(0), vec!["bash".to_owned()]));
+}
+
 /// What another user runs in its group, as `sudo` makes it, is nothing that it may end.
 #[tokio::test]
 async fn what_is_another_user_s_is_not_said_to_have_ended() {
