@@ -4,6 +4,8 @@
 //! nobody. So what ends a command is over there with it, and hangs on our end of its standard
 //! input (`posix`).
 
+use std::io;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
@@ -21,6 +23,9 @@ use crate::platform::text;
 /// no time to wait for a host that is slow.
 const ON_THE_WAY: Duration = Duration::from_secs(10);
 const ON_THE_WAY_WHEN_CANCELLED: Duration = Duration::from_secs(2);
+
+/// How long a command may be on its way there, before its own time begins.
+const SENDING: Duration = Duration::from_secs(60);
 
 /// How long output may be on its way after the end of a command, over a slow line.
 const SLOW_WAY: Duration = Duration::from_secs(20);
@@ -92,6 +97,27 @@ impl<'a> Running<'a> {
                 return;
             }
         }
+    }
+
+    /// Does something and hears meanwhile; whether it was done. Who was refused, or has ended, takes
+    /// nothing more, and nobody else would wake who waits for room.
+    async fn meanwhile(&mut self, doing: impl Future<Output = io::Result<()>>) -> bool {
+        let mut doing = pin!(doing);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut doing => return done.is_ok(),
+                more = self.hear() => if !more || self.ended.is_some() {
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Sends something; whether all of it was.
+    pub(super) async fn tell(&mut self, bytes: Vec<u8>) -> bool {
+        let speaker = self.talk.speaker();
+        self.meanwhile(speaker.send(bytes)).await
     }
 
     /// Reads what is still on its way after the end, as long as something comes. What lives on
@@ -167,12 +193,21 @@ impl<'a> Running<'a> {
 
     /// Ends the whole group: politely first, if there is any grace, then for certain.
     async fn put_down(&mut self, grace: Duration, on_the_way: Duration) {
-        if !grace.is_zero() && self.talk.speaker().send(posix::TERM.to_vec()).await.is_ok() {
-            let _ = timeout(grace, self.end()).await;
+        if !grace.is_zero() {
+            let politely = async {
+                if self.tell(posix::TERM.to_vec()).await {
+                    self.end().await;
+                }
+            };
+            let _ = timeout(grace, politely).await;
         }
         if self.ended.is_none() {
-            let _ = self.talk.speaker().finish().await;
-            let _ = timeout(BURIAL + on_the_way, self.end()).await;
+            let for_certain = async {
+                let speaker = self.talk.speaker();
+                self.meanwhile(speaker.finish()).await;
+                self.end().await;
+            };
+            let _ = timeout(BURIAL + on_the_way, for_certain).await;
         }
     }
 }
@@ -221,14 +256,19 @@ pub(super) async fn run(
     let errand = posix::errand(script, hidden);
     let out = Out::Lines(Lines::new(say, script.vault));
     let begun = async {
-        let running = Running::begin(line, errand.line, errand.mark, out).await?;
-        let sent = running
-            .talk
-            .speaker()
-            .send(errand.payload.into_bytes())
-            .await;
-        sent.map_err(|failed| HostError::OutOfReach(line.said(&failed)))?;
-        Ok(running)
+        let mut running = Running::begin(line, errand.line, errand.mark, out).await?;
+        let sending = running.tell(errand.payload.into_bytes());
+        let sent = timeout(SENDING, sending).await;
+        if let Some(failed) = running.not_begun(line) {
+            return Err(failed);
+        }
+        // A part of a command is not run.
+        let why = match sent {
+            Ok(true) => return Ok(running),
+            Ok(false) => running.lost().to_owned(),
+            Err(_) => format!("it takes no command within {}", text::duration(SENDING)),
+        };
+        Err(HostError::OutOfReach(line.said(&why)))
     };
     let mut running = tokio::select! {
         biased;

@@ -12,8 +12,9 @@ use cutover::platform::process::End;
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-use super::hosts::{at, host, run};
+use super::hosts::{Errand, at, host, run};
 use crate::world::patience::{PATIENCE, until, within};
 use crate::world::slow_line::SlowLine;
 use crate::world::sshd::Sshd;
@@ -275,4 +276,36 @@ async fn one_session_at_a_time_is_enough() {
         assert_eq!(run(&*host, "exit 3").await.0, End::Code(3));
     }
     assert_eq!(sshd.log().matches("Accepted publickey").count(), 1);
+}
+
+/// The server runs nothing, as one whose memory is full, and makes no room for the command either.
+#[tokio::test]
+async fn a_host_that_begins_nothing_is_not_waited_for() {
+    let sshd = Sshd::start();
+    let host = at(&sshd, "deploy");
+    // Who runs a command is a child of whom we are connected with.
+    let (_, said) = run(&*host, "cut -d ' ' -f 4 /proc/$PPID/stat").await;
+    let server = &said[0];
+    let name = fs::read_to_string(format!("/proc/{server}/comm")).unwrap();
+    assert!(name.starts_with("sshd"), "{name}");
+    let open = |number: &usize| Path::new(&format!("/proc/{server}/fd/{number}")).exists();
+    until("nothing is left of the command", || {
+        // The session's own are those that it had before.
+        !lives_below(server)
+    })
+    .await;
+    let most = (0..).take_while(open).count();
+    let limited = std::process::Command::new("prlimit")
+        .args([format!("--nofile={most}:{most}"), format!("--pid={server}")])
+        .status();
+    assert!(limited.unwrap().success());
+    let never = CancellationToken::new();
+    let (ran, _) = Errand::new("true").on(&*host, &never).await;
+    assert!(matches!(&ran, Err(HostError::OutOfReach(_))), "{ran:?}");
+}
+
+/// Whether a process has children.
+fn lives_below(parent: &str) -> bool {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+    !children.unwrap().is_empty()
 }
