@@ -122,9 +122,9 @@ impl<'a> Running<'a> {
 
     /// Reads what is still on its way after the end, as long as something comes. What lives on
     /// may hold it open, and talk.
-    async fn drain(&mut self) {
+    async fn drain(&mut self, in_all: Duration) {
         let rest = async { while timeout(DRAIN, self.hear()).await == Ok(true) {} };
-        let _ = timeout(SLOW_WAY, rest).await;
+        let _ = timeout(in_all, rest).await;
     }
 
     /// Reads once; whether more may come.
@@ -294,7 +294,13 @@ pub(super) async fn run(
         };
         running.put_down(grace, on_the_way).await;
     }
-    running.drain().await;
+    running
+        .drain(match stopped {
+            // The time that is left is for the way back.
+            Some(End::Cancelled) => DRAIN,
+            _ => SLOW_WAY,
+        })
+        .await;
     let (lost, ended) = (running.lost().to_owned(), running.ended);
     let last_lines = running.out.lines();
     let after = text::duration(began.elapsed());

@@ -2,7 +2,8 @@
 //! connection. Nothing of it may be left, and what is not known must be said.
 
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cutover::platform::host::{Host, HostError, Kind};
 use cutover::platform::process::End;
@@ -193,10 +194,8 @@ async fn a_time_limit_of_the_login_s_shell_ends_nothing() {
     assert_eq!((end, lines), (End::Code(0), vec!["bash".to_owned()]));
 }
 
-/// What another user runs in its group, as `sudo` makes it, is nothing that it may end.
-#[tokio::test]
-async fn what_is_another_user_s_is_not_said_to_have_ended() {
-    let sshd = Sshd::start();
+/// A host whose login is not root.
+fn plain(sshd: &Sshd) -> Arc<dyn Host> {
     sshd.key("plain", &[]);
     let public = std::fs::read_to_string(sshd.path("plain.pub")).unwrap();
     let authorized = sshd.path("authorized_keys");
@@ -205,7 +204,42 @@ async fn what_is_another_user_s_is_not_said_to_have_ended() {
         r#"command="exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -c \"$SSH_ORIGINAL_COMMAND\"" {public}"#
     );
     std::fs::write(&authorized, known.replace(&public, &login)).unwrap();
-    let host = at(&sshd, "plain");
+    at(sshd, "plain")
+}
+
+/// A run that is cancelled has no time for what such a one prints.
+#[tokio::test]
+async fn what_is_another_user_s_is_not_listened_to_after_a_cancellation() {
+    let sshd = Sshd::start();
+    let host = plain(&sshd);
+    let (sudo, token, word) = (Sudo::new(), CancellationToken::new(), sleep());
+    assert_eq!(run(&*host, "id -u").await.1, ["65534"]);
+    let command = sudo.runs(&format!("sh -c 'while :; do echo {word}; sleep .1; done'"));
+    let errand = Errand::new(&command);
+    let cancel = async {
+        begun(&word).await;
+        token.cancel();
+        Instant::now()
+    };
+    let ((ran, _), cancelled) = tokio::join!(errand.on(&*host, &token), cancel);
+    let took = cancelled.elapsed();
+    end(&word);
+    let Err(HostError::Lost { said, .. }) = ran else {
+        panic!("{ran:?}");
+    };
+    assert!(
+        said.contains("the command was cancelled after ") && said.ends_with("(by `sudo`)"),
+        "{said}"
+    );
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    is_gone(&word).await;
+}
+
+/// What another user runs in its group, as `sudo` makes it, is nothing that it may end.
+#[tokio::test]
+async fn what_is_another_user_s_is_not_said_to_have_ended() {
+    let sshd = Sshd::start();
+    let host = plain(&sshd);
     let (sudo, never) = (Sudo::new(), CancellationToken::new());
     assert_eq!(run(&*host, "id -u").await.1, ["65534"]);
     assert_eq!(run(&*host, &sudo.runs("id -u")).await.1, ["0"]);
