@@ -8,6 +8,7 @@
 //! What is on a command line everybody there can read, so nothing of the command is.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use uuid::Uuid;
 
@@ -92,19 +93,44 @@ pub(super) fn question(script: &str) -> (String, Mark) {
 /// The line that lets a shell begin.
 pub(super) const GO: &[u8] = b"go\n";
 
-/// What a shell there that stays is given to read for a question. With `once` it waits for [`GO`].
+/// What a shell ends with that was not let begin, or too late.
+pub(super) const TOO_LATE: i32 = 48;
+
+/// The command `ready`, which says that all is prepared and waits for [`GO`], on descriptor 3. One
+/// that was longer than ten seconds on its way there begins nothing: whoever sent it has given it up
+/// by then, and has perhaps looked over another connection what there is.
+fn ready(mark: &str) -> String {
+    format!(
+        "ready() {{ d=$(date +%s) || exit 1; echo {mark}:go; read -r g <&3 && test \"$g\" = go || exit {TOO_LATE}; case $(($(date +%s)-d)) in [0-9]|10) ;; *) exit {TOO_LATE};; esac; }}; "
+    )
+}
+
+/// A [`question`] of something that is done once: where `script` says `ready`, it waits for [`GO`].
+/// What it reads before comes the same way.
+pub(super) fn errand_once(script: &str) -> (String, Mark) {
+    let mark = Mark::new();
+    let ready = ready(&mark.0);
+    let script = format!(
+        "exec 3<&0 2>&1; unset TMOUT; echo {}:ok; {ready}{script}",
+        mark.0
+    );
+    (format!("exec sh -c {}", quoted(&script)), mark)
+}
+
+/// What a shell there that stays is given to read for a question. With `once` it waits for [`GO`]
+/// where `script` says `ready`.
 ///
 /// It is one word, as in an errand, and its process is not the shell that stays, so that neither
 /// an `exit` nor a `cd` in it outlasts it.
 pub(super) fn asked(script: &str, once: bool) -> (String, Mark) {
     let mark = Mark::new();
-    let wait = match once {
-        true => "read -r go && test \"$go\" = go && ",
-        false => "",
-    };
     let (name, script) = (&mark.0, quoted(script));
+    let (ready, kept) = match once {
+        true => (ready(name), "3<&0 "),
+        false => (String::new(), ""),
+    };
     let text = format!(
-        "echo {name}:ok; {wait}(eval {script}) </dev/null; printf '\\n%s:%d\\n' {name} $?\n"
+        "echo {name}:ok; ({ready}eval {script}) {kept}</dev/null; printf '\\n%s:%d\\n' {name} $?\n"
     );
     (text, mark)
 }
@@ -133,14 +159,30 @@ impl Mark {
         Self(format!("cutover-{}", Uuid::new_v4().simple()))
     }
 
-    /// The room for what a question prints, with both marks.
+    /// The room for what a question prints, with all marks.
     pub(super) fn room(&self, cap: usize) -> usize {
-        cap.saturating_add(2 * (self.0.len() + 16))
+        cap.saturating_add(3 * (self.0.len() + 16))
     }
 
-    /// Whether a question is begun, by what was heard since.
-    pub(super) fn has_begun(&self, heard: &[u8]) -> bool {
-        matches!(self.find(heard), Heard::Ready(_))
+    /// Where it says that it waits for [`GO`].
+    fn waits(&self, heard: &[u8]) -> Option<Range<usize>> {
+        let word = format!("{}:go\n", self.0);
+        let mut parts = heard.windows(word.len());
+        let at = parts.position(|part| part == word.as_bytes())?;
+        Some(at..at + word.len())
+    }
+
+    /// Whether it waits for [`GO`], by what was heard so far.
+    pub(super) fn is_ready(&self, heard: &[u8]) -> bool {
+        self.waits(heard).is_some()
+    }
+
+    /// What was heard, without that it waits.
+    pub(super) fn told(&self, mut heard: Vec<u8>) -> Vec<u8> {
+        if let Some(waits) = self.waits(&heard) {
+            heard.drain(waits);
+        }
+        heard
     }
 
     /// The code of a question and what it printed, if it is over.
@@ -155,7 +197,8 @@ impl Mark {
         let Heard::Ready(from) = self.find(heard) else {
             return None;
         };
-        Some((code, said.get(from..).unwrap_or_default().to_vec()))
+        let ours = said.get(from..).unwrap_or_default().to_vec();
+        Some((code, self.told(ours)))
     }
 
     /// Looks for the mark in all that came so far. A login script that ends without a line break
@@ -301,6 +344,8 @@ mod tests {
         assert_eq!(answer(b"a\ncutover-x:0\n"), None);
         let whole = answer(b"cutover-x:ok\na\n\n\ncutover-x:44\n");
         assert_eq!(whole, Some((44, b"a\n\n".to_vec())));
+        let waited = answer(b"cutover-x:ok\ncutover-x:go\nno\n\ncutover-x:1\n");
+        assert_eq!(waited, Some((1, b"no\n".to_vec())));
         let nothing = answer(b"cutover-x:ok\n\ncutover-x:0\n");
         assert_eq!(nothing, Some((0, Vec::new())));
     }

@@ -6,9 +6,10 @@
 
 use std::io;
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
+use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{News, Seat, Shell, Talk};
@@ -118,6 +119,32 @@ impl<'a> Running<'a> {
     pub(super) async fn tell(&mut self, bytes: Vec<u8>) -> bool {
         let speaker = self.talk.speaker();
         self.meanwhile(speaker.send(bytes)).await
+    }
+
+    /// Hands over what something is done with, lets it begin when it is ready, and hears it to its
+    /// end.
+    pub(super) async fn act(&mut self, data: Vec<u8>, begun: &OnceLock<Instant>) {
+        if !self.tell(data).await && self.ended.is_none() {
+            return;
+        }
+        loop {
+            let ready = matches!(&self.out, Out::Bytes(heard, _) if self.mark.is_ready(heard));
+            if ready && begun.get().is_none() {
+                begun.get_or_init(Instant::now);
+                self.tell(posix::GO.to_vec()).await;
+            }
+            if !self.hear().await {
+                return;
+            }
+        }
+    }
+
+    /// The code of something that was done, and what it said.
+    pub(super) fn came(self) -> Option<(i32, Vec<u8>)> {
+        match (self.ended, self.out) {
+            (Some(End::Code(code)), Out::Bytes(said, _)) => Some((code, self.mark.told(said))),
+            _ => None,
+        }
     }
 
     /// Reads what is still on its way after the end, as long as something comes. What lives on

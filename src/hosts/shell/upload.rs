@@ -16,7 +16,8 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::files::{ask_within, odd, word};
+use super::files::{odd, word};
+use super::questions::ask_within;
 use super::{Out, Running, Shell, Speaker};
 use crate::hosts::posix;
 use crate::hosts::tar::{self, END, header, padding};
