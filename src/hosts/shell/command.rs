@@ -286,6 +286,10 @@ pub(super) async fn run(
         let mut running = Running::begin(line, errand.line, errand.mark, out).await?;
         let sending = running.tell(errand.payload.into_bytes());
         let sent = timeout(SENDING, sending).await;
+        if sent == Ok(false) && running.ended.is_none() {
+            // What it said before it was over says why.
+            running.drain(SLOW_WAY).await;
+        }
         if let Some(failed) = running.not_begun(line) {
             return Err(failed);
         }
