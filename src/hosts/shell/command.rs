@@ -306,11 +306,12 @@ pub(super) async fn run(
         begun = begun => begun?,
         () = cancelled.cancelled() => return Ok(ran(End::Cancelled, Vec::new())),
     };
+    // The limit is around the hearing and not beside it: where output comes faster than it is read, a
+    // timer beside it gets no turn.
     let stopped = tokio::select! {
         biased;
-        () = running.end() => None,
+        ended = timeout(script.timeout, running.end()) => ended.err().map(|_| End::TimedOut),
         () = cancelled.cancelled() => Some(End::Cancelled),
-        () = tokio::time::sleep(script.timeout) => Some(End::TimedOut),
     };
     if let Some(failed) = running.not_begun(line) {
         return Err(failed);

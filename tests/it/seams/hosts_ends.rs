@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cutover::platform::host::{Host, HostError, Kind};
-use cutover::platform::process::End;
+use cutover::platform::host::{Host, HostError, Kind, Local};
+use cutover::platform::process::{End, Script};
+use cutover::platform::secret::Vault;
 use tokio_util::sync::CancellationToken;
 
 use super::hosts::{Errand, at, run};
-use crate::world::patience::until;
+use crate::world::patience::{until, within};
 use crate::world::sshd::Sshd;
 
 /// Whether something with that word in its command line is at work.
@@ -84,6 +85,28 @@ pub(super) async fn ends_what_takes_too_long(host: &dyn Host) {
     }
     // The connection serves on.
     assert_eq!(run(host, "exit 7").await.0, End::Code(7));
+}
+
+/// Also where it prints faster than anybody takes it in.
+pub(super) async fn ends_what_never_stops_printing(host: &dyn Host) {
+    // The login is no part of the command's time.
+    assert_eq!(run(host, "true").await.0, End::Code(0));
+    let (long, vault) = (sleep(), Vault::default());
+    let command = format!("{long} & yes {}", "x".repeat(1000));
+    let script = Script {
+        run: &command,
+        directory: Path::new("/tmp"),
+        variables: &[],
+        timeout: Duration::from_secs(1),
+        grace: Duration::from_secs(1),
+        vault: &vault,
+    };
+    let slow = |_| std::thread::sleep(Duration::from_millis(1));
+    let never = CancellationToken::new();
+    let ran = host.run(&script, &[], &slow, &never);
+    let ran = within("the command ends", ran).await;
+    assert_eq!(ran.unwrap().end, End::TimedOut);
+    is_gone(&long).await;
 }
 
 pub(super) async fn ends_what_is_given_up(host: &dyn Host) {
@@ -181,6 +204,11 @@ async fn a_machine_over_ssh() {
     ends_what_takes_too_long(&*host).await;
     ends_what_is_given_up(&*host).await;
     hides_what_is_secret(&*host).await;
+}
+
+#[tokio::test]
+async fn this_machine_ends_what_never_stops_printing() {
+    ends_what_never_stops_printing(&Local).await;
 }
 
 /// What ends a command waits for a line, which a shell may have a limit for.
@@ -334,7 +362,7 @@ pub(super) async fn hides_what_is_secret(host: &dyn Host) {
     // Who says so hands it on.
     let errand = Errand {
         hidden: vec![("TOKEN".to_owned(), "s3cr3t".to_owned())],
-        ..Errand::new("sh -c 'echo [$TOKEN]'; export TOKEN; sh -c 'echo [$TOKEN]'")
+        ..Errand::new("sh -c 'echo \"[$TOKEN]\"'; export TOKEN; sh -c 'echo \"[$TOKEN]\"'")
     };
     let (_, lines) = errand.on(host, &CancellationToken::new()).await;
     assert_eq!(lines, ["[]", "[s3cr3t]"]);
