@@ -8,6 +8,7 @@
 //! What is on a command line everybody there can read, so nothing of the command is.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ pub(super) const TERM: &[u8] = b"\n";
 
 /// What runs the errand there. `M` is the mark, `N` the length of what is read first, which ends
 /// with the mark where all of it came; else the lifeline has ended. A variable that the login exports
-/// would be exported still.
+/// would be exported still. With `TMOUT`, which hardened machines export, bash gives up what it reads.
 ///
 /// The command leads a session of its own. Who waits for its end hears of a SIGTERM (USR1), so
 /// that the rest of the group is waited for, too, until the lifeline ends; and, before it, of the
@@ -33,7 +34,7 @@ pub(super) const TERM: &[u8] = b"\n";
 /// Until `setsid` has made the session there is no group, but one process, and what ends it may wait
 /// already. So that is named, too: for SIGTERM if there is no group, for SIGKILL before the group,
 /// which then has nobody left who could begin anything.
-const BOOT: &str = r#"exec 3<&0 2>&1; unset p t k x c w s n; g() { cat /proc/[0-9]*/stat | sed "s/^.*) //" | grep -q "^[^ZX] [0-9]* $c "; }; command -v setsid >/dev/null && command -v head >/dev/null || { echo M:no; exit 127; }; echo M:ok; p=$(head -c N <&3); case $p in *M:) ;; *) exit 140;; esac; printf %s "$p" | setsid sh -s 3<&- & c=$!; exec >/dev/null 2>&1; trap t=1 USR1; trap k=1 USR2; { trap "" TERM; read x && { kill -s USR1 $$; kill -TERM -$c || kill -TERM $c; read x; }; kill -s USR2 $$; kill -KILL $c; kill -KILL -$c; } <&3 & w=$!; exec 3<&-; wait $c; s=$?; test "$t$k" && { wait $c; n=0; while { kill -0 -$c || g; } && test $n -lt 20; do test "$k" && n=$((n+1)); sleep .05 || sleep 1; done; }; kill -s KILL $w; test "$k" && s=140; test "$t$k" && g && s=141; exit $s"#;
+const BOOT: &str = r#"exec 3<&0 2>&1; unset p t k x c w s n TMOUT; g() { cat /proc/[0-9]*/stat | sed "s/^.*) //" | grep -q "^[^ZX] [0-9]* $c "; }; command -v setsid >/dev/null && command -v head >/dev/null || { echo M:no; exit 127; }; echo M:ok; p=$(head -c N <&3); case $p in *M:) ;; *) exit 140;; esac; printf %s "$p" | setsid sh -s 3<&- & c=$!; exec >/dev/null 2>&1; trap t=1 USR1; trap k=1 USR2; { trap "" TERM; read x && { kill -s USR1 $$; kill -TERM -$c || kill -TERM $c; read x; }; kill -s USR2 $$; kill -KILL $c; kill -KILL -$c; } <&3 & w=$!; exec 3<&-; wait $c; s=$?; test "$t$k" && { wait $c; n=0; while { kill -0 -$c || g; } && test $n -lt 20; do test "$k" && n=$((n+1)); sleep .05 || sleep 1; done; }; kill -s KILL $w; test "$k" && s=140; test "$t$k" && g && s=141; exit $s"#;
 
 /// What it ends with when the lifeline did: as one that SIGUSR2 has ended.
 pub(super) const LET_GO: i32 = 140;
@@ -81,29 +82,55 @@ pub(super) fn errand(script: &Script<'_>, hidden: &[(String, String)]) -> Errand
 }
 
 /// What a shell there is given to run when its output is read by a program: the mark, then
-/// `script`. Words of it that are not ours must be [`quoted`].
+/// `script`. Words of it that are not ours must be [`quoted`]. What it reads has no time limit of
+/// its login's.
 pub(super) fn question(script: &str) -> (String, Mark) {
     let mark = Mark::new();
-    let script = format!("exec 2>&1; echo {}:ok; {script}", mark.0);
+    let script = format!("exec 2>&1; unset TMOUT; echo {}:ok; {script}", mark.0);
     (format!("exec sh -c {}", quoted(&script)), mark)
 }
 
 /// The line that lets a shell begin.
 pub(super) const GO: &[u8] = b"go\n";
 
-/// What a shell there that stays is given to read for a question. With `once` it waits for [`GO`].
+/// What a shell ends with that was not let begin, or too late.
+pub(super) const TOO_LATE: i32 = 48;
+
+/// The command `ready`, which says that all is prepared and waits for [`GO`], on descriptor 3. One
+/// that was longer than ten seconds on its way there begins nothing: whoever sent it has given it up
+/// by then, and has perhaps looked over another connection what there is.
+fn ready(mark: &str) -> String {
+    format!(
+        "ready() {{ d=$(date +%s) || exit 1; echo {mark}:go; read -r g <&3 && test \"$g\" = go || exit {TOO_LATE}; case $(($(date +%s)-d)) in [0-9]|10) ;; *) exit {TOO_LATE};; esac; }}; "
+    )
+}
+
+/// A [`question`] of something that is done once: where `script` says `ready`, it waits for [`GO`].
+/// What it reads before comes the same way.
+pub(super) fn errand_once(script: &str) -> (String, Mark) {
+    let mark = Mark::new();
+    let ready = ready(&mark.0);
+    let script = format!(
+        "exec 3<&0 2>&1; unset TMOUT; echo {}:ok; {ready}{script}",
+        mark.0
+    );
+    (format!("exec sh -c {}", quoted(&script)), mark)
+}
+
+/// What a shell there that stays is given to read for a question. With `once` it waits for [`GO`]
+/// where `script` says `ready`.
 ///
 /// It is one word, as in an errand, and its process is not the shell that stays, so that neither
 /// an `exit` nor a `cd` in it outlasts it.
 pub(super) fn asked(script: &str, once: bool) -> (String, Mark) {
     let mark = Mark::new();
-    let wait = match once {
-        true => "read -r go && test \"$go\" = go && ",
-        false => "",
-    };
     let (name, script) = (&mark.0, quoted(script));
+    let (ready, kept) = match once {
+        true => (ready(name), "3<&0 "),
+        false => (String::new(), ""),
+    };
     let text = format!(
-        "echo {name}:ok; {wait}(eval {script}) </dev/null; printf '\\n%s:%d\\n' {name} $?\n"
+        "echo {name}:ok; ({ready}eval {script}) {kept}</dev/null; printf '\\n%s:%d\\n' {name} $?\n"
     );
     (text, mark)
 }
@@ -132,14 +159,30 @@ impl Mark {
         Self(format!("cutover-{}", Uuid::new_v4().simple()))
     }
 
-    /// The room for what a question prints, with both marks.
+    /// The room for what a question prints, with all marks.
     pub(super) fn room(&self, cap: usize) -> usize {
-        cap.saturating_add(2 * (self.0.len() + 16))
+        cap.saturating_add(3 * (self.0.len() + 16))
     }
 
-    /// Whether a question is begun, by what was heard since.
-    pub(super) fn has_begun(&self, heard: &[u8]) -> bool {
-        matches!(self.find(heard), Heard::Ready(_))
+    /// Where it says that it waits for [`GO`].
+    fn waits(&self, heard: &[u8]) -> Option<Range<usize>> {
+        let word = format!("{}:go\n", self.0);
+        let mut parts = heard.windows(word.len());
+        let at = parts.position(|part| part == word.as_bytes())?;
+        Some(at..at + word.len())
+    }
+
+    /// Whether it waits for [`GO`], by what was heard so far.
+    pub(super) fn is_ready(&self, heard: &[u8]) -> bool {
+        self.waits(heard).is_some()
+    }
+
+    /// What was heard, without that it waits.
+    pub(super) fn told(&self, mut heard: Vec<u8>) -> Vec<u8> {
+        if let Some(waits) = self.waits(&heard) {
+            heard.drain(waits);
+        }
+        heard
     }
 
     /// The code of a question and what it printed, if it is over.
@@ -154,7 +197,8 @@ impl Mark {
         let Heard::Ready(from) = self.find(heard) else {
             return None;
         };
-        Some((code, said.get(from..).unwrap_or_default().to_vec()))
+        let ours = said.get(from..).unwrap_or_default().to_vec();
+        Some((code, self.told(ours)))
     }
 
     /// Looks for the mark in all that came so far. A login script that ends without a line break
@@ -300,6 +344,8 @@ mod tests {
         assert_eq!(answer(b"a\ncutover-x:0\n"), None);
         let whole = answer(b"cutover-x:ok\na\n\n\ncutover-x:44\n");
         assert_eq!(whole, Some((44, b"a\n\n".to_vec())));
+        let waited = answer(b"cutover-x:ok\ncutover-x:go\nno\n\ncutover-x:1\n");
+        assert_eq!(waited, Some((1, b"no\n".to_vec())));
         let nothing = answer(b"cutover-x:ok\n\ncutover-x:0\n");
         assert_eq!(nothing, Some((0, Vec::new())));
     }

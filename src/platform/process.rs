@@ -128,11 +128,15 @@ pub async fn run(
         End::Cancelled
     } else {
         let mut running = Running::begin(script)?;
+        // The limit is around the reading and not beside it: where output comes faster than it is
+        // read, a timer beside it gets no turn.
         let end = tokio::select! {
             biased;
-            status = running.exit(&mut lines) => end_of(status?),
+            exited = timeout(script.timeout, running.exit(&mut lines)) => match exited {
+                Ok(status) => end_of(status?),
+                Err(_) => End::TimedOut,
+            },
             () = cancelled.cancelled() => End::Cancelled,
-            () = tokio::time::sleep(script.timeout) => End::TimedOut,
         };
         match end {
             End::Code(_) | End::Signal(_) => running.group.release(),

@@ -4,9 +4,12 @@
 //! nobody. So what ends a command is over there with it, and hangs on our end of its standard
 //! input (`posix`).
 
-use std::time::{Duration, Instant};
+use std::io;
+use std::pin::pin;
+use std::sync::OnceLock;
+use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{News, Seat, Shell, Talk};
@@ -21,6 +24,9 @@ use crate::platform::text;
 /// no time to wait for a host that is slow.
 const ON_THE_WAY: Duration = Duration::from_secs(10);
 const ON_THE_WAY_WHEN_CANCELLED: Duration = Duration::from_secs(2);
+
+/// How long a command may be on its way there, before its own time begins.
+const SENDING: Duration = Duration::from_secs(60);
 
 /// How long output may be on its way after the end of a command, over a slow line.
 const SLOW_WAY: Duration = Duration::from_secs(20);
@@ -94,11 +100,58 @@ impl<'a> Running<'a> {
         }
     }
 
+    /// Does something and hears meanwhile; whether it was done. Who was refused, or has ended, takes
+    /// nothing more, and nobody else would wake who waits for room.
+    async fn meanwhile(&mut self, doing: impl Future<Output = io::Result<()>>) -> bool {
+        let mut doing = pin!(doing);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut doing => return done.is_ok(),
+                more = self.hear() => if !more || self.ended.is_some() {
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Sends something; whether all of it was.
+    pub(super) async fn tell(&mut self, bytes: Vec<u8>) -> bool {
+        let speaker = self.talk.speaker();
+        self.meanwhile(speaker.send(bytes)).await
+    }
+
+    /// Hands over what something is done with, lets it begin when it is ready, and hears it to its
+    /// end.
+    pub(super) async fn act(&mut self, data: Vec<u8>, begun: &OnceLock<Instant>) {
+        if !self.tell(data).await && self.ended.is_none() {
+            return;
+        }
+        loop {
+            let ready = matches!(&self.out, Out::Bytes(heard, _) if self.mark.is_ready(heard));
+            if ready && begun.get().is_none() {
+                begun.get_or_init(Instant::now);
+                self.tell(posix::GO.to_vec()).await;
+            }
+            if !self.hear().await {
+                return;
+            }
+        }
+    }
+
+    /// The code of something that was done, and what it said.
+    pub(super) fn came(self) -> Option<(i32, Vec<u8>)> {
+        match (self.ended, self.out) {
+            (Some(End::Code(code)), Out::Bytes(said, _)) => Some((code, self.mark.told(said))),
+            _ => None,
+        }
+    }
+
     /// Reads what is still on its way after the end, as long as something comes. What lives on
     /// may hold it open, and talk.
-    async fn drain(&mut self) {
+    async fn drain(&mut self, in_all: Duration) {
         let rest = async { while timeout(DRAIN, self.hear()).await == Ok(true) {} };
-        let _ = timeout(SLOW_WAY, rest).await;
+        let _ = timeout(in_all, rest).await;
     }
 
     /// Reads once; whether more may come.
@@ -167,12 +220,21 @@ impl<'a> Running<'a> {
 
     /// Ends the whole group: politely first, if there is any grace, then for certain.
     async fn put_down(&mut self, grace: Duration, on_the_way: Duration) {
-        if !grace.is_zero() && self.talk.speaker().send(posix::TERM.to_vec()).await.is_ok() {
-            let _ = timeout(grace, self.end()).await;
+        if !grace.is_zero() {
+            let politely = async {
+                if self.tell(posix::TERM.to_vec()).await {
+                    self.end().await;
+                }
+            };
+            let _ = timeout(grace, politely).await;
         }
         if self.ended.is_none() {
-            let _ = self.talk.speaker().finish().await;
-            let _ = timeout(BURIAL + on_the_way, self.end()).await;
+            let for_certain = async {
+                let speaker = self.talk.speaker();
+                self.meanwhile(speaker.finish()).await;
+                self.end().await;
+            };
+            let _ = timeout(BURIAL + on_the_way, for_certain).await;
         }
     }
 }
@@ -221,25 +283,35 @@ pub(super) async fn run(
     let errand = posix::errand(script, hidden);
     let out = Out::Lines(Lines::new(say, script.vault));
     let begun = async {
-        let running = Running::begin(line, errand.line, errand.mark, out).await?;
-        let sent = running
-            .talk
-            .speaker()
-            .send(errand.payload.into_bytes())
-            .await;
-        sent.map_err(|failed| HostError::OutOfReach(line.said(&failed)))?;
-        Ok(running)
+        let mut running = Running::begin(line, errand.line, errand.mark, out).await?;
+        let sending = running.tell(errand.payload.into_bytes());
+        let sent = timeout(SENDING, sending).await;
+        if sent == Ok(false) && running.ended.is_none() {
+            // What it said before it was over says why.
+            running.drain(SLOW_WAY).await;
+        }
+        if let Some(failed) = running.not_begun(line) {
+            return Err(failed);
+        }
+        // A part of a command is not run.
+        let why = match sent {
+            Ok(true) => return Ok(running),
+            Ok(false) => running.lost().to_owned(),
+            Err(_) => format!("it takes no command within {}", text::duration(SENDING)),
+        };
+        Err(HostError::OutOfReach(line.said(&why)))
     };
     let mut running = tokio::select! {
         biased;
         begun = begun => begun?,
         () = cancelled.cancelled() => return Ok(ran(End::Cancelled, Vec::new())),
     };
+    // The limit is around the hearing and not beside it: where output comes faster than it is read, a
+    // timer beside it gets no turn.
     let stopped = tokio::select! {
         biased;
-        () = running.end() => None,
+        ended = timeout(script.timeout, running.end()) => ended.err().map(|_| End::TimedOut),
         () = cancelled.cancelled() => Some(End::Cancelled),
-        () = tokio::time::sleep(script.timeout) => Some(End::TimedOut),
     };
     if let Some(failed) = running.not_begun(line) {
         return Err(failed);
@@ -254,7 +326,13 @@ pub(super) async fn run(
         };
         running.put_down(grace, on_the_way).await;
     }
-    running.drain().await;
+    running
+        .drain(match stopped {
+            // The time that is left is for the way back.
+            Some(End::Cancelled) => DRAIN,
+            _ => SLOW_WAY,
+        })
+        .await;
     let (lost, ended) = (running.lost().to_owned(), running.ended);
     let last_lines = running.out.lines();
     let after = text::duration(began.elapsed());

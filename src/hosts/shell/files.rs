@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::kept::{Came, Kept};
+use super::questions::{DEADLINE, act, act_with, ask, lost};
 use super::{Out, Running, Seat, Shell};
 use crate::hosts::posix::{self, quoted};
 use crate::platform::atomic_file::directory_of;
@@ -14,17 +14,11 @@ use crate::platform::host::{Held, HostError, Kind, Seen};
 use crate::platform::process::End;
 use crate::platform::text;
 
-/// How long a question may take.
-const DEADLINE: Duration = Duration::from_secs(20);
-
 /// More than the names of any directory that is listed here.
 const LISTING: usize = 4 << 20;
 
 /// Up to here a file goes there in its question, in bytes.
 const SHORT: usize = 16 << 10;
-
-/// That a way was lost.
-const NO_ANSWER: &str = "the connection was lost before the answer came";
 
 /// What a question ends with where there is nothing at the path.
 const NOT_THERE: i32 = 44;
@@ -34,124 +28,6 @@ pub(super) const NOT_A_FILE: i32 = 45;
 
 /// The same where it is done, and would not outlive a power cut.
 const NOT_DURABLE: i32 = 47;
-
-/// Asks a shell there something that changes nothing: its code and what it printed, at most `cap`
-/// bytes. Where the way is lost it is asked once more.
-pub(super) async fn ask(
-    line: &dyn Shell,
-    script: &str,
-    cap: usize,
-) -> Result<(i32, Vec<u8>), HostError> {
-    let Some(mut kept) = Kept::of(line) else {
-        return ask_within(line, script, cap, DEADLINE).await;
-    };
-    for _ in 0..2 {
-        let mut begun = false;
-        let asking = kept.ask(line, script, cap, false, &mut begun);
-        let asked = timeout(DEADLINE, asking).await;
-        let asked = asked.map_err(|_| HostError::OutOfReach(late(line, DEADLINE)))?;
-        if let Came::Answer(code, said) = asked? {
-            return Ok((code, said));
-        }
-    }
-    Err(HostError::OutOfReach(line.said(&NO_ANSWER)))
-}
-
-/// The same over a channel of its own, for what takes longer.
-pub(super) async fn ask_within(
-    line: &dyn Shell,
-    script: &str,
-    cap: usize,
-    deadline: Duration,
-) -> Result<(i32, Vec<u8>), HostError> {
-    let mut why = String::new();
-    for _ in 0..2 {
-        let (exec, mark) = posix::question(script);
-        let asking = async {
-            let out = Out::Bytes(Vec::new(), cap);
-            let mut running = Running::begin(line, exec, mark, out).await?;
-            // What its ending needs is no part of a question.
-            let _ = running.talk.speaker().finish().await;
-            while running.hear().await {}
-            Ok(running)
-        };
-        let asked = timeout(deadline, asking).await;
-        let running = asked.map_err(|_| HostError::OutOfReach(late(line, deadline)))??;
-        if let Some(failed) = running.not_begun(line) {
-            return Err(failed);
-        }
-        why = running.lost().to_owned();
-        if let (Some(End::Code(code)), Out::Bytes(bytes, _)) = (running.ended, running.out) {
-            return Ok((code, bytes));
-        }
-    }
-    Err(HostError::OutOfReach(
-        line.said(&format!("{why} before the answer came")),
-    ))
-}
-
-/// Has a shell there do something. It is done once: whether a lost one had its effect is not known.
-/// `apart` is what does the same over a channel of its own, and its standard input: that script is
-/// on a command line.
-async fn act(
-    line: &dyn Shell,
-    script: &str,
-    apart: (&str, &[u8]),
-) -> Result<(i32, Vec<u8>), HostError> {
-    let Some(mut kept) = Kept::of(line) else {
-        return act_with(line, apart.0, apart.1).await;
-    };
-    for _ in 0..2 {
-        let mut begun = false;
-        let acting = kept.ask(line, script, 1 << 10, true, &mut begun);
-        match timeout(DEADLINE, acting).await {
-            Ok(Ok(Came::Answer(code, said))) => return Ok((code, said)),
-            Ok(Ok(Came::Nothing)) => {}
-            Ok(Ok(Came::Lost)) => return Err(lost(line.said(&NO_ANSWER))),
-            Ok(Err(failed)) => return Err(failed),
-            Err(_) if begun => return Err(lost(late(line, DEADLINE))),
-            Err(_) => return Err(HostError::OutOfReach(late(line, DEADLINE))),
-        }
-    }
-    Err(HostError::OutOfReach(line.said(&NO_ANSWER)))
-}
-
-/// The same over a channel of its own, with `data` as its standard input.
-async fn act_with(
-    line: &dyn Shell,
-    script: &str,
-    data: &[u8],
-) -> Result<(i32, Vec<u8>), HostError> {
-    let (exec, mark) = posix::question(script);
-    let mut running = Running::begin(line, exec, mark, Out::Bytes(Vec::new(), 1 << 10)).await?;
-    let acting = async {
-        if running.talk.speaker().send(data.to_vec()).await.is_ok() {
-            let _ = running.talk.speaker().finish().await;
-        }
-        while running.hear().await {}
-    };
-    let in_time = timeout(DEADLINE, acting).await.is_ok();
-    if let Some(failed) = running.not_begun(line) {
-        return Err(failed);
-    }
-    let why = running.lost().to_owned();
-    match (running.ended, running.out) {
-        (Some(End::Code(code)), Out::Bytes(bytes, _)) if in_time => Ok((code, bytes)),
-        _ if in_time => Err(lost(line.said(&format!("{why} before the answer came")))),
-        _ => Err(lost(late(line, DEADLINE))),
-    }
-}
-
-fn late(line: &dyn Shell, deadline: Duration) -> String {
-    line.said(&format!("no answer within {}", text::duration(deadline)))
-}
-
-const fn lost(said: String) -> HostError {
-    HostError::Lost {
-        said,
-        last_lines: Vec::new(),
-    }
-}
 
 /// What is in a directory there.
 pub(super) async fn list(
@@ -202,13 +78,15 @@ pub(super) async fn replace(
     let short = length <= SHORT && !content.contains(&0);
     let short = short.then(|| std::str::from_utf8(content).ok()).flatten();
     // The name is made up there, and what is left of a transfer that broke off is removed there:
-    // a shell that complains of it to nobody would end by SIGPIPE, and never come to that.
+    // a shell that complains of it to nobody would end by SIGPIPE, and never come to that. All that
+    // may take long comes before it is `ready`, so that what is not known is but the renaming.
     let script = |source: &str| {
         format!(
-            "trap '' PIPE; p={at}; d={directory}; test -d \"$p\" && {{ echo this is a directory; exit 1; }}; t=$(mktemp \"$d/.cutover-XXXXXX\") || exit 1; trap 'rm -f \"$t\"' EXIT; m=$(stat -L -c %a \"$p\" 2>/dev/null) || m=644; {source} > \"$t\" || exit 1; test $(wc -c < \"$t\") -eq {length} || {{ echo it did not arrive as a whole; exit 1; }}; chmod $m \"$t\" && {{ sync \"$t\" 2>/dev/null || sync; }} && mv -f \"$t\" \"$p\" || exit 1; sync \"$d\" 2>/dev/null || sync || exit {NOT_DURABLE}"
+            "trap '' PIPE; p={at}; d={directory}; test -d \"$p\" && {{ echo this is a directory; exit 1; }}; t=$(mktemp \"$d/.cutover-XXXXXX\") || exit 1; trap 'rm -f \"$t\"' EXIT; m=$(stat -L -c %a \"$p\" 2>/dev/null) || m=644; {source} > \"$t\" || exit 1; test $(wc -c < \"$t\") -eq {length} || {{ echo it did not arrive as a whole; exit 1; }}; chmod $m \"$t\" && {{ sync \"$t\" 2>/dev/null || sync; }} || exit 1; ready; mv -f \"$t\" \"$p\" || exit 1; sync \"$d\" 2>/dev/null || sync || exit {NOT_DURABLE}"
         )
     };
-    let apart = script("cat");
+    // On the same way comes the line for which it waits, which is not its content.
+    let apart = script(&format!("head -c {length}"));
     let did = match short {
         Some(text) => {
             let with_it = script(&format!("printf %s {}", quoted(text)));
@@ -223,7 +101,7 @@ pub(super) async fn replace(
 pub(super) async fn rename(line: &dyn Shell, from: &Path, to: &Path) -> Result<bool, HostError> {
     let (from, to, directory) = (word(from), word(to), word(directory_of(to)));
     let script = format!(
-        "test -d {to} && {{ echo there is a directory; exit 1; }}; test -e {from} || exit {NOT_THERE}; test {from} = {to} || mv -f {from} {to} || {{ test -e {from} || exit {NOT_THERE}; exit 1; }}; sync {directory} 2>/dev/null || sync || exit {NOT_DURABLE}"
+        "test -d {to} && {{ echo there is a directory; exit 1; }}; test -e {from} || exit {NOT_THERE}; test {from} = {to} || {{ ready; mv -f {from} {to}; }} || {{ test -e {from} || exit {NOT_THERE}; exit 1; }}; sync {directory} 2>/dev/null || sync || exit {NOT_DURABLE}"
     );
     done(line, act(line, &script, (&script, b"")).await?)
 }

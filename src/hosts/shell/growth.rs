@@ -7,7 +7,8 @@
 use std::path::Path;
 
 use super::Shell;
-use super::files::{NOT_A_FILE, ask, odd, word};
+use super::files::{NOT_A_FILE, odd, word};
+use super::questions::ask;
 use crate::platform::atomic_file::directory_of;
 use crate::platform::host::{Added, Grown, HostError, ReadTo};
 

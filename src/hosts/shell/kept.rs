@@ -5,10 +5,11 @@
 //! It takes one question at a time; who comes meanwhile asks over a channel of its own. What was
 //! given up, or has no clean end, is not asked again: the shell goes, and the next one is new.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Out, Running, Shell};
 use crate::hosts::posix::{self, GO};
@@ -40,7 +41,7 @@ impl<'a> Kept<'a> {
         line.keeps()?.0.try_lock().ok().map(Self)
     }
 
-    /// Asks. With `once` it is not begun before the shell has said that it is there, so that what
+    /// Asks. With `once` it is not begun before the shell has said that it is `ready`, so that what
     /// was lost on a dead connection can be told from what may have had its effect.
     pub(super) async fn ask(
         &mut self,
@@ -48,7 +49,7 @@ impl<'a> Kept<'a> {
         script: &str,
         cap: usize,
         once: bool,
-        begun: &mut bool,
+        begun: &OnceLock<Instant>,
     ) -> Result<Came, HostError> {
         let mut shell = match self.0.take() {
             Some(shell) => shell,
@@ -59,19 +60,22 @@ impl<'a> Kept<'a> {
         };
         let (text, mark) = posix::asked(script, once);
         shell.out = Out::Bytes(Vec::new(), mark.room(cap));
-        let speaker = shell.talk.speaker();
-        *begun = !once;
-        let mut open = speaker.send(text.into_bytes()).await.is_ok();
+        if !once {
+            begun.get_or_init(Instant::now);
+        }
+        let mut open = shell.tell(text.into_bytes()).await;
         loop {
-            if let Out::Bytes(heard, _) = &mut shell.out {
+            let mut ready = false;
+            if let Out::Bytes(heard, _) = &shell.out {
                 if let Some((code, said)) = mark.answer(heard) {
                     self.0.replace(shell);
                     return Ok(Came::Answer(code, said));
                 }
-                if !*begun && mark.has_begun(heard) {
-                    *begun = true;
-                    open = speaker.send(GO.to_vec()).await.is_ok();
-                }
+                ready = begun.get().is_none() && mark.is_ready(heard);
+            }
+            if ready {
+                begun.get_or_init(Instant::now);
+                open = shell.tell(GO.to_vec()).await;
             }
             if !open || !shell.hear().await {
                 break;
@@ -79,7 +83,7 @@ impl<'a> Kept<'a> {
         }
         match shell.not_begun(line) {
             Some(failed) => Err(failed),
-            None if *begun => Ok(Came::Lost),
+            None if begun.get().is_some() => Ok(Came::Lost),
             None => Ok(Came::Nothing),
         }
     }

@@ -5,6 +5,7 @@ mod command;
 mod files;
 mod growth;
 pub(super) mod kept;
+mod questions;
 mod upload;
 
 use std::fmt::Display;

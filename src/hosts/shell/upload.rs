@@ -16,7 +16,8 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::files::{ask_within, odd, word};
+use super::files::{odd, word};
+use super::questions::ask_within;
 use super::{Out, Running, Shell, Speaker};
 use crate::hosts::posix;
 use crate::hosts::tar::{self, END, header, padding};
@@ -68,7 +69,7 @@ pub(super) async fn upload(
     let there = seen(line, to).await?;
     let mut uploaded = counted(&items);
     // Where nothing is yet, nobody waits for the hashes: they are made while all is sent.
-    let (mut open, mut made) = (items.iter().collect(), None);
+    let (mut open, mut differ, mut made) = (items.iter().collect(), Vec::new(), None);
     if !there.is_empty() {
         let hashes = hashing.as_mut().await?;
         open = Vec::new();
@@ -78,12 +79,17 @@ pub(super) async fn upload(
                 continue;
             };
             match there.get(&item.path) {
-                Some((_, known)) if hashes.get(&item.path) == Some(known) => {}
-                Some((begun, known)) if (LARGE..size).contains(begun) => {
-                    let (path, length, stopped) = (from.join(&item.path), *begun, stop.clone());
+                Some(known) if hashes.get(&item.path) == Some(&known.hash) => {
+                    if (known.mode, known.time) != (item.mode & 0o7777, item.time) {
+                        differ.push(item);
+                    }
+                }
+                Some(known) if (LARGE..size).contains(&known.size) => {
+                    let (path, length, stopped) = (from.join(&item.path), known.size, stop.clone());
                     let same = aside(move || folder::hash(&path, length, &stopped)).await?;
-                    if same == *known {
-                        uploaded.sent += go_on(line, from, to, item, *begun).await?;
+                    if same == known.hash {
+                        uploaded.sent += go_on(line, from, to, item, known.size).await?;
+                        differ.push(item);
                     } else {
                         open.push(item);
                     }
@@ -94,6 +100,11 @@ pub(super) async fn upload(
         made = Some(hashes);
     }
     tidy(line, to, &items).await?;
+    match mend(line, to, &differ).await {
+        // What is another user's can only be replaced.
+        Err(HostError::Refused(_)) => open.extend(differ),
+        mended => mended?,
+    }
     uploaded.sent += send(line, from, to, &open).await?;
     let hashes = match made {
         Some(hashes) => hashes,
@@ -101,7 +112,7 @@ pub(super) async fn upload(
     };
     let there = seen(line, to).await?;
     for (path, hash) in &hashes {
-        let found = there.get(path).map(|(_, hash)| hash);
+        let found = there.get(path).map(|known| &known.hash);
         if found != Some(hash) {
             return Err(HostError::Refused(line.said(&format!(
                 "{} arrived with the hash {}, wanted {hash}",
@@ -150,30 +161,51 @@ fn speakable(item: &Item) -> bool {
     small && path.is_some_and(|path| !path.contains(['\n', '\r', '\\']))
 }
 
-/// The sizes and hashes of all files that are there already. The directory is made. `openssl` knows
+/// A file that is there already.
+struct Known {
+    size: u64,
+    mode: u32,
+    time: u64,
+    hash: String,
+}
+
+/// All files that are there already. The directory is made. `openssl` knows
 /// the processors' own instructions for SHA-256, of which many a `sha256sum` makes no use: it is
 /// asked where it works.
-async fn seen(line: &dyn Shell, to: &Path) -> Result<BTreeMap<PathBuf, (u64, String)>, HostError> {
+async fn seen(line: &dyn Shell, to: &Path) -> Result<BTreeMap<PathBuf, Known>, HostError> {
     let script = format!(
-        "mkdir -p {0} && cd {0} || exit 1; find . -type f -exec stat -c '%s %n' {{}} + && echo // && h=sha256sum; echo | openssl dgst -sha256 -r >/dev/null 2>&1 && h='openssl dgst -sha256 -r'; find . -type f -exec $h {{}} +",
+        "mkdir -p {0} && cd {0} || exit 1; find . -type f -exec stat -c '%s %a %Y %n' {{}} + && echo // && h=sha256sum; echo | openssl dgst -sha256 -r >/dev/null 2>&1 && h='openssl dgst -sha256 -r'; find . -type f -exec $h {{}} +",
         word(to)
     );
     let (code, said) = ask_within(line, &script, NAMES, HASHING).await?;
     let said = String::from_utf8_lossy(&said);
-    let (sizes, hashes) = match (code, said.split_once("//\n")) {
+    let (states, hashes) = match (code, said.split_once("//\n")) {
         (0, Some(both)) => both,
         _ => return Err(HostError::Refused(odd(line, said.as_bytes()))),
     };
-    let size = |row: &str| {
-        let (size, name) = row.split_once(' ')?;
-        Some((name.to_owned(), size.parse::<u64>().ok()?))
+    let state = |row: &str| {
+        let mut words = row.splitn(4, ' ');
+        let (size, mode) = (words.next()?.parse::<u64>(), words.next()?);
+        // What is from before 1970 is sent as if it were from then.
+        let time = words.next()?.parse::<i64>().ok()?;
+        let time = u64::try_from(time).unwrap_or_default();
+        let mode = u32::from_str_radix(mode, 8).ok()?;
+        Some((words.next()?.to_owned(), (size.ok()?, mode, time)))
     };
-    let sizes: BTreeMap<String, u64> = sizes.lines().filter_map(size).collect();
+    let states: BTreeMap<String, (u64, u32, u64)> = states.lines().filter_map(state).collect();
     let hash = |row: &str| {
         // Behind the hash stand two characters, the second of which is `*` on some systems.
         let (hash, name) = (row.get(..64)?, row.get(66..)?);
         let path = PathBuf::from(name.strip_prefix("./")?);
-        Some((path, (*sizes.get(name)?, hash.to_owned())))
+        let (size, mode, time) = *states.get(name)?;
+        let hash = hash.to_owned();
+        let known = Known {
+            size,
+            mode,
+            time,
+            hash,
+        };
+        Some((path, known))
     };
     Ok(hashes.lines().filter_map(hash).collect())
 }
@@ -196,21 +228,48 @@ async fn tidy(line: &dyn Shell, to: &Path, items: &[Item]) -> Result<(), HostErr
         let known: BTreeSet<&Path> = known.map(|item| item.path.as_path()).collect();
         let strange = there.lines().filter_map(|name| name.strip_prefix("./"));
         let strange = strange.map(Path::new).filter(|path| !known.contains(path));
-        let mut scripts: Vec<String> = Vec::new();
-        for name in strange.map(word) {
-            match scripts.last_mut() {
-                Some(script) if script.len() + name.len() < COMMAND_LINE => {
-                    *script += " ";
-                    *script += &name;
-                }
-                _ => scripts.push(format!("cd {at} && {remove} -- {name}")),
-            }
-        }
+        let remove = format!("{remove} --");
+        let scripts = batches(&at, strange.map(|path| (remove.as_str(), path)));
         for script in scripts {
             fed(line, &script, async |_: &Speaker| Ok(0)).await?;
         }
     }
     Ok(())
+}
+
+/// Gives files their mode and their time, which need not be sent for that.
+async fn mend(line: &dyn Shell, to: &Path, differ: &[&Item]) -> Result<(), HostError> {
+    let mut all = Vec::new();
+    for item in differ {
+        all.push((format!("touch -d @{} --", item.time), item.path.as_path()));
+        all.push((format!("chmod {:o} --", item.mode & 0o7777), &item.path));
+    }
+    // One command for all that are to be alike.
+    all.sort();
+    let at = word(to);
+    for script in batches(&at, all.iter().map(|(verb, path)| (verb.as_str(), *path))) {
+        fed(line, &script, async |_: &Speaker| Ok(0)).await?;
+    }
+    Ok(())
+}
+
+/// Scripts that do things to what is in a directory, none of which is too long for a command line.
+fn batches<'a>(at: &str, all: impl Iterator<Item = (&'a str, &'a Path)>) -> Vec<String> {
+    let (mut scripts, mut last): (Vec<String>, _) = (Vec::new(), "");
+    for (verb, path) in all {
+        let name = word(path);
+        match scripts.last_mut() {
+            Some(script) if script.len() + verb.len() + name.len() < COMMAND_LINE => {
+                *script += &match verb == last {
+                    true => format!(" {name}"),
+                    false => format!(" && {verb} {name}"),
+                };
+            }
+            _ => scripts.push(format!("cd {at} && {verb} {name}")),
+        }
+        last = verb;
+    }
+    scripts
 }
 
 /// Sends the rest of a file that arrived in part. It is written where it belongs and not wherever the
@@ -233,16 +292,7 @@ async fn go_on(
         file.seek(io::SeekFrom::Start(begun)).await?;
         pour(speaker, file).await
     };
-    let sent = fed(line, &script, feed).await?;
-    // Its mode and its time are those of what arrived in part; they come with an empty archive.
-    let script = format!(
-        "chmod {:o} {1} && touch -d @{2} {1}",
-        item.mode & 0o7777,
-        word(&to.join(&item.path)),
-        item.time
-    );
-    fed(line, &script, async |_: &Speaker| Ok(0)).await?;
-    Ok(sent)
+    fed(line, &script, feed).await
 }
 
 /// Sends what is missing as an archive.

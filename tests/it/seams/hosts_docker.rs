@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::hosts::{Errand, built, host, keeps_to_the_contract, run};
 use super::hosts_ends::{
-    begun, ends_what_is_given_up, ends_what_takes_too_long, hides_what_is_secret, is_gone, sleep,
+    begun, ends_what_is_given_up, ends_what_never_stops_printing, ends_what_takes_too_long,
+    hides_what_is_secret, is_gone, sleep,
 };
 use super::hosts_files::keeps_files;
 use super::hosts_uploads::brings_a_folder;
@@ -39,6 +40,7 @@ async fn what_is_run_in_a_container_ends() {
     let host = host(vessel.block());
     ends_what_takes_too_long(&*host).await;
     ends_what_is_given_up(&*host).await;
+    ends_what_never_stops_printing(&*host).await;
     hides_what_is_secret(&*host).await;
     let (end, _) = run(&*host, "kill -9 $$").await;
     assert_eq!(end, End::Code(137));

@@ -2,14 +2,16 @@
 //! connection. Nothing of it may be left, and what is not known must be said.
 
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use cutover::platform::host::{Host, HostError, Kind};
-use cutover::platform::process::End;
+use cutover::platform::host::{Host, HostError, Kind, Local};
+use cutover::platform::process::{End, Script};
+use cutover::platform::secret::Vault;
 use tokio_util::sync::CancellationToken;
 
 use super::hosts::{Errand, at, run};
-use crate::world::patience::until;
+use crate::world::patience::{until, within};
 use crate::world::sshd::Sshd;
 
 /// Whether something with that word in its command line is at work.
@@ -83,6 +85,28 @@ pub(super) async fn ends_what_takes_too_long(host: &dyn Host) {
     }
     // The connection serves on.
     assert_eq!(run(host, "exit 7").await.0, End::Code(7));
+}
+
+/// Also where it prints faster than anybody takes it in.
+pub(super) async fn ends_what_never_stops_printing(host: &dyn Host) {
+    // The login is no part of the command's time.
+    assert_eq!(run(host, "true").await.0, End::Code(0));
+    let (long, vault) = (sleep(), Vault::default());
+    let command = format!("{long} & yes {}", "x".repeat(1000));
+    let script = Script {
+        run: &command,
+        directory: Path::new("/tmp"),
+        variables: &[],
+        timeout: Duration::from_secs(1),
+        grace: Duration::from_secs(1),
+        vault: &vault,
+    };
+    let slow = |_| std::thread::sleep(Duration::from_millis(1));
+    let never = CancellationToken::new();
+    let ran = host.run(&script, &[], &slow, &never);
+    let ran = within("the command ends", ran).await;
+    assert_eq!(ran.unwrap().end, End::TimedOut);
+    is_gone(&long).await;
 }
 
 pub(super) async fn ends_what_is_given_up(host: &dyn Host) {
@@ -182,10 +206,24 @@ async fn a_machine_over_ssh() {
     hides_what_is_secret(&*host).await;
 }
 
-/// What another user runs in its group, as `sudo` makes it, is nothing that it may end.
 #[tokio::test]
-async fn what_is_another_user_s_is_not_said_to_have_ended() {
-    let sshd = Sshd::start();
+async fn this_machine_ends_what_never_stops_printing() {
+    ends_what_never_stops_printing(&Local).await;
+}
+
+/// What ends a command waits for a line, which a shell may have a limit for.
+#[tokio::test]
+async fn a_time_limit_of_the_login_s_shell_ends_nothing() {
+    let sshd = Sshd::start_with("SetEnv PATH=DIR/bin:/usr/sbin:/usr/bin:/sbin:/bin TMOUT=1");
+    std::fs::create_dir(sshd.path("bin")).unwrap();
+    std::os::unix::fs::symlink("/bin/bash", sshd.path("bin/sh")).unwrap();
+    let host = at(&sshd, "deploy");
+    let (end, lines) = run(&*host, "sleep 3; test \"$BASH_VERSION\" && echo bash").await;
+    assert_eq!((end, lines), (End::Code(0), vec!["bash".to_owned()]));
+}
+
+/// A host whose login is not root.
+fn plain(sshd: &Sshd) -> Arc<dyn Host> {
     sshd.key("plain", &[]);
     let public = std::fs::read_to_string(sshd.path("plain.pub")).unwrap();
     let authorized = sshd.path("authorized_keys");
@@ -194,7 +232,42 @@ async fn what_is_another_user_s_is_not_said_to_have_ended() {
         r#"command="exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -c \"$SSH_ORIGINAL_COMMAND\"" {public}"#
     );
     std::fs::write(&authorized, known.replace(&public, &login)).unwrap();
-    let host = at(&sshd, "plain");
+    at(sshd, "plain")
+}
+
+/// A run that is cancelled has no time for what such a one prints.
+#[tokio::test]
+async fn what_is_another_user_s_is_not_listened_to_after_a_cancellation() {
+    let sshd = Sshd::start();
+    let host = plain(&sshd);
+    let (sudo, token, word) = (Sudo::new(), CancellationToken::new(), sleep());
+    assert_eq!(run(&*host, "id -u").await.1, ["65534"]);
+    let command = sudo.runs(&format!("sh -c 'while :; do echo {word}; sleep .1; done'"));
+    let errand = Errand::new(&command);
+    let cancel = async {
+        begun(&word).await;
+        token.cancel();
+        Instant::now()
+    };
+    let ((ran, _), cancelled) = tokio::join!(errand.on(&*host, &token), cancel);
+    let took = cancelled.elapsed();
+    end(&word);
+    let Err(HostError::Lost { said, .. }) = ran else {
+        panic!("{ran:?}");
+    };
+    assert!(
+        said.contains("the command was cancelled after ") && said.ends_with("(by `sudo`)"),
+        "{said}"
+    );
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    is_gone(&word).await;
+}
+
+/// What another user runs in its group, as `sudo` makes it, is nothing that it may end.
+#[tokio::test]
+async fn what_is_another_user_s_is_not_said_to_have_ended() {
+    let sshd = Sshd::start();
+    let host = plain(&sshd);
     let (sudo, never) = (Sudo::new(), CancellationToken::new());
     assert_eq!(run(&*host, "id -u").await.1, ["65534"]);
     assert_eq!(run(&*host, &sudo.runs("id -u")).await.1, ["0"]);
@@ -289,7 +362,7 @@ pub(super) async fn hides_what_is_secret(host: &dyn Host) {
     // Who says so hands it on.
     let errand = Errand {
         hidden: vec![("TOKEN".to_owned(), "s3cr3t".to_owned())],
-        ..Errand::new("sh -c 'echo [$TOKEN]'; export TOKEN; sh -c 'echo [$TOKEN]'")
+        ..Errand::new("sh -c 'echo \"[$TOKEN]\"'; export TOKEN; sh -c 'echo \"[$TOKEN]\"'")
     };
     let (_, lines) = errand.on(host, &CancellationToken::new()).await;
     assert_eq!(lines, ["[]", "[s3cr3t]"]);

@@ -12,11 +12,23 @@ use cutover::platform::process::End;
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-use super::hosts::{at, host, run};
+use super::hosts::{Errand, at, host, run};
 use crate::world::patience::{PATIENCE, until, within};
 use crate::world::slow_line::SlowLine;
 use crate::world::sshd::Sshd;
+
+/// With tools of its own before those of the system.
+const OWN_TOOLS: &str = "SetEnv PATH=DIR/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Puts one of its own on such a host.
+fn tool(sshd: &Sshd, name: &str, script: &str) {
+    fs::create_dir_all(sshd.path("bin")).unwrap();
+    let path = sshd.path(&format!("bin/{name}"));
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}
 
 /// A host on which one command stops before it does its work, until it may go on.
 struct Stopping {
@@ -27,18 +39,12 @@ struct Stopping {
 
 impl Stopping {
     fn at(command: &str) -> Self {
-        let sshd = Sshd::start_with("SetEnv PATH=DIR/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        fs::create_dir(sshd.path("bin")).unwrap();
+        let sshd = Sshd::start_with(OWN_TOOLS);
         let stop = sshd.path("stop");
-        let (real, shim) = (
-            format!("/usr/bin/{command}"),
-            sshd.path(&format!("bin/{command}")),
-        );
         let script = format!(
-            "#!/bin/sh\ntest -e {stop} && {{ echo > {stop}; while test -e {stop}; do sleep .02; done; }}\nexec {real} \"$@\"\n"
+            "test -e {stop} && {{ echo > {stop}; while test -e {stop}; do sleep .02; done; }}\nexec /usr/bin/{command} \"$@\""
         );
-        fs::write(&shim, script).unwrap();
-        fs::set_permissions(&shim, fs::Permissions::from_mode(0o755)).unwrap();
+        tool(&sshd, command, &script);
         Self {
             host: at(&sshd, "deploy"),
             sshd,
@@ -101,45 +107,77 @@ async fn a_rename_may_have_had_its_effect() {
     assert_eq!(host.rename(&to, &from).await, Ok(true));
 }
 
+/// What goes with the question, and what is too long for that.
+const LENGTHS: [usize; 2] = [100, 100_000];
+
 #[tokio::test]
 async fn a_replacement_may_have_had_its_effect() {
-    let mut it = Stopping::at("mv");
-    let file = it.path("w.map");
-    fs::write(&file, "old").unwrap();
-    let host = Arc::clone(&it.host);
-    is_lost(it.lost(host.replace(&file, b"new")).await);
-    until("it is replaced", || {
-        fs::read(&file).is_ok_and(|it| it == b"new")
-    })
-    .await;
-    // Nothing is left beside it.
-    until("nothing is left beside it", || {
-        fs::read_dir(it.home.path()).unwrap().count() == 1
-    })
-    .await;
-    is_out_of_reach(host.replace(&file, b"newer").await);
+    for length in LENGTHS {
+        let mut it = Stopping::at("mv");
+        let file = it.path("w.map");
+        fs::write(&file, "old").unwrap();
+        let (host, new) = (Arc::clone(&it.host), vec![b'x'; length]);
+        is_lost(it.lost(host.replace(&file, &new)).await);
+        until("it is replaced", || {
+            fs::read(&file).is_ok_and(|it| it == new)
+        })
+        .await;
+        // Nothing is left beside it.
+        until("nothing is left beside it", || {
+            fs::read_dir(it.home.path()).unwrap().count() == 1
+        })
+        .await;
+        is_out_of_reach(host.replace(&file, b"newer").await);
+    }
 }
 
-/// A file that is too long for a question, all of which is there when the host vanishes.
+/// All of it is there when the host vanishes, and is being made fast: who is told that nothing was
+/// begun reads the old one elsewhere, and must not be wrong a moment later.
 #[tokio::test]
-async fn a_replacement_that_arrived_as_a_whole_may_have_its_effect() {
-    let mut it = Stopping::at("wc");
-    let file = it.path("w.map");
-    fs::write(&file, "old").unwrap();
-    let host = Arc::clone(&it.host);
-    is_lost(it.lost(host.replace(&file, &[b'x'; 100_000])).await);
-    // What arrived as a whole is put in its place all the same.
-    until("it is replaced", || {
-        fs::read(&file).is_ok_and(|it| it.len() == 100_000)
-    })
-    .await;
-    until("nothing is left beside it", || {
-        fs::read_dir(it.home.path()).unwrap().count() == 1
-    })
-    .await;
+async fn a_replacement_that_is_not_said_to_be_lost_has_no_effect() {
+    for (length, at) in LENGTHS.into_iter().zip(["sync", "wc"]) {
+        let mut it = Stopping::at(at);
+        let file = it.path("w.map");
+        fs::write(&file, "old").unwrap();
+        let host = Arc::clone(&it.host);
+        is_out_of_reach(it.lost(host.replace(&file, &vec![b'x'; length])).await);
+        until("nothing is left beside it", || {
+            fs::read_dir(it.home.path()).unwrap().count() == 1
+        })
+        .await;
+        assert_eq!(fs::read(&file).unwrap(), b"old");
+    }
 }
 
-/// The same of which a part is there.
+/// The word that lets it begin was on its way for long: whoever sent it may have given up, and read
+/// over another way what is there.
+#[tokio::test]
+async fn what_is_let_begin_too_late_is_not_begun() {
+    let sshd = Sshd::start_with(OWN_TOOLS);
+    // A clock on which so much has passed whenever it is looked at.
+    let clock = sshd.path("clock");
+    let script = format!("echo 20 >> {clock}; echo $((1000 + 20 * $(wc -l < {clock})))");
+    tool(&sshd, "date", &script);
+    let home = tempfile::tempdir().unwrap();
+    let [file, other] = ["w0", "w100"].map(|name| home.path().join(name));
+    fs::write(&file, "old").unwrap();
+    let host = at(&sshd, "deploy");
+    for length in LENGTHS {
+        let failed = host.replace(&file, &vec![b'x'; length]).await;
+        let told =
+            matches!(&failed, Err(HostError::OutOfReach(said)) if said.ends_with("came too late"));
+        assert!(told, "{failed:?}");
+    }
+    let failed = host.rename(&file, &other).await;
+    assert!(
+        matches!(&failed, Err(HostError::OutOfReach(_))),
+        "{failed:?}"
+    );
+    assert_eq!(fs::read(&file).unwrap(), b"old");
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+}
+
+/// One of which a part is there.
 #[tokio::test]
 async fn a_part_of_a_replacement_replaces_nothing() {
     let sshd = Sshd::start();
@@ -156,14 +194,19 @@ async fn a_part_of_a_replacement_replaces_nothing() {
         let mut entries = fs::read_dir(home.path()).unwrap().flatten();
         entries.any(|entry| entry.file_name() != "w.map" && entry.metadata().unwrap().len() > 0)
     };
+    // It is sent once more, as nothing was begun.
     let cut = async {
-        until("a part of it is there", begun).await;
-        sshd.cut();
+        for _ in 0..2 {
+            until("a part of it is there", begun).await;
+            sshd.cut();
+            until("that part is gone", || !begun()).await;
+        }
     };
     let content = vec![b'x'; 1_000_000];
     let both = async { tokio::join!(host.replace(&file, &content), cut) };
     let (came, ()) = within("what is lost is told", both).await;
-    assert!(matches!(&came, Err(HostError::Lost { .. })), "{came:?}");
+    let told = matches!(&came, Err(HostError::OutOfReach(said)) if said.ends_with("before the answer came"));
+    assert!(told, "{came:?}");
     until("nothing is left beside it", || {
         fs::read_dir(home.path()).unwrap().count() == 1
     })
@@ -275,4 +318,36 @@ async fn one_session_at_a_time_is_enough() {
         assert_eq!(run(&*host, "exit 3").await.0, End::Code(3));
     }
     assert_eq!(sshd.log().matches("Accepted publickey").count(), 1);
+}
+
+/// The server runs nothing, as one whose memory is full, and makes no room for the command either.
+#[tokio::test]
+async fn a_host_that_begins_nothing_is_not_waited_for() {
+    let sshd = Sshd::start();
+    let host = at(&sshd, "deploy");
+    // Who runs a command is a child of whom we are connected with.
+    let (_, said) = run(&*host, "cut -d ' ' -f 4 /proc/$PPID/stat").await;
+    let server = &said[0];
+    let name = fs::read_to_string(format!("/proc/{server}/comm")).unwrap();
+    assert!(name.starts_with("sshd"), "{name}");
+    let open = |number: &usize| Path::new(&format!("/proc/{server}/fd/{number}")).exists();
+    until("nothing is left of the command", || {
+        // The session's own are those that it had before.
+        !lives_below(server)
+    })
+    .await;
+    let most = (0..).take_while(open).count();
+    let limited = std::process::Command::new("prlimit")
+        .args([format!("--nofile={most}:{most}"), format!("--pid={server}")])
+        .status();
+    assert!(limited.unwrap().success());
+    let never = CancellationToken::new();
+    let (ran, _) = Errand::new("true").on(&*host, &never).await;
+    assert!(matches!(&ran, Err(HostError::OutOfReach(_))), "{ran:?}");
+}
+
+/// Whether a process has children.
+fn lives_below(parent: &str) -> bool {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+    !children.unwrap().is_empty()
 }

@@ -103,6 +103,19 @@ async fn only_what_is_missing_is_sent() {
     let again = host.upload(from.path(), to, &never).await.unwrap();
     assert_eq!(again.sent, 5);
     assert_eq!(content(to), content(from.path()));
+    // A mode or a time alone is no reason to send a file.
+    fs::set_permissions(
+        from.path().join("bin/run"),
+        fs::Permissions::from_mode(0o751),
+    )
+    .unwrap();
+    for name in ["index.html", "it's a \"name\" é"] {
+        let file = fs::File::options().write(true).open(to.join(name)).unwrap();
+        file.set_modified(SystemTime::now()).unwrap();
+    }
+    let again = host.upload(from.path(), to, &never).await.unwrap();
+    assert_eq!(again.sent, 0);
+    assert_eq!(content(to), content(from.path()));
 }
 
 #[tokio::test]
