@@ -339,7 +339,11 @@ impl Compose {
                 after,
                 last_words: words,
             },
-            // Its end was not known, and is now.
+            // What was lost may be pulling or building still, and start its containers after that.
+            TargetError::Lost { .. } => TargetError::Lost {
+                said: format!("{said}; {note}, and what was lost may still be at work"),
+                last_words: words,
+            },
             _ => TargetError::Failed {
                 said: format!("{said}; {note}"),
                 last_words: words,

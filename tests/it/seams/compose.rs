@@ -259,6 +259,18 @@ fn on_a_host_it_is_the_host_s_file_and_a_lost_way_is_known_the_next_time() {
         "{failed}"
     );
     assert!(yard.runs("release v1"));
+
+    // Lost for a moment: what was before is put back, and what was lost may be at work all the same.
+    let (ended, _) = yard.world.cancelled_by(&*long, &order("v2"), |_| {
+        at_once_blocking("v2 runs", || yard.runs("release v2"));
+        sshd.cut();
+    });
+    let Err(TargetError::Lost { said, .. }) = ended else {
+        panic!("{ended:?}");
+    };
+    let wanted = "the project before runs again, and what was lost may still be at work";
+    assert!(said.ends_with(wanted), "{said}");
+    assert!(yard.runs("release v1"));
 }
 
 #[test]
