@@ -321,10 +321,9 @@ impl Router for Fleet {
     }
 
     async fn forestall(&self) -> Result<(), RouterError> {
-        for node in &self.nodes {
-            node.router.forestall().await?;
-        }
-        Ok(())
+        // All are asked, whatever one of them says.
+        let answers = self.each(|node| node.router.forestall()).await;
+        answers.into_iter().try_for_each(|(_, answer)| answer)
     }
 
     async fn confirm(&self, split: Split) -> Result<Confirmed, RouterError> {
